@@ -1,0 +1,64 @@
+"""DROL: one-step offline reinforcement learning by dynamic routing, in JAX and Equinox.
+
+The public face: names are resolved on first use, so that `import drol` and `drol --help` answer at once.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from drol import nn as nn
+    from drol import ops as ops
+    from drol.algorithm import Algorithm as Algorithm
+    from drol.algorithm import TrainState as TrainState
+    from drol.algorithm import step as step
+    from drol.algorithms.drol import DROL as DROL
+    from drol.algorithms.drol import DROLNoise as DROLNoise
+    from drol.algorithms.drol import DROLState as DROLState
+    from drol.bundle import LoadedPolicy as LoadedPolicy
+    from drol.bundle import load_policy as load_policy
+    from drol.bundle import save_policy as save_policy
+    from drol.data.arrays import from_arrays as from_arrays
+    from drol.data.replay import ReplayData as ReplayData
+    from drol.policy import LatentPolicy as LatentPolicy
+    from drol.policy import Policy as Policy
+    from drol.training.loop import train_chunk as train_chunk
+    from drol.types import Batch as Batch
+    from drol.types import Spec as Spec
+
+_HOMES = {
+    "nn": None,
+    "ops": None,
+    "Algorithm": "algorithm",
+    "TrainState": "algorithm",
+    "step": "algorithm",
+    "DROL": "algorithms.drol",
+    "DROLNoise": "algorithms.drol",
+    "DROLState": "algorithms.drol",
+    "LoadedPolicy": "bundle",
+    "load_policy": "bundle",
+    "save_policy": "bundle",
+    "from_arrays": "data.arrays",
+    "ReplayData": "data.replay",
+    "LatentPolicy": "policy",
+    "Policy": "policy",
+    "train_chunk": "training.loop",
+    "Batch": "types",
+    "Spec": "types",
+}
+
+__version__ = "0.1.0"
+__all__ = sorted([*_HOMES, "__version__"])  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'drol' has no attribute {name!r}")
+    home = _HOMES[name]
+    if home is None:
+        return importlib.import_module(f"drol.{name}")
+    return getattr(importlib.import_module(f"drol.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""Algorithms, one final class in one file each."""

@@ -1,0 +1,200 @@
+"""DROL: a one-step latent actor trained by top-1 dynamic routing (section 3)."""
+
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from drol.algorithm import Algorithm, ScalarLike, TrainState, scalar, static
+from drol.nn.actor import LatentActor
+from drol.nn.critic import CriticEnsemble
+from drol.ops import bellman, latent, losses, routing
+from drol.ops.axis import make_varying, mean_over
+from drol.policy import LatentPolicy
+from drol.types import Batch, Key, Metrics, Rows, Scalar, Spec
+
+
+class DROLState(TrainState):
+    """The training state of DROL."""
+
+    # Networks
+    actor: LatentActor
+    critic: CriticEnsemble
+    target_critic: CriticEnsemble
+    # Optimizer
+    actor_optimizer: optax.OptState
+    critic_optimizer: optax.OptState
+    # Updates done
+    step: Int[Array, ""]
+
+
+class DROLNoise(eqx.Module):
+    """The random draws of one update, all from the latent ball."""
+
+    candidates: Float[Array, "batch num_candidates action"]
+    next_latents: Float[Array, "batch backup_candidates action"]
+
+
+class DROLGradients(eqx.Module):
+    """Gradients of the actor's and the critic's loss, both at the parameters before the update."""
+
+    actor: LatentActor
+    critic: CriticEnsemble
+
+
+class DROL(Algorithm):
+    """Route each data action to its nearest candidate; clone and improve that winner only.
+
+    The winner's index depends on the actor through forward values alone. So candidates are generated and routed
+    without gradients, and the winner runs once more with them: exactly the gradient of eq. 8, at a fraction of the
+    cost of differentiating all K candidates.
+
+    Raises:
+        ValueError: for a hyperparameter out of range.
+    """
+
+    name: ClassVar[str] = "drol"
+
+    num_candidates: int = static(16, "routing budget K: candidate actions per state", low=1)
+    bc_coef: ScalarLike = scalar(1.0, "weight of behaviour cloning; tune from 0.03 to 10")
+    q_coef: ScalarLike = scalar(1.0, "weight of critic guidance")
+    discount: ScalarLike = scalar(0.99, "discount gamma", high=1.0)
+    tau: ScalarLike = scalar(0.005, "target average: share of the online critic", high=1.0)
+    learning_rate: ScalarLike = scalar(3e-4, "Adam's learning rate")
+    q_agg: bellman.Aggregation = static("mean", "ensemble in the Bellman target", choices=bellman.AGGREGATIONS)
+    actor_q_agg: bellman.Aggregation = static("min", "ensemble in the actor's loss", choices=bellman.AGGREGATIONS)
+    normalize_q: bool = static(True, "divide the actor's Q term by the batch mean of |Q|")
+    backup_candidates: int = static(1, "next actions per state, of which the best is backed up", low=1)
+    hidden: tuple[int, ...] = static((512, 512, 512, 512), "hidden widths of actor and critic", low=1)
+    ensemble: int = static(2, "members of the critic ensemble", low=1)
+    latent_radius: float | None = static(None, "radius R of the latent ball; sqrt(action dimension) by default", low=0)
+    optimizer: optax.GradientTransformation | None = static(None, "any optax transform in place of Adam")
+
+    def init(self, spec: Spec, *, key: Key) -> DROLState:
+        actor_key, critic_key = jax.random.split(key)
+        actor = LatentActor(spec, self.hidden, key=actor_key)
+        critic = CriticEnsemble(spec, self.hidden, ensemble=self.ensemble, key=critic_key)
+        optimizer = self._optimizer()
+        return DROLState(
+            actor=actor,
+            critic=critic,
+            target_critic=jax.tree.map(jnp.copy, critic),
+            actor_optimizer=optimizer.init(_leaves(actor)),
+            critic_optimizer=optimizer.init(_leaves(critic)),
+            step=jnp.zeros((), jnp.int32),
+        )
+
+    def noise(self, spec: Spec, rows: Rows, *, key: Key) -> DROLNoise:
+        dim = spec.action_dim
+        radius = latent.default_radius(dim) if self.latent_radius is None else self.latent_radius
+        count = self.num_candidates + self.backup_candidates
+
+        def draw(row: Int[Array, ""]) -> Float[Array, "count action"]:
+            return latent.sample_ball(jax.random.fold_in(key, row), (count,), dim, radius)
+
+        latents = jax.vmap(draw)(rows)
+        return DROLNoise(latents[:, : self.num_candidates], latents[:, self.num_candidates :])
+
+    def update(
+        self, state: DROLState, batch: Batch, noise: DROLNoise, *, axis_name: str | None = None
+    ) -> tuple[DROLState, Metrics]:
+        gradients, metrics = self.gradients(state, batch, noise, axis_name=axis_name)
+        optimizer = self._optimizer()
+        actor, actor_optimizer = _apply(optimizer, gradients.actor, state.actor_optimizer, state.actor)
+        critic, critic_optimizer = _apply(optimizer, gradients.critic, state.critic_optimizer, state.critic)
+        return DROLState(
+            actor=actor,
+            critic=critic,
+            # One step of lag, as in the authors' code: the average takes the critic before this update.
+            target_critic=bellman.target_average(state.target_critic, state.critic, self.tau),
+            actor_optimizer=actor_optimizer,
+            critic_optimizer=critic_optimizer,
+            step=state.step + 1,
+        ), metrics
+
+    def policy(self, state: DROLState) -> LatentPolicy:
+        return LatentPolicy(state.actor, state.critic, latent_radius=self.latent_radius)
+
+    def gradients(
+        self, state: DROLState, batch: Batch, noise: DROLNoise, *, axis_name: str | None = None
+    ) -> tuple[DROLGradients, Metrics]:
+        """The gradients that `update` applies, of the whole batch where it is sharded over `axis_name`."""
+        actor, critic = make_varying((state.actor, state.critic), axis_name)
+        winners, routing_metrics = self._route(actor, batch, noise, axis_name)
+        targets = self._targets(actor, state.target_critic, batch, noise)
+        actor_gradient, actor_metrics = jax.grad(self._actor_loss, has_aux=True)(
+            actor, critic, batch, winners, axis_name
+        )
+        critic_gradient, critic_metrics = jax.grad(self._critic_loss, has_aux=True)(critic, batch, targets)
+        gradients = DROLGradients(actor_gradient, critic_gradient)
+        return mean_over((gradients, routing_metrics | actor_metrics | critic_metrics), axis_name)
+
+    def _route(
+        self, actor: LatentActor, batch: Batch, noise: DROLNoise, axis_name: str | None
+    ) -> tuple[Float[Array, "batch action"], Metrics]:
+        """The winners' latents and the diagnostics of the candidate sets. Forward values only (eq. 4, 5, 7)."""
+        candidates = actor.candidates(batch.observations, noise.candidates)
+        routes = jax.vmap(routing.route)(candidates, batch.actions)
+        winners = jnp.take_along_axis(noise.candidates, routes.winner[:, None, None], axis=1)[:, 0]
+        divergence = mean_over(jnp.mean(jax.vmap(routing.centroid_divergence)(candidates)), axis_name)
+        metrics = {
+            "centroid_divergence": divergence,
+            "pairwise_distance": routing.pairwise_distance(divergence, self.num_candidates),
+            "min_squared_distance": jnp.mean(routes.squared_distance),
+            "routing_margin": jnp.mean(routes.margin),
+        }
+        return winners, metrics
+
+    def _actor_loss(
+        self,
+        actor: LatentActor,
+        critic: CriticEnsemble,
+        batch: Batch,
+        winners: Float[Array, "batch action"],
+        axis_name: str | None,
+    ) -> tuple[Scalar, Metrics]:
+        """Eq. 8 on the winners; the critic is a constant."""
+        actions = actor(batch.observations, winners)
+        bc = losses.behaviour_cloning(actions, batch.actions)
+        q_values = bellman.aggregate(critic(batch.observations, actions), self.actor_q_agg)
+        scale = losses.q_scale(q_values, axis_name) if self.normalize_q else 1.0
+        loss = losses.winner_only(bc, q_values, bc_coef=self.bc_coef, q_coef=self.q_coef, scale=scale)
+        metrics = {"actor_loss": loss, "bc_loss": jnp.mean(bc), "q_loss": -scale * jnp.mean(q_values)}
+        return loss, metrics
+
+    def _targets(
+        self, actor: LatentActor, target_critic: CriticEnsemble, batch: Batch, noise: DROLNoise
+    ) -> Float[Array, " batch"]:
+        """y of eq. 9: one next action per state, or the best of several."""
+        actions = actor.candidates(batch.next_observations, noise.next_latents)
+        observations = jnp.broadcast_to(
+            batch.next_observations[:, None], (*actions.shape[:2], batch.next_observations.shape[-1])
+        )
+        next_q = target_critic(observations, actions)
+        best = jax.vmap(lambda q: bellman.best_of_n(q, self.q_agg), in_axes=1)(next_q)
+        return bellman.bellman_target(batch.rewards, batch.masks, best, self.discount)
+
+    def _critic_loss(
+        self, critic: CriticEnsemble, batch: Batch, targets: Float[Array, " batch"]
+    ) -> tuple[Scalar, Metrics]:
+        """Eq. 9."""
+        q_values = critic(batch.observations, batch.actions)
+        loss = bellman.bellman_error(q_values, targets)
+        return loss, {"critic_loss": loss, "q_mean": jnp.mean(q_values), "target_mean": jnp.mean(targets)}
+
+    def _optimizer(self) -> optax.GradientTransformation:
+        # Adam is rebuilt from its learning rate at every trace: kept as a field, its closures would differ from one
+        # DROL to the next and compile each of them anew.
+        return optax.adam(self.learning_rate) if self.optimizer is None else self.optimizer
+
+
+def _leaves(network: Any) -> Any:
+    return eqx.filter(network, eqx.is_inexact_array)
+
+
+def _apply(optimizer: optax.GradientTransformation, gradient: Any, optimizer_state: Any, network: Any) -> Any:
+    updates, optimizer_state = optimizer.update(gradient, optimizer_state, _leaves(network))
+    return eqx.apply_updates(network, updates), optimizer_state

@@ -1,0 +1,168 @@
+"""OGBench single-task data: names, local files, the cache folder and the official download."""
+
+import dataclasses
+import difflib
+import functools
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from drol.data.download import download
+from drol.data.episodes import Transitions, episode_rows, from_states
+from drol.extras import require
+from drol.files import DataError, sha256
+
+CACHE = Path("~/.ogbench/data")
+"""The folder in which ogbench itself keeps its data sets."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A single-task name such as `cube-single-play-singletask-task2-v0`, taken apart."""
+
+    name: str
+    env_id: str
+    dataset: str
+
+
+@dataclasses.dataclass(frozen=True)
+class OfflineData:
+    """A task's training and validation transitions, and where they came from (for the run's record)."""
+
+    train: Transitions
+    validation: Transitions
+    source: dict[str, Any]
+
+
+@functools.cache
+def known_tasks() -> tuple[str, ...]:
+    """Every state-based single-task name OGBench knows, its default-task aliases included."""
+    require("ogbench", "ogbench")
+    import gymnasium
+    import ogbench  # noqa: F401  (registers the environments)
+
+    kinds = {"pointmaze": "navigate stitch", "antmaze": "navigate stitch explore", "humanoidmaze": "navigate stitch"}
+    kinds |= {"antsoccer": "navigate stitch", "cube": "play noisy", "scene": "play noisy", "puzzle": "play noisy"}
+    names = []
+    for env_id in gymnasium.registry:
+        match = re.fullmatch(r"((\w+?)(?:-[\w]+)*?)-singletask(-task\d)?-v0", env_id)
+        if match and match[2] in kinds:
+            names += [f"{match[1]}-{kind}-singletask{match[3] or ''}-v0" for kind in kinds[match[2]].split()]
+    return tuple(names)
+
+
+def parse_task(name: str) -> Task:
+    """Take a task's name apart.
+
+    Raises:
+        DataError: for an unknown name; the message names the nearest.
+    """
+    tasks = known_tasks()
+    if name not in tasks:
+        near = difflib.get_close_matches(name, tasks, n=1, cutoff=0.0)
+        raise DataError(f"unknown task {name!r}; the nearest known is {near[0]!r}")
+    start, end = name.split("-singletask")
+    env, kind = start.rsplit("-", 1)
+    return Task(name, f"{env}-singletask{end}", f"{env}-{kind}-v0")
+
+
+def load(task: Task, *, path: str | Path | None = None, cache: str | Path = CACHE) -> OfflineData:
+    """A task's data, relabelled with its rewards and masks.
+
+    Looks at `path`, or for `DATASET.npz` in the cache folder, or downloads it there; beside it, `*-val.npz`.
+
+    Args:
+        task: see `parse_task`.
+        path: a training file in OGBench's format.
+        cache: folder of downloaded data sets.
+
+    Raises:
+        DataError: if a file is missing, damaged or not in the format, or the download cannot be done.
+    """
+    if path is None:
+        folder = Path(cache).expanduser()
+        train = folder / f"{task.dataset}.npz"
+        for name in (train.name, f"{train.stem}-val.npz"):
+            if not (folder / name).exists():
+                download(name, folder)
+    else:
+        train = Path(path).expanduser()
+    validation = train.with_name(f"{train.stem}-val.npz")
+    files = [(file, _read(file, task)) for file in (train, validation)]
+    labelled = [_relabel(file, columns, task) for file, columns in files]
+    source = {
+        "kind": "ogbench",
+        "files": [{"name": f.name, "bytes": f.stat().st_size, "sha256": sha256(f)} for f, _ in files],
+    }
+    return OfflineData(*labelled, source=source)
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an npz file; nothing is unpickled.
+
+    Raises:
+        DataError: if it is missing, truncated, damaged or holds Python objects.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist; collect it with `drol collect`, or give another file") from None
+    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path} is not readable as an npz file ({error}); cut off or damaged? Collect or download it anew"
+        ) from None
+
+
+def _read(path: Path, task: Task) -> dict[str, np.ndarray]:
+    columns = read_npz(path)
+    needed = ["observations", "actions", "terminals", "qpos"]
+    needed += ["button_states"] if task.env_id.startswith(("scene", "puzzle")) else []
+    missing = [key for key in needed if key not in columns]
+    if missing:
+        raise DataError(
+            f"{path}: expected OGBench's columns {', '.join(needed)}; {', '.join(missing)} missing, "
+            f"found {', '.join(sorted(columns)) or 'none'}"
+        )
+    lengths = {key: len(value) if value.ndim else 0 for key, value in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise DataError(f"{path}: all columns must have the same number of rows, found {lengths}")
+    return columns
+
+
+def _relabel(path: Path, columns: dict[str, np.ndarray], task: Task) -> Transitions:
+    """Add the task's rewards and masks, by ogbench's own relabelling of the state before the action."""
+    from ogbench.relabel_utils import relabel_dataset
+
+    where, env = str(path), _task_env(task.env_id)
+    width = env.observation_space.shape[0]  # pyright: ignore[reportOptionalSubscript]
+    if columns["observations"].ndim != 2 or columns["observations"].shape[1] != width:
+        raise DataError(
+            f"{where}: {task.name} has observations of {width} numbers, found an array of shape "
+            f"{columns['observations'].shape}; is the file of another environment?"
+        )
+    if columns["terminals"].ndim != 1:
+        raise DataError(f"{where}: 'terminals' must have shape (any), found {columns['terminals'].shape}")
+    rows = episode_rows(columns["terminals"], where)
+    labels = {key: columns[key][rows] for key in ("qpos", "button_states") if key in columns}
+    relabel_dataset(task.env_id, env, labels)
+    return from_states(
+        columns["observations"],
+        columns["actions"],
+        labels["rewards"],
+        labels["masks"],
+        columns["terminals"],
+        where=where,
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _task_env(env_id: str) -> Any:
+    import gymnasium
+
+    env = gymnasium.make(env_id)
+    env.reset()
+    return env

@@ -1,0 +1,83 @@
+"""Groups of gymnasium environments, as a worker process holds them. Imports no JAX."""
+
+import dataclasses
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from drol.seeding import make_reproducible, reset_seeded
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvironmentSpec:
+    """What makes an environment, in words a worker process understands.
+
+    Attributes:
+        id: a gymnasium id; `module:id` imports the module that registers it first.
+        options: keyword arguments of `gymnasium.make`.
+    """
+
+    id: str
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def make(self) -> gymnasium.Env:
+        """Build the environment, ready for `reset_seeded`."""
+        return make_reproducible(gymnasium.make(self.id, **dict(self.options)))
+
+
+@dataclasses.dataclass(frozen=True)
+class StepResult:
+    """What one environment answered to one action (or, without reward, to a reset)."""
+
+    observation: np.ndarray
+    reward: float = 0.0
+    terminated: bool = False
+    truncated: bool = False
+    success: bool | None = None
+
+
+class EnvironmentGroup:
+    """Several environments stepped together, each with random draws of its own.
+
+    Each has its own copy of NumPy's global generator, switched in around every call: OGBench's mazes draw from it, and
+    neighbours in one process must not disturb each other.
+    """
+
+    def __init__(self, spec: EnvironmentSpec, count: int):
+        self._environments = [spec.make() for _ in range(count)]
+        self._generators = [np.random.MT19937(0) for _ in range(count)]
+
+    def describe(self) -> dict[str, Any]:
+        """Facts for the run's record."""
+        env = self._environments[0]
+        return {
+            "id": env.spec.id if env.spec else None,
+            "max_episode_steps": env.spec.max_episode_steps if env.spec else None,
+            "success_timing": getattr(env.unwrapped, "_success_timing", None),
+        }
+
+    def reset(self, seeds: dict[int, int]) -> dict[int, StepResult]:
+        """Start an episode in each named environment."""
+        results = {}
+        for index, seed in seeds.items():
+            np.random.set_bit_generator(self._generators[index])
+            observation, _ = reset_seeded(self._environments[index], seed)
+            results[index] = StepResult(np.asarray(observation, np.float32))
+        return results
+
+    def step(self, actions: dict[int, np.ndarray]) -> dict[int, StepResult]:
+        """Take one action in each named environment."""
+        results = {}
+        for index, action in actions.items():
+            np.random.set_bit_generator(self._generators[index])
+            observation, reward, terminated, truncated, info = self._environments[index].step(action)
+            success = info.get("success", info.get("is_success"))
+            results[index] = StepResult(
+                np.asarray(observation, np.float32),
+                float(reward),
+                bool(terminated),
+                bool(truncated),
+                None if success is None else bool(success),
+            )
+        return results

@@ -1,0 +1,160 @@
+"""Episodes of a policy: environments in worker processes, one batched policy call per step."""
+
+import contextlib
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from drol.evaluation.environments import EnvironmentSpec, StepResult
+from drol.policy import Policy
+from drol.processes import Worker, close_all
+from drol.seeding import episode_seed
+from drol.types import Key
+
+SLOTS = 10
+"""Environments stepped side by side, and so the policy's batch: fixed, or results would depend on it."""
+
+START_SECONDS = 120.0
+STEP_SECONDS = 60.0
+
+
+@dataclasses.dataclass(frozen=True)
+class EpisodeResult:
+    """One evaluation episode. `success` is the environment's verdict at the last step, None where it gives none."""
+
+    episode: int
+    seed: int
+    episode_return: float
+    length: int
+    success: bool | None
+
+
+@jax.jit
+def _act(
+    policy: Policy,
+    observations: Float[Array, "slots observation"],
+    episodes: Int[Array, " slots"],
+    steps: Int[Array, " slots"],
+    key: Key,
+) -> Float[Array, "slots action"]:
+    """One action per slot; the draw depends on the run's key, the episode and the step, not on the slot."""
+
+    def act(observation, episode, step):
+        return policy(observation, key=jax.random.fold_in(jax.random.fold_in(key, episode), step))
+
+    return jax.vmap(act)(observations, episodes, steps)
+
+
+class Evaluator:
+    """Worker processes with environments, kept between evaluations.
+
+    Slot i runs episodes i, i + slots, i + 2 slots, ... whichever worker holds it, and the policy sees all slots in one
+    batch of fixed shape: results depend on the seed and on `slots`, not on the number of workers.
+
+    Args:
+        environment: what to evaluate in.
+        workers: processes; at most one per slot is used.
+        slots: environments side by side.
+    """
+
+    def __init__(self, environment: EnvironmentSpec, *, workers: int = 1, slots: int = SLOTS):
+        if workers < 1 or slots < 1:
+            raise ValueError(f"workers and slots must be at least 1, found {workers} and {slots}")
+        self._slots = slots
+        parts = [part.tolist() for part in np.array_split(np.arange(slots), min(workers, slots))]
+        self._place = {slot: (w, local) for w, part in enumerate(parts) for local, slot in enumerate(part)}
+        group = "drol.evaluation.environments:EnvironmentGroup"
+        self._workers: list[Worker] = []
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.close)
+            for part in parts:
+                self._workers.append(Worker(group, environment, len(part)))
+            for worker in self._workers:
+                worker.receive(START_SECONDS)
+            stack.pop_all()
+
+    def describe(self) -> dict:
+        """Facts about the environment, for the run's record."""
+        return self._workers[0].call("describe", timeout=STEP_SECONDS)
+
+    def run(self, policy: Policy, *, episodes: int, seed: int) -> list[EpisodeResult]:
+        """Run episodes 0 .. episodes - 1.
+
+        Args:
+            policy: acts; its arrays may change between calls without a new compilation.
+            episodes: how many.
+            seed: of the environments' resets and the policy's draws.
+
+        Raises:
+            WorkerError: if an environment fails, dies or hangs.
+        """
+        key = jax.random.key(seed)
+        queues = [list(range(slot, episodes, self._slots)) for slot in range(self._slots)]
+        observations = np.zeros((self._slots, policy.spec.observation_dim), np.float32)
+        running = np.full(self._slots, -1)
+        steps = np.zeros(self._slots, np.int32)
+        returns = np.zeros(self._slots)
+        finished: list[EpisodeResult] = []
+        while True:
+            starting = {s: queues[s].pop(0) for s in range(self._slots) if running[s] < 0 and queues[s]}
+            seeds = {slot: episode_seed(seed, episode) for slot, episode in starting.items()}
+            for slot, result in self._exchange("reset", seeds).items():
+                observations[slot], running[slot], steps[slot], returns[slot] = result.observation, starting[slot], 0, 0
+            active = [slot for slot in range(self._slots) if running[slot] >= 0]
+            if not active:
+                return sorted(finished, key=lambda result: result.episode)
+            # Copies: JAX may still read a NumPy buffer after the call returns, and these are written to below.
+            numbers = jnp.array(np.maximum(running, 0))
+            actions = np.asarray(_act(policy, jnp.array(observations), numbers, jnp.array(steps), key))
+            for slot, result in self._exchange("step", {slot: actions[slot] for slot in active}).items():
+                observations[slot] = result.observation
+                steps[slot] += 1
+                returns[slot] += result.reward
+                if result.terminated or result.truncated:
+                    episode = int(running[slot])
+                    finished.append(
+                        EpisodeResult(
+                            episode, episode_seed(seed, episode), float(returns[slot]), int(steps[slot]), result.success
+                        )
+                    )
+                    running[slot] = -1
+
+    def _exchange(self, method: str, arguments: dict) -> dict[int, StepResult]:
+        """Call a method on the groups that hold the named slots, all at once."""
+        calls: dict[int, dict] = {}
+        for slot, argument in arguments.items():
+            worker, local = self._place[slot]
+            calls.setdefault(worker, {})[local] = argument
+        for worker, call in calls.items():
+            self._workers[worker].send(method, call)
+        answers = {worker: self._workers[worker].receive(STEP_SECONDS) for worker in calls}
+        return {
+            slot: answers[worker][local]
+            for slot, (worker, local) in self._place.items()
+            if worker in answers and local in answers[worker]
+        }
+
+    def close(self) -> None:
+        """End the worker processes."""
+        close_all(self._workers)
+
+    def __enter__(self) -> "Evaluator":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+
+def success_rate(results: Sequence[EpisodeResult]) -> float | None:
+    """The share of successful episodes, None where the environment gives no verdict."""
+    verdicts = [result.success for result in results if result.success is not None]
+    return float(np.mean(verdicts)) if verdicts else None
+
+
+def mean_return(results: Sequence[EpisodeResult]) -> float:
+    """The mean undiscounted return."""
+    return float(np.mean([result.episode_return for result in results]))

@@ -1,0 +1,19 @@
+"""Optional dependencies, and the one error that says how to install them."""
+
+import importlib.util
+
+
+class MissingExtraError(ImportError):
+    """An optional part of the installation is needed and absent."""
+
+
+def require(module: str, extra: str) -> None:
+    """Check that `module` can be imported, without importing it.
+
+    Raises:
+        MissingExtraError: naming the command that installs it.
+    """
+    if importlib.util.find_spec(module) is None:
+        raise MissingExtraError(
+            f"this needs the package {module!r}, which is not installed; install it with: pip install 'drol[{extra}]'"
+        )

@@ -1,0 +1,55 @@
+"""Bellman targets, ensemble aggregation and target averaging (eq. 2, eq. 9)."""
+
+from typing import Literal, TypeVar, get_args
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from drol.types import Scalar
+
+Aggregation = Literal["mean", "min"]
+AGGREGATIONS: tuple[str, ...] = get_args(Aggregation)
+
+Tree = TypeVar("Tree")
+
+
+def aggregate(q_values: Float[Array, "ensemble *batch"], how: Aggregation) -> Float[Array, "*batch"]:
+    """Combine the members of a critic ensemble: their mean or their minimum."""
+    if how == "mean":
+        return jnp.mean(q_values, axis=0)
+    if how == "min":
+        return jnp.min(q_values, axis=0)
+    raise ValueError(f"aggregation must be one of {', '.join(AGGREGATIONS)}, found {how!r}")
+
+
+def bellman_target(
+    rewards: Float[Array, "*batch"],
+    masks: Float[Array, "*batch"],
+    next_q: Float[Array, "*batch"],
+    discount: Scalar | float,
+) -> Float[Array, "*batch"]:
+    """y = r + gamma mask Q'(s', a'), a constant for differentiation. mask = 1 - terminated.
+
+    Source: eq. 2, eq. 9.
+    """
+    return jax.lax.stop_gradient(rewards + discount * masks * next_q)
+
+
+def bellman_error(q_values: Float[Array, "ensemble *batch"], targets: Float[Array, "*batch"]) -> Scalar:
+    """The mean over batch and ensemble of (Q_i(s, a) - y)^2. Source: eq. 9."""
+    return jnp.mean((q_values - targets) ** 2)
+
+
+def best_of_n(q_values: Float[Array, "ensemble num_samples"], how: Aggregation) -> Float[Array, ""]:
+    """Back up the best of N next actions: ranked by the ensemble's minimum, valued by its `how`.
+
+    With N = 1 this is `aggregate`.
+    """
+    best = jnp.argmax(aggregate(q_values, "min"))
+    return aggregate(q_values, how)[best]
+
+
+def target_average(target: Tree, online: Tree, tau: Scalar | float) -> Tree:
+    """phi' <- tau phi + (1 - tau) phi', leaf by leaf."""
+    return jax.tree.map(lambda t, o: tau * o + (1 - tau) * t, target, online)

@@ -1,0 +1,36 @@
+"""Seeding that reaches every generator a gymnasium environment draws from."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+
+def make_reproducible(env: gymnasium.Env) -> gymnasium.Env:
+    """Give an environment one action space of its own, so that `reset_seeded` can seed it.
+
+    OGBench's manipulation environments build a new, unseeded action space at every access and take random actions from
+    it inside `reset`.
+    """
+    base = env.unwrapped
+    if isinstance(getattr(type(base), "action_space", None), property):
+        base.__class__ = type(type(base).__name__, (type(base),), {"action_space": base.action_space})
+    return env
+
+
+def episode_seed(seed: int, *path: int) -> int:
+    """A 32-bit seed for one episode, independent between episodes: a hash of (seed, path)."""
+    return int(np.random.SeedSequence([seed, *path]).generate_state(1)[0])
+
+
+def reset_seeded(
+    env: gymnasium.Env, seed: int, options: dict[str, Any] | None = None
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Start an episode that depends on `seed` alone.
+
+    Seeds the environment, its action space and NumPy's global generator, from which OGBench's mazes draw start noise
+    and teleports. `make_reproducible` must have been applied.
+    """
+    np.random.seed(seed)
+    env.unwrapped.action_space.seed(seed)
+    return env.reset(seed=seed, options=options)

@@ -1,0 +1,36 @@
+"""Bellman targets, aggregation, best-of-N backup, target average."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from drol.ops import bellman
+
+Q = jnp.array([[1.0, 5.0, 2.0], [3.0, -1.0, 2.5]])
+
+
+def test_aggregate():
+    np.testing.assert_allclose(bellman.aggregate(Q, "mean"), [2.0, 2.0, 2.25])
+    np.testing.assert_allclose(bellman.aggregate(Q, "min"), [1.0, -1.0, 2.0])
+
+
+def test_target_stops_at_terminal_states_and_carries_no_gradient():
+    target = bellman.bellman_target(jnp.array([1.0, 1.0]), jnp.array([1.0, 0.0]), jnp.array([10.0, 10.0]), 0.9)
+    np.testing.assert_allclose(target, [10.0, 1.0])
+    gradient = jax.grad(lambda q: bellman.bellman_target(jnp.ones(2), jnp.ones(2), q, 0.9).sum())(jnp.ones(2))
+    np.testing.assert_array_equal(gradient, 0)
+
+
+def test_error_is_the_mean_over_batch_and_ensemble():
+    assert float(bellman.bellman_error(Q, jnp.array([1.0, 5.0, 2.0]))) == pytest.approx((4 + 36 + 0.25) / 6)
+
+
+def test_best_of_n_ranks_by_the_minimum_and_values_by_the_aggregation():
+    assert float(bellman.best_of_n(Q, "min")) == 2.0
+    assert float(bellman.best_of_n(Q, "mean")) == 2.25
+    assert float(bellman.best_of_n(Q[:, :1], "mean")) == 2.0
+
+
+def test_target_average():
+    np.testing.assert_allclose(bellman.target_average(jnp.array(1.0), jnp.array(3.0), 0.25), 1.5)
