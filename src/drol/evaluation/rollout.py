@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -147,6 +148,12 @@ class Evaluator:
 
     def __exit__(self, *_) -> None:
         self.close()
+
+
+def as_record(result: EpisodeResult) -> dict[str, Any]:
+    """An episode as a line of `evaluations.jsonl`."""
+    names = {"episode_return": "return"}
+    return {names.get(name, name): value for name, value in dataclasses.asdict(result).items()}
 
 
 def success_rate(results: Sequence[EpisodeResult]) -> float | None:

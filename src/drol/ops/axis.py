@@ -20,16 +20,11 @@ def make_varying(tree: Tree, axis_name: str | None) -> Tree:
 
     Under `jax.shard_map` the gradient with respect to a replicated value is summed over the shards by
     transposition; averaging it afterwards leaves it N times too large. A varying copy keeps each shard's gradient its
-    own, so that `mean_over` gives the gradient of the whole batch. Elsewhere this changes nothing.
+    own, so that `mean_over` gives the gradient of the whole batch. Under `jax.vmap` there is nothing to mark.
     """
-    if axis_name is None:
+    if axis_name is None or axis_name not in jax.sharding.get_abstract_mesh().manual_axes:
         return tree
-
-    def cast(x):
-        varies = axis_name in jax.typeof(x).vma
-        return x if varies else jax.lax.pcast(x, axis_name, to="varying")
-
-    return jax.tree.map(cast, tree)
+    return jax.lax.pcast(tree, axis_name, to="varying")
 
 
 def global_rows(local_rows: int, axis_name: str | None) -> Rows:

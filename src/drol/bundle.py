@@ -1,0 +1,175 @@
+"""A trained policy as files, and back: `policy.json` (kind, configuration, checksum) and `arrays.safetensors`."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_safetensors
+from safetensors.numpy import save as to_safetensors
+
+from drol.files import DataError, clear_write_errors, read_json, write_atomic, write_json
+from drol.policy import LatentPolicy, Policy, PolicyKind
+
+FORMAT = "drol-policy"
+VERSION = 1
+POLICIES: dict[str, type[Policy]] = {"latent": LatentPolicy}
+
+
+def save_policy(policy: Policy, path: str | Path, facts: Mapping[str, Any] | None = None) -> None:
+    """Write a policy as a folder, replacing one that is there; a reader never sees half of it.
+
+    Args:
+        policy: what to store.
+        path: the folder.
+        facts: JSON values to keep with it, for instance `{"task": ...}`.
+
+    Raises:
+        OSError: with a clear message; an older policy at `path` stays.
+    """
+    path = Path(path)
+    kind = next(name for name, cls in POLICIES.items() if type(policy) is cls)
+    leaves, _ = jax.tree_util.tree_flatten_with_path(policy)
+    content = to_safetensors({_name(key): np.ascontiguousarray(leaf) for key, leaf in leaves})
+    description = {
+        "format": FORMAT,
+        "version": VERSION,
+        "kind": kind,
+        "config": policy.config(),
+        "facts": dict(facts or {}),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    with clear_write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
+        try:
+            write_atomic(fresh / "arrays.safetensors", lambda file: file.write(content))
+            write_json(fresh / "policy.json", description)
+            os.chmod(fresh, 0o755)
+            if path.exists():
+                # Folders cannot be exchanged in one step; the old one steps aside and goes last.
+                old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".old"))
+                os.rename(path, old / "policy")
+                os.rename(fresh, path)
+                shutil.rmtree(old)
+            else:
+                os.rename(fresh, path)
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
+
+
+class LoadedPolicy:
+    """A policy that acts on NumPy observations, ready to deploy; see `load_policy`.
+
+    Attributes:
+        policy: the pure function inside, for use under `jax.jit` and `jax.vmap`.
+        facts: what was stored with it.
+    """
+
+    def __init__(self, policy: Policy, facts: Mapping[str, Any], *, seed: int = 0):
+        self.policy = policy
+        self.facts = dict(facts)
+        self._key = jax.random.key(seed)
+        self._calls = 0
+
+    def __call__(self, observation: Any, *, key: jax.Array | None = None) -> np.ndarray:
+        """Act on one observation (observation,) or on a batch (n, observation).
+
+        Batches are padded to the next power of two, so that varying sizes compile a handful of programs.
+
+        Args:
+            observation: numbers in the units of the training data.
+            key: a JAX random key; without one, call number i uses `fold_in(key(seed), i)`.
+
+        Returns:
+            float32 actions in [-1, 1], (action,) or (n, action).
+
+        Raises:
+            ValueError: if the shape does not fit the task.
+        """
+        observations = np.asarray(observation, np.float32)
+        width = self.policy.spec.observation_dim
+        if observations.ndim not in (1, 2) or observations.shape[-1] != width:
+            raise ValueError(f"expected observations of shape ({width},) or (n, {width}), found {observations.shape}")
+        if key is None:
+            key = jax.random.fold_in(self._key, self._calls)
+            self._calls += 1
+        rows = np.atleast_2d(observations)
+        count = len(rows)
+        padded = np.zeros((max(1, 1 << (count - 1).bit_length()), width), np.float32)
+        padded[:count] = rows
+        actions = np.asarray(_act(self.policy, jnp.asarray(padded), key))[:count]
+        return actions if observations.ndim == 2 else actions[0]
+
+
+@jax.jit
+def _act(policy: Policy, observations: jax.Array, key: jax.Array) -> jax.Array:
+    keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.arange(observations.shape[0]))
+    return jax.vmap(lambda observation, key: policy(observation, key=key))(observations, keys)
+
+
+def load_policy(path: str | Path, *, kind: PolicyKind | None = None, seed: int = 0) -> LoadedPolicy:
+    """Load a policy written by `save_policy` or by `drol train` (its `policy/` folder, or the run's own folder).
+
+    Needs no training data and no algorithm.
+
+    Args:
+        path: the folder.
+        kind: `one`, `centre`, `best-of-n` or `dense`; as stored by default.
+        seed: of the latents drawn when no key is given.
+
+    Raises:
+        DataError: if the folder is no policy of this library, of a newer version, or damaged.
+        ValueError: for an unknown kind.
+    """
+    path = Path(path)
+    if not (path / "policy.json").exists() and (path / "policy" / "policy.json").exists():
+        path = path / "policy"
+    description = read_json(path / "policy.json")
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise DataError(f"{path} is not a policy written by drol (its policy.json says no {FORMAT!r})")
+    if description.get("version") != VERSION or description.get("kind") not in POLICIES:
+        raise DataError(
+            f"{path} holds a policy of kind {description.get('kind')!r}, version {description.get('version')!r}; this "
+            f"drol reads {', '.join(POLICIES)}, version {VERSION}: load it with the drol that wrote it"
+        )
+    try:
+        content = (path / "arrays.safetensors").read_bytes()
+        if hashlib.sha256(content).hexdigest() != description["sha256"]:
+            raise DataError(
+                f"{path / 'arrays.safetensors'} is damaged: its checksum is not the recorded one; copy anew"
+            )
+        arrays = load_safetensors(content)
+        empty = POLICIES[description["kind"]].empty(description["config"])
+        policy = jax.tree.map_with_path(lambda key, leaf: _fitting(arrays, key, leaf), empty)
+        facts = dict(description["facts"])
+    except FileNotFoundError:
+        raise DataError(f"{path} lacks arrays.safetensors; copy the whole folder") from None
+    except (KeyError, TypeError, ValueError, SafetensorError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} is damaged: its description does not fit its arrays ({error})") from None
+    if kind is not None:
+        if not isinstance(policy, LatentPolicy):
+            raise ValueError(f"a policy of kind {description['kind']!r} offers no choice, found {kind!r}")
+        policy = policy.with_kind(kind)
+    return LoadedPolicy(policy, facts, seed=seed)
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def _fitting(arrays: Mapping[str, np.ndarray], path: Any, like: jax.ShapeDtypeStruct) -> jax.Array:
+    array = arrays[_name(path)]
+    if array.shape != like.shape or array.dtype != like.dtype:
+        raise ValueError(f"{_name(path)} has shape {array.shape} and type {array.dtype}, not {like.shape} {like.dtype}")
+    return jnp.asarray(array)

@@ -1,0 +1,56 @@
+"""Progress on the terminal, by rich."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from drol.extras import require
+
+
+def _progress(*columns: Any) -> Any:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    first = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*first, *columns)
+
+
+@contextlib.contextmanager
+def counting(description: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar; call the result with (done, total)."""
+    require("rich", "train")
+    with _progress() as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+class TrainingProgress:
+    """A sink that shows updates per second, losses, the last success rate and the time left."""
+
+    def __init__(self, updates: int, start: int):
+        require("rich", "train")
+        from rich.progress import TextColumn
+
+        self._success = "-"
+        self._bar = _progress(TextColumn("{task.fields[facts]}"))
+        self._task = self._bar.add_task("training", total=updates, completed=start, facts="compiling")
+        self._bar.start()
+
+    def write(self, update: int, metrics: Mapping[str, Any]) -> None:
+        """Move the bar; print a line after an evaluation."""
+        if "evaluation/success" in metrics:
+            self._success = f"{metrics['evaluation/success']:.2f}"
+        facts = f"{metrics['updates_per_second']:.0f}/s  success {self._success}"
+        facts += "".join(f"  {n} {metrics[n]:.3g}" for n in ("actor_loss", "critic_loss") if n in metrics)
+        self._bar.update(self._task, completed=update, facts=facts)
+        if "evaluation/episodes" in metrics:
+            line = f"update {update:>8}"
+            if "evaluation/success" in metrics:
+                line += f"  success {self._success} ({metrics['evaluation/episodes']} episodes)"
+            line += f"  return {metrics['evaluation/return']:.1f}"
+            held_out = {"held-out BC": "validation/bc_loss", "TD error": "validation/critic_loss"}
+            line += "".join(f"  {label} {metrics[name]:.4f}" for label, name in held_out.items() if name in metrics)
+            self._bar.console.print(line, highlight=False)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._bar.stop()

@@ -1,0 +1,106 @@
+"""Records of a run: JSON lines that survive a kill, and optional further sinks."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from drol.extras import require
+from drol.files import clear_write_errors, write_atomic
+
+
+class Sink(Protocol):
+    """Receives the metrics of a run as it goes."""
+
+    def write(self, update: int, metrics: Mapping[str, Any]) -> None:
+        """Record scalars at an update."""
+        ...
+
+    def close(self) -> None:
+        """Flush and release."""
+        ...
+
+
+class JsonLines:
+    """A file of one JSON object per line, each with its `update`; NaN and infinity become null.
+
+    Lines are flushed to the disk as they are written. A line torn by a crash is dropped by `cut`.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def append(self, *lines: Mapping[str, Any]) -> None:
+        """Add lines at the end, all of them or (on an error) none.
+
+        Raises:
+            OSError: with a clear message; the file is as it was before.
+        """
+        text = "".join(json.dumps(_finite(line), allow_nan=False) + "\n" for line in lines)
+        with clear_write_errors(self._path), open(self._path, "ab") as file:
+            before = file.seek(0, os.SEEK_END)
+            try:
+                file.write(text.encode())
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                os.truncate(self._path, before)
+                raise
+
+    def cut(self, update: int) -> None:
+        """Keep the lines up to and including `update`: what came later belongs to a past that is undone."""
+        if self._path.exists():
+            kept = "".join(json.dumps(line) + "\n" for line in self.read() if line["update"] <= update)
+            write_atomic(self._path, lambda file: file.write(kept.encode()))
+
+    def read(self) -> list[dict[str, Any]]:
+        """All whole lines."""
+        lines = []
+        for text in self._path.read_bytes().split(b"\n"):
+            try:
+                line = json.loads(text)
+            except ValueError:
+                continue
+            if isinstance(line, dict) and "update" in line:
+                lines.append(line)
+        return lines
+
+
+class TensorBoardSink:
+    """Metrics as TensorBoard scalars in a folder."""
+
+    def __init__(self, folder: Path):
+        require("tensorboardX", "tensorboard")
+        from tensorboardX import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder))
+
+    def write(self, update: int, metrics: Mapping[str, Any]) -> None:
+        for name, value in metrics.items():
+            if isinstance(value, int | float):
+                self._writer.add_scalar(name, value, update)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class WandbSink:
+    """Metrics in a Weights & Biases project."""
+
+    def __init__(self, project: str, config: Mapping[str, Any], folder: Path):
+        require("wandb", "wandb")
+        import wandb  # pyright: ignore[reportMissingImports]
+
+        self._run = wandb.init(project=project, config=dict(config), dir=str(folder))
+
+    def write(self, update: int, metrics: Mapping[str, Any]) -> None:
+        self._run.log(dict(metrics), step=update)
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+def _finite(line: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
