@@ -54,9 +54,8 @@ def test_one_trace_over_100_calls_with_changing_coefficients(algorithm, state, b
         return drol.step(algorithm, state, batch, key=key)
 
     for i in range(100):
-        algorithm = type(algorithm)(
-            hidden=(16, 16), bc_coef=1.0 + i, discount=0.9 + i / 2000, learning_rate=1e-3 / (i + 1)
-        )
+        coefficients = {"bc_coef": 1.0 + i, "discount": 0.9 + i / 2000, "learning_rate": 1e-3 / (i + 1)}
+        algorithm = type(algorithm)(hidden=(16, 16), **coefficients)
         state, _ = counted(algorithm, state, batch, jax.random.fold_in(key, i))
     assert traces == 1
     assert int(state.step) == 100

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PyTree
 
 from drol.ops.axis import global_rows
@@ -88,7 +89,7 @@ def _check_hyperparameter(field: dataclasses.Field, value: Any) -> None:
     low, high, choices = (field.metadata.get(name) for name in ("low", "high", "choices"))
     if choices is not None and value not in choices:
         raise ValueError(f"{field.name} must be one of {', '.join(choices)}, found {value!r}")
-    if isinstance(value, jax.core.Tracer) or low is None or value is None:
+    if isinstance(value, Tracer) or low is None or value is None:
         return
     number = value.item() if isinstance(value, jax.Array) and value.ndim == 0 else value
     if not isinstance(number, int | float):

@@ -144,9 +144,7 @@ def load_policy(path: str | Path, *, kind: PolicyKind | None = None, seed: int =
     try:
         content = (path / "arrays.safetensors").read_bytes()
         if hashlib.sha256(content).hexdigest() != description["sha256"]:
-            raise DataError(
-                f"{path / 'arrays.safetensors'} is damaged: its checksum is not the recorded one; copy anew"
-            )
+            raise DataError(f"{path}: arrays.safetensors is damaged, not the bytes of its checksum; copy it anew")
         arrays = load_safetensors(content)
         empty = POLICIES[description["kind"]].empty(description["config"])
         policy = jax.tree.map_with_path(lambda key, leaf: _fitting(arrays, key, leaf), empty)

@@ -1,6 +1,9 @@
 """Optional dependencies, and the one error that says how to install them."""
 
+import contextlib
 import importlib.util
+import warnings
+from collections.abc import Iterator
 
 
 class MissingExtraError(ImportError):
@@ -17,3 +20,11 @@ def require(module: str, extra: str) -> None:
         raise MissingExtraError(
             f"this needs the package {module!r}, which is not installed; install it with: pip install 'drol[{extra}]'"
         )
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the warnings of third-party environments (no display, lowered precision): not the user's concern."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -4,6 +4,9 @@ The oracle of the tests and the yardstick of `drol bench step`: it shares the ne
 nothing else.
 """
 
+import functools
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
@@ -65,13 +68,13 @@ def literal_update(
 ) -> DROLState:
     """One update with `literal_gradients` and Adam."""
     gradients = literal_gradients(algorithm, state, batch, noise, critic_on_all=critic_on_all)
-    optimizer = optax.adam(algorithm.learning_rate)
-    actor_updates, actor_optimizer = optimizer.update(gradients.actor, state.actor_optimizer)
-    critic_updates, critic_optimizer = optimizer.update(gradients.critic, state.critic_optimizer)
+    optimizer, params = optax.adam(algorithm.learning_rate), functools.partial(eqx.filter, filter_spec=eqx.is_array)
+    actor_updates, actor_optimizer = optimizer.update(params(gradients.actor), state.actor_optimizer)
+    critic_updates, critic_optimizer = optimizer.update(params(gradients.critic), state.critic_optimizer)
     tau = algorithm.tau
     return DROLState(
-        actor=optax.apply_updates(state.actor, actor_updates),  # pyright: ignore[reportArgumentType]
-        critic=optax.apply_updates(state.critic, critic_updates),  # pyright: ignore[reportArgumentType]
+        actor=eqx.apply_updates(state.actor, actor_updates),
+        critic=eqx.apply_updates(state.critic, critic_updates),
         target_critic=jax.tree.map(lambda t, o: tau * o + (1 - tau) * t, state.target_critic, state.critic),
         actor_optimizer=actor_optimizer,
         critic_optimizer=critic_optimizer,

@@ -12,7 +12,8 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     parser.add_argument(
         "--policy",
         metavar="KIND",
-        help="one (one latent), centre (latent 0), best-of-n (highest Q of 32),\ndense (the densest 8 of 32, then the highest Q); default: as stored",
+        help="one: one latent; centre: latent 0; best-of-n: highest Q of 32;\n"
+        "dense: highest Q of the densest 8 of 32 (default: as stored)",
     )
     parser.add_argument("--episodes", type=int, default=50, metavar="N", help="how many (default: 50)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of environments and latents (default: 0)")

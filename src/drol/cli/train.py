@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         "--collect",
         type=int,
         metavar="N",
-        help="make N episodes here with OGBench's scripted experts\n(kept in the data/ folder beside the run, and used again)",
+        help="make N episodes here with OGBench's scripted experts\n(kept in data/ beside the run, and used again)",
     )
     data.add_argument("--collect-seed", type=int, metavar="S", help="seed of that collection (default: 0)")
     length = parser.add_argument_group("length and size")
@@ -134,8 +134,8 @@ def _resumed(parsed: argparse.Namespace, stored: dict[str, Any]) -> dict[str, An
         for name, value in wanted.items():
             if value is not None and not _equal(value, there[name]):
                 raise DataError(
-                    f"the run was started with {name} {there[name]!r}, and --resume cannot change it to {value!r}; leave "
-                    f"the option out, or start a new run with another --out"
+                    f"the run was started with {name} {there[name]!r}, and --resume cannot change it to {value!r}; "
+                    f"leave the option out, or start a new run with another --out"
                 )
     updates = parsed.updates or stored["settings"]["updates"]
     if updates < stored["settings"]["updates"]:

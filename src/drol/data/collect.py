@@ -100,6 +100,7 @@ def collect(
     episodes: int | None = None,
     seed: int = 0,
     workers: int = 1,
+    steps: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Path, Path]:
     """Collect a data set and write it in OGBench's format: `out` and, beside it, `*-val.npz`.
@@ -111,6 +112,7 @@ def collect(
             for validation.
         seed: makes the file; the same seed gives the same bytes, whatever `workers` is.
         workers: processes.
+        steps: states per episode, by default as many as OGBench published.
         progress: called with (episodes done, episodes in all).
 
     Returns:
@@ -124,11 +126,14 @@ def collect(
     require("ogbench", "ogbench")
     paths = _output_paths(Path(out))
     count = collection.episodes if episodes is None else episodes
-    if count < 1 or workers < 1:
-        raise DataError(f"episodes and workers must be at least 1, found {count} and {workers}")
+    steps = collection.steps if steps is None else steps
+    if count < 1 or workers < 1 or steps < 2:
+        raise DataError(
+            f"episodes and workers must be at least 1 and steps at least 2, found {count}, {workers} and {steps}"
+        )
     total = count + max(1, count // 10)
     results: list[Episode | None] = [None] * total
-    with pool(min(workers, total), "drol.data.collect:Collector", collection.env, collection.kind) as processes:
+    with pool(min(workers, total), "drol.data.collect:Collector", collection, steps) as processes:
         waiting = iter(range(total))
         assigned = {}
         for worker in processes:
@@ -147,7 +152,7 @@ def collect(
                     worker.send("episode", seed, following)
     for path, part in zip(paths, (results[:count], results[count:]), strict=True):
         arrays = {key: np.concatenate([e[key] for e in part if e is not None]) for key in part[0] or {}}
-        write_atomic(path, lambda file, arrays=arrays: np.savez_compressed(file, **arrays))
+        write_atomic(path, lambda file, arrays=arrays: np.savez_compressed(file, allow_pickle=False, **arrays))
     return paths
 
 
@@ -164,18 +169,18 @@ def _output_paths(out: Path) -> tuple[Path, Path]:
 class Collector:
     """One environment and its experts; lives in a worker process."""
 
-    def __init__(self, env: str, kind: str):
+    def __init__(self, collection: Collection, steps: int):
         import gymnasium
         import ogbench  # noqa: F401  (registers the environments)
 
-        self._collection = Collection(env, kind)
-        options: dict[str, Any] = {"terminate_at_goal": False, "max_episode_steps": self._collection.steps}
+        self._collection, env = collection, collection.env
+        options: dict[str, Any] = {"terminate_at_goal": False, "max_episode_steps": steps}
         if env in MANIPULATION:
             options |= {"mode": "data_collection", "visualize_info": False}
         self._env = make_reproducible(gymnasium.make(f"{env}-v0", **options))
         if env in MANIPULATION:
             self._env.reset()
-            self._experts = _experts(self._env, self._collection)
+            self._experts = _experts(self._env, collection)
 
     def episode(self, seed: int, number: int) -> Episode:
         """Collect one episode; scene episodes whose cube leaves the reachable region are collected again."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from drol.data.download import download
 from drol.data.episodes import Transitions, episode_rows, from_states
-from drol.extras import require
+from drol.extras import quiet, require
 from drol.files import DataError, sha256
 
 CACHE = Path("~/.ogbench/data")
@@ -41,8 +41,9 @@ class OfflineData:
 def known_tasks() -> tuple[str, ...]:
     """Every state-based single-task name OGBench knows, its default-task aliases included."""
     require("ogbench", "ogbench")
-    import gymnasium
-    import ogbench  # noqa: F401  (registers the environments)
+    with quiet():
+        import gymnasium
+        import ogbench  # noqa: F401  (registers the environments)
 
     kinds = {"pointmaze": "navigate stitch", "antmaze": "navigate stitch explore", "humanoidmaze": "navigate stitch"}
     kinds |= {"antsoccer": "navigate stitch", "cube": "play noisy", "scene": "play noisy", "puzzle": "play noisy"}
@@ -138,7 +139,8 @@ def _relabel(path: Path, columns: dict[str, np.ndarray], task: Task) -> Transiti
     from ogbench.relabel_utils import relabel_dataset
 
     where, env = str(path), _task_env(task.env_id)
-    width = env.observation_space.shape[0]  # pyright: ignore[reportOptionalSubscript]
+    with quiet():
+        width = env.observation_space.shape[0]
     if columns["observations"].ndim != 2 or columns["observations"].shape[1] != width:
         raise DataError(
             f"{where}: {task.name} has observations of {width} numbers, found an array of shape "
@@ -148,7 +150,8 @@ def _relabel(path: Path, columns: dict[str, np.ndarray], task: Task) -> Transiti
         raise DataError(f"{where}: 'terminals' must have shape (any), found {columns['terminals'].shape}")
     rows = episode_rows(columns["terminals"], where)
     labels = {key: columns[key][rows] for key in ("qpos", "button_states") if key in columns}
-    relabel_dataset(task.env_id, env, labels)
+    with quiet():
+        relabel_dataset(task.env_id, env, labels)
     return from_states(
         columns["observations"],
         columns["actions"],
@@ -163,6 +166,7 @@ def _relabel(path: Path, columns: dict[str, np.ndarray], task: Task) -> Transiti
 def _task_env(env_id: str) -> Any:
     import gymnasium
 
-    env = gymnasium.make(env_id)
-    env.reset()
+    with quiet():
+        env = gymnasium.make(env_id)
+        env.reset()
     return env

@@ -61,7 +61,7 @@ class EnvironmentGroup:
         """Start an episode in each named environment."""
         results = {}
         for index, seed in seeds.items():
-            np.random.set_bit_generator(self._generators[index])
+            _switch_to(self._generators[index])
             observation, _ = reset_seeded(self._environments[index], seed)
             results[index] = StepResult(np.asarray(observation, np.float32))
         return results
@@ -70,7 +70,7 @@ class EnvironmentGroup:
         """Take one action in each named environment."""
         results = {}
         for index, action in actions.items():
-            np.random.set_bit_generator(self._generators[index])
+            _switch_to(self._generators[index])
             observation, reward, terminated, truncated, info = self._environments[index].step(action)
             success = info.get("success", info.get("is_success"))
             results[index] = StepResult(
@@ -81,3 +81,8 @@ class EnvironmentGroup:
                 None if success is None else bool(success),
             )
         return results
+
+
+def _switch_to(generator: np.random.MT19937) -> None:
+    """Make `generator` the one behind NumPy's global functions."""
+    np.random.set_bit_generator(generator)  # pyright: ignore[reportAttributeAccessIssue]  (missing from the stubs)

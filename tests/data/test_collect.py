@@ -1,0 +1,124 @@
+"""Collection with OGBench's scripted experts: format, reproducibility, limits."""
+
+import hashlib
+
+import numpy as np
+import ogbench
+import pytest
+
+from drol.data.collect import COLLECTIBLE, Collector, _cells_at_distance, _cube_reachable, _maze_cells, collect
+from drol.data.collect import parse_collection as parse
+from drol.extras import quiet
+from drol.files import DataError
+
+STEPS = 40
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "name", ["cube-double-noisy", "scene-play", "puzzle-3x3-noisy", "pointmaze-teleport-navigate"]
+)
+def test_the_file_depends_on_the_seed_alone(name, tmp_path):
+    """One process or two, the same bytes; another seed, others."""
+    files = {}
+    for workers, seed in ((1, 0), (2, 0), (2, 1)):
+        out = tmp_path / f"{workers}-{seed}.npz"
+        files[workers, seed] = collect(name, out=out, episodes=3, seed=seed, workers=workers, steps=STEPS)
+    for one, two, other in zip(files[1, 0], files[2, 0], files[2, 1], strict=True):
+        assert digest(one) == digest(two)
+        assert digest(one) != digest(other)
+
+
+def test_ogbench_reads_the_files(tmp_path):
+    train, validation = collect("scene-noisy", out=tmp_path / "d.npz", episodes=2, seed=0, workers=1, steps=STEPS)
+    assert validation.name == "d-val.npz"
+    with quiet():
+        env, data, held_out = ogbench.make_env_and_datasets(
+            "scene-noisy-singletask-task1-v0", dataset_path=str(train), add_info=True
+        )
+    assert data["observations"].shape == (2 * (STEPS - 1), env.observation_space.shape[0])
+    assert held_out["observations"].shape[0] == STEPS - 1
+    assert data["button_states"].dtype == np.int64
+    assert set(data) >= {"rewards", "masks", "qpos", "qvel", "next_observations"}
+    assert (np.abs(data["actions"]) <= 1).all()
+    assert data["terminals"].sum() == 2
+
+
+def test_observations_belong_to_the_states_stored_with_them(tmp_path):
+    """Restoring qpos and qvel gives the observation of the same row: columns are aligned in time."""
+    train, _ = collect("cube-single-play", out=tmp_path / "d.npz", episodes=1, seed=3, workers=1, steps=STEPS)
+    columns = dict(np.load(train))
+    with quiet():
+        env = ogbench.make_env_and_datasets("cube-single-play-singletask-task1-v0", env_only=True)
+        env.reset()
+        for row in (0, 7, STEPS - 1):
+            env.unwrapped.set_state(columns["qpos"][row], columns["qvel"][row])
+            restored = env.unwrapped.compute_observation()
+            # Joints and cube come from the state itself; what lies between (the effector's site, one physics step
+            # behind, and contact forces) does not.
+            for part in (slice(0, 12), slice(19, 28)):
+                np.testing.assert_allclose(columns["observations"][row][part], restored[part], atol=1e-4)
+
+
+def test_published_numbers():
+    assert parse("cube-single-play-v0").steps == 1001
+    assert parse("pointmaze-giant-navigate").steps == 2001
+    assert parse("pointmaze-medium-stitch").steps == 201
+    assert parse("puzzle-4x6-noisy").random_action == 0.2
+    assert parse("scene-noisy").random_action == 0.1
+    assert parse("scene-play").random_action == 0
+    assert len(COLLECTIBLE) == 26
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("cube-singel-play", "nearest is 'cube-single-play'"), ("antmaze-large-navigate", "nearest is"), ("", "expected")],
+)
+def test_unknown_names_are_refused_with_the_nearest(name, words, tmp_path):
+    with pytest.raises(DataError, match=words):
+        collect(name, out=tmp_path / "d.npz")
+
+
+def test_bad_requests_are_refused_before_any_work(tmp_path):
+    (tmp_path / "there-val.npz").touch()
+    for options, words in [
+        ({"out": tmp_path / "d.txt"}, "ending in .npz"),
+        ({"out": tmp_path / "there.npz"}, "exists already"),
+        ({"out": tmp_path / "d.npz", "episodes": 0}, "at least 1"),
+    ]:
+        with pytest.raises(DataError, match=words):
+            collect("cube-single-play", **options)
+    assert [path.name for path in tmp_path.iterdir()] == ["there-val.npz"]
+
+
+def test_the_reachable_region_of_a_scene():
+    def qpos(y, z):
+        row = np.zeros((1, 25))
+        row[0, 15:17] = y, z
+        return row
+
+    assert _cube_reachable(qpos(0.0, 0.02))
+    assert not _cube_reachable(qpos(0.29, 0.02))
+    assert not _cube_reachable(qpos(-0.3, 0.02))
+    assert _cube_reachable(qpos(-0.31, 0.07)), "in the drawer"
+
+
+def test_maze_cells():
+    maze = np.array([[1, 1, 1, 1, 1], [1, 0, 0, 0, 1], [1, 1, 1, 0, 1], [1, 1, 1, 1, 1]])
+    free, junctions = _maze_cells(maze)
+    assert free == [(1, 1), (1, 2), (1, 3), (2, 3)]
+    assert junctions == [(1, 1), (1, 3), (2, 3)]
+    assert _cells_at_distance(maze, (1, 1), 3) == [(2, 3)]
+    assert _cells_at_distance(maze, (1, 1), 4) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COLLECTIBLE)
+def test_every_data_set_can_be_collected(name):
+    episode = Collector(parse(name), 120).episode(0, 0)
+    assert len(episode["observations"]) == 120
+    assert episode["terminals"].sum() == 1
+    assert episode["terminals"][-1]
