@@ -18,9 +18,7 @@ def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize(
-    "name", ["cube-double-noisy", "scene-play", "puzzle-3x3-noisy", "pointmaze-teleport-navigate"]
-)
+@pytest.mark.parametrize("name", ["cube-double-noisy", "scene-play", "puzzle-3x3-noisy", "pointmaze-teleport-navigate"])
 def test_the_file_depends_on_the_seed_alone(name, tmp_path):
     """One process or two, the same bytes; another seed, others."""
     files = {}

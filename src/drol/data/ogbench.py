@@ -108,7 +108,8 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         DataError: if it is missing, truncated, damaged or holds Python objects.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: np.load leaves the file open when it is no npz.
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; collect it with `drol collect`, or give another file") from None

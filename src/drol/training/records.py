@@ -5,12 +5,13 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from drol.extras import require
 from drol.files import clear_write_errors, write_atomic
 
 
+@runtime_checkable
 class Sink(Protocol):
     """Receives the metrics of a run as it goes."""
 

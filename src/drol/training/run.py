@@ -199,7 +199,7 @@ def _held_out(
     return {f"validation/{name}": float(value) for name, value in metrics.items()}
 
 
-def _evaluated(folder: RunFolder, episodes: Sequence[Mapping[str, Any]], update: int) -> dict[str, float]:
+def _evaluated(folder: RunFolder, episodes: Sequence[Mapping[str, Any]], update: int) -> dict[str, float | int]:
     """Record every episode; return the summary."""
     folder.evaluations.append(*({"update": update, **episode} for episode in episodes))
     verdicts = [episode["success"] for episode in episodes if episode["success"] is not None]

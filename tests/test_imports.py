@@ -1,0 +1,78 @@
+"""The direction of imports, and how fast the package answers."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import drol
+
+ROOT = Path(drol.__file__).parent
+
+# Each module may import those above its own line, never those below. `files`, `extras`, `processes` and `seeding` are
+# tools without knowledge of learning, beside the shapes in `types`.
+LAYERS = [
+    {"types", "files", "extras", "processes", "seeding"},
+    {"ops"},
+    {"nn"},
+    {"policy"},
+    {"algorithm"},
+    {"bundle", "data", "evaluation"},
+    {"algorithms", "training", "presets"},
+    {"benchmarks"},
+    {"cli"},
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+# Neighbours on one layer do not know each other, with one exception: evaluation of what data describes.
+FORBIDDEN = {("training", "algorithms"), ("training", "evaluation"), ("data", "evaluation"), ("evaluation", "training")}
+
+
+def imports(path):
+    """The drol modules a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield from (
+                [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "drol" else [node.module]
+            )
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def package(dotted):
+    return dotted.split(".")[1] if dotted.startswith("drol.") else None
+
+
+FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_downwards(path):
+    home = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    for imported in filter(None, map(package, imports(path))):
+        if imported in RANK and imported != home:
+            assert RANK[imported] <= RANK[home], f"{home} imports {imported} from above"
+            assert (home, imported) not in FORBIDDEN, f"{home} must not import {imported}"
+
+
+def test_every_package_has_its_layer():
+    found = {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in FILES}
+    assert found == set(RANK)
+
+
+@pytest.mark.parametrize("name", [name for name in drol.__all__ if name != "__version__"])
+def test_every_public_name_resolves_and_is_documented(name):
+    assert getattr(drol, name).__doc__
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        drol.nonsense  # noqa: B018
+
+
+@pytest.mark.parametrize("statement", ["import drol", "import drol.cli.main", "import drol.evaluation.environments"])
+def test_light_imports_load_no_jax(statement):
+    code = f"{statement}; import sys; print('jax' in sys.modules)"
+    result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"

@@ -1,0 +1,159 @@
+"""Policies, and their way to disk and back."""
+
+import json
+import shutil
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from drol import DROL, LatentPolicy, load_policy, save_policy
+from drol.files import DataError
+from drol.ops.latent import sample_ball
+from drol.policy import POLICY_KINDS
+from tests.conftest import SPEC, init
+
+
+@pytest.fixture(scope="module")
+def policy():
+    algorithm = DROL(hidden=(16, 16))
+    return algorithm.policy(init(algorithm, SPEC, jax.random.key(0)))
+
+
+@pytest.fixture
+def saved(policy, tmp_path):
+    save_policy(policy, tmp_path / "policy", {"task": "some-task"})
+    return tmp_path / "policy"
+
+
+OBSERVATION = jnp.array([0.3, -0.7, 1.2, 0.1])
+
+
+def act(policy, key):
+    return jax.jit(lambda p, o, k: p(o, key=k))(policy, OBSERVATION, key)
+
+
+def test_one_latent_is_one_pass_of_the_actor(policy, key):
+    latent = sample_ball(key, (), 3, 3**0.5)
+    np.testing.assert_allclose(act(policy, key), policy.actor(OBSERVATION, latent), rtol=1e-6)
+
+
+def test_centre_is_deterministic(policy):
+    centre = policy.with_kind("centre")
+    np.testing.assert_array_equal(act(centre, jax.random.key(1)), act(centre, jax.random.key(2)))
+    np.testing.assert_allclose(act(centre, jax.random.key(1)), policy.actor(OBSERVATION, jnp.zeros(3)), rtol=1e-6)
+
+
+def samples_and_values(policy, key):
+    samples = np.asarray(policy.actor.candidates(OBSERVATION, sample_ball(key, (32,), 3, 3**0.5)))
+    q = np.asarray(policy.critic(jnp.tile(OBSERVATION, (32, 1)), jnp.asarray(samples)))
+    return samples, q.mean(axis=0)
+
+
+def test_best_of_n_takes_the_highest_mean_q(policy, key):
+    samples, q = samples_and_values(policy, key)
+    np.testing.assert_allclose(act(policy.with_kind("best-of-n"), key), samples[q.argmax()], rtol=1e-5)
+
+
+def test_dense_drops_outliers_first(policy, key):
+    samples, q = samples_and_values(policy, key)
+    isolation = np.array([((samples - s) ** 2).sum(-1).sum() / 31 for s in samples])
+    kept = np.argsort(isolation)[:8]
+    best = kept[q[kept].argmax()]
+    np.testing.assert_allclose(act(policy.with_kind("dense"), key), samples[best], rtol=1e-5)
+
+
+def test_choices_that_cannot_be_are_refused(policy):
+    with pytest.raises(ValueError, match="holds no critic"):
+        LatentPolicy(policy.actor, None, kind="best-of-n")
+    with pytest.raises(ValueError, match="dense_topk must lie between"):
+        LatentPolicy(policy.actor, policy.critic, num_samples=4, dense_topk=5)
+
+
+@pytest.mark.parametrize("kind", POLICY_KINDS)
+def test_round_trip(policy, saved, key, kind):
+    loaded = load_policy(saved, kind=kind)
+    assert loaded.facts == {"task": "some-task"}
+    expected = act(policy.with_kind(kind), key)
+    np.testing.assert_array_equal(act(loaded.policy, key), expected)
+
+
+def test_an_actor_without_critic_can_be_stored(policy, tmp_path, key):
+    bare = eqx.tree_at(lambda p: p.critic, policy, None, is_leaf=lambda x: x is None)
+    save_policy(bare, tmp_path / "bare")
+    np.testing.assert_array_equal(act(load_policy(tmp_path / "bare").policy, key), act(policy, key))
+    with pytest.raises(ValueError, match="holds no critic"):
+        load_policy(tmp_path / "bare", kind="dense")
+
+
+def test_a_loaded_policy_acts_on_one_and_on_many(saved):
+    loaded = load_policy(saved, kind="centre")
+    observations = np.random.default_rng(0).normal(size=(5, 4))
+    batch = loaded(observations)
+    assert batch.shape == (5, 3)
+    assert batch.dtype == np.float32
+    for observation, action in zip(observations, batch, strict=True):
+        np.testing.assert_allclose(loaded(observation), action, atol=1e-6)
+    with pytest.raises(ValueError, match=r"expected observations of shape \(4,\) or \(n, 4\), found \(5,\)"):
+        loaded(np.zeros(5))
+
+
+def test_draws_of_a_loaded_policy_repeat_with_its_seed(saved):
+    def actions(seed):
+        loaded = load_policy(saved, seed=seed)
+        return np.stack([loaded(np.zeros(4)) for _ in range(3)])
+
+    np.testing.assert_array_equal(actions(0), actions(0))
+    assert len(np.unique(actions(0), axis=0)) == 3
+    assert (actions(0) != actions(1)).any()
+    loaded = load_policy(saved)
+    np.testing.assert_array_equal(
+        loaded(np.zeros(4), key=jax.random.key(3)), loaded(np.zeros(4), key=jax.random.key(3))
+    )
+
+
+def test_saving_again_replaces_and_leaves_nothing_behind(policy, saved):
+    save_policy(policy.with_kind("centre"), saved)
+    assert load_policy(saved).policy.kind == "centre"
+    assert [path.name for path in saved.parent.iterdir()] == ["policy"]
+
+
+def rewrite(saved, **changes):
+    path = saved / "policy.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def flip_a_bit(saved):
+    arrays = saved / "arrays.safetensors"
+    content = bytearray(arrays.read_bytes())
+    content[-1] ^= 1
+    arrays.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (flip_a_bit, "arrays.safetensors is damaged"),
+        (lambda s: (s / "arrays.safetensors").unlink(), "lacks arrays.safetensors"),
+        (lambda s: (s / "policy.json").write_text("{"), "not readable as JSON"),
+        (lambda s: (s / "policy.json").write_text("[]"), "not a policy written by drol"),
+        (lambda s: rewrite(s, format="other"), "not a policy written by drol"),
+        (lambda s: rewrite(s, version=99), "version 99"),
+        (lambda s: rewrite(s, kind="unheard-of"), "kind 'unheard-of'"),
+        (lambda s: rewrite(s, config={"observation_dim": 4}), "does not fit its arrays"),
+        (lambda s: shutil.rmtree(s), "does not exist"),
+    ],
+)
+def test_damaged_and_foreign_files_are_refused(saved, damage, words):
+    damage(saved)
+    with pytest.raises(DataError, match=words):
+        load_policy(saved)
+
+
+def test_a_smaller_network_than_described_is_refused(policy, saved):
+    config = policy.config() | {"actor_hidden": [8, 8]}
+    rewrite(saved, config=config)
+    with pytest.raises(DataError, match="does not fit its arrays"):
+        load_policy(saved)

@@ -1,0 +1,82 @@
+"""JSON lines: whole, cut back, honest on a full disk."""
+
+import errno
+import json
+import os
+
+import pytest
+
+from drol.files import DataError, read_json, sha256, write_atomic, write_json
+from drol.training.records import JsonLines, TensorBoardSink
+
+
+@pytest.fixture
+def lines(tmp_path):
+    lines = JsonLines(tmp_path / "metrics.jsonl")
+    for update in (10, 20, 30):
+        lines.append({"update": update, "loss": update / 3})
+    return lines
+
+
+def test_append_and_cut(lines, tmp_path):
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    lines.append({"update": 40, "loss": 1.0}, {"update": 40, "loss": 2.0})
+    with open(tmp_path / "metrics.jsonl", "ab") as file:
+        file.write(b'{"update": 50, "lo')
+    lines.cut(30)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+    lines.cut(0)
+    assert lines.read() == []
+
+
+def test_infinity_becomes_null(lines):
+    lines.append({"update": 40, "margin": float("inf"), "loss": float("nan")})
+    assert lines.read()[-1] == {"update": 40, "margin": None, "loss": None}
+
+
+def test_a_full_disk_leaves_whole_lines(lines, tmp_path, monkeypatch):
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"metrics.jsonl: the disk is full: free some space"):
+        lines.append({"update": 40, "loss": 1.0})
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "sub" / "config.json"
+    write_json(path, {"a": 1})
+    assert read_json(path) == {"a": 1}
+    assert len(sha256(path)) == 64
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="disk is full"):
+        write_atomic(path, lambda file: file.write(b"half"))
+    assert read_json(path) == {"a": 1}
+    assert [p.name for p in path.parent.iterdir()] == ["config.json"]
+
+
+def test_unreadable_json_is_refused(tmp_path):
+    with pytest.raises(DataError, match="does not exist"):
+        read_json(tmp_path / "none.json")
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(DataError, match="not readable as JSON"):
+        read_json(tmp_path / "bad.json")
+
+
+def test_tensorboard_receives_scalars(tmp_path):
+    sink = TensorBoardSink(tmp_path / "tb")
+    sink.write(10, {"loss": 0.5, "text": "ignored"})
+    sink.close()
+    assert any(path.stat().st_size > 0 for path in (tmp_path / "tb").iterdir())
+
+
+def test_lines_are_json(lines, tmp_path):
+    for text in (tmp_path / "metrics.jsonl").read_text().splitlines():
+        json.loads(text)
