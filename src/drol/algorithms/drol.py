@@ -136,17 +136,20 @@ class DROL(Algorithm):
         self, actor: LatentActor, batch: Batch, noise: DROLNoise, axis_name: str | None
     ) -> tuple[Float[Array, "batch action"], Metrics]:
         """The winners' latents and the diagnostics of the candidate sets. Forward values only (eq. 4, 5, 7)."""
+        if self.num_candidates == 1:
+            # Nothing to route, and no pass to pay for it.
+            none = jnp.zeros(())
+            metrics = {"centroid_divergence": none, "pairwise_distance": none, "routing_margin": none + jnp.inf}
+            return noise.candidates[:, 0], metrics
         candidates = actor.candidates(batch.observations, noise.candidates)
         routes = jax.vmap(routing.route)(candidates, batch.actions)
         winners = jnp.take_along_axis(noise.candidates, routes.winner[:, None, None], axis=1)[:, 0]
         divergence = mean_over(jnp.mean(jax.vmap(routing.centroid_divergence)(candidates)), axis_name)
-        metrics = {
+        return winners, {
             "centroid_divergence": divergence,
             "pairwise_distance": routing.pairwise_distance(divergence, self.num_candidates),
-            "min_squared_distance": jnp.mean(routes.squared_distance),
             "routing_margin": jnp.mean(routes.margin),
         }
-        return winners, metrics
 
     def _actor_loss(
         self,
@@ -162,8 +165,12 @@ class DROL(Algorithm):
         q_values = bellman.aggregate(critic(batch.observations, actions), self.actor_q_agg)
         scale = losses.q_scale(q_values, axis_name) if self.normalize_q else 1.0
         loss = losses.winner_only(bc, q_values, bc_coef=self.bc_coef, q_coef=self.q_coef, scale=scale)
-        metrics = {"actor_loss": loss, "bc_loss": jnp.mean(bc), "q_loss": -scale * jnp.mean(q_values)}
-        return loss, metrics
+        return loss, {
+            "actor_loss": loss,
+            "bc_loss": jnp.mean(bc),
+            "min_squared_distance": jnp.mean(bc) * batch.actions.shape[-1],
+            "q_loss": -scale * jnp.mean(q_values),
+        }
 
     def _targets(
         self, actor: LatentActor, target_critic: CriticEnsemble, batch: Batch, noise: DROLNoise

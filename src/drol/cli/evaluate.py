@@ -5,13 +5,15 @@ from pathlib import Path
 
 from drol.cli.options import cores
 
+KINDS = ("one", "centre", "best-of-n", "dense")
+
 
 def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
     """Declare the command's options."""
     parser.add_argument("path", type=Path, metavar="DIR|POLICY", help="a run folder or a policy folder")
     parser.add_argument(
         "--policy",
-        metavar="KIND",
+        choices=KINDS,
         help="one: one latent; centre: latent 0; best-of-n: highest Q of 32;\n"
         "dense: highest Q of the densest 8 of 32 (default: as stored)",
     )

@@ -18,58 +18,56 @@ def main(arguments: list[str] | None = None) -> int:
 
     0: done. 1: failed, with one clear message. 2: wrong usage. 130: stopped on request, to be resumed.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        return _run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        print("\ndrol: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if not isinstance(error, _expected_errors()):
+            # A bug: its traceback is the best report there is.
+            raise
+        print(f"drol: error: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="drol",
         description="Train one-step offline RL policies by dynamic routing (DROL), in JAX.",
-        epilog="`drol COMMAND --help` explains a command. Start with: drol train cube-single-play-singletask-task2-v0 "
-        "--collect 150",
+        epilog="`drol COMMAND --help` explains a command. Start with:\n"
+        "  drol train cube-single-play-singletask-task2-v0 --collect 150",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    chosen = arguments[0] if arguments and arguments[0] in COMMANDS else None
-    run = None
+    chosen = None
     for name, help in COMMANDS.items():
         command = commands.add_parser(
             name, help=help, description=help.capitalize() + ".", formatter_class=argparse.RawTextHelpFormatter
         )
-        if name == chosen:
-            module = importlib.import_module(f"drol.cli.{name}")
-            module.add_arguments(command, arguments[1:])
-            run = module.run
+        if arguments[:1] == [name]:
+            chosen = importlib.import_module(f"drol.cli.{name}")
+            chosen.add_arguments(command, arguments[1:])
     parsed = parser.parse_args(arguments)
     if parsed.version:
         from drol import __version__
 
         print(f"drol {__version__}")
         return 0
-    if run is None:
+    if chosen is None:
         parser.print_help()
         return 2
-    return _guarded(run, parsed)
+    return chosen.run(parsed)
 
 
-def _guarded(run, parsed: argparse.Namespace) -> int:
-    """Turn expected errors into one message; anything else is a bug and keeps its traceback."""
+def _expected_errors() -> tuple[type[Exception], ...]:
+    """What a user can mend: bad input, missing parts, a full disk, a failed environment, divergence."""
     from drol.extras import MissingExtraError
     from drol.processes import WorkerError
+    from drol.training.run import DivergedError
 
-    expected = (ValueError, OSError, MissingExtraError, WorkerError)
-    try:
-        return run(parsed)
-    except KeyboardInterrupt:
-        print("\ndrol: interrupted", file=sys.stderr)
-        return 130
-    except expected as error:
-        print(f"drol: error: {error}", file=sys.stderr)
-        return 1
-    except RuntimeError as error:
-        from drol.training.run import DivergedError
-
-        if not isinstance(error, DivergedError):
-            raise
-        print(f"drol: error: {error}", file=sys.stderr)
-        return 1
+    return (ValueError, OSError, MissingExtraError, WorkerError, DivergedError)
 
 
 if __name__ == "__main__":

@@ -91,6 +91,7 @@ class Evaluator:
             seed: of the environments' resets and the policy's draws.
 
         Raises:
+            ValueError: if the environment's observations do not fit the policy.
             WorkerError: if an environment fails, dies or hangs.
         """
         key = jax.random.key(seed)
@@ -104,6 +105,7 @@ class Evaluator:
             starting = {s: queues[s].pop(0) for s in range(self._slots) if running[s] < 0 and queues[s]}
             seeds = {slot: episode_seed(seed, episode) for slot, episode in starting.items()}
             for slot, result in self._exchange("reset", seeds).items():
+                _check_observation(result.observation, policy)
                 observations[slot], running[slot], steps[slot], returns[slot] = result.observation, starting[slot], 0, 0
             active = [slot for slot in range(self._slots) if running[slot] >= 0]
             if not active:
@@ -148,6 +150,15 @@ class Evaluator:
 
     def __exit__(self, *_) -> None:
         self.close()
+
+
+def _check_observation(observation: np.ndarray, policy: Policy) -> None:
+    expected = (policy.spec.observation_dim,)
+    if observation.shape != expected:
+        raise ValueError(
+            f"the policy was trained on observations of shape {expected}, this environment gives {observation.shape}; "
+            f"evaluate it in its own task"
+        )
 
 
 def as_record(result: EpisodeResult) -> dict[str, Any]:

@@ -1,0 +1,229 @@
+"""The commands as a user types them: a whole way from collection to evaluation, and every refusal."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from drol.cli import evaluate as evaluate_command
+from drol.cli import train as train_command
+from drol.cli.main import COMMANDS, main
+from drol.extras import quiet
+from drol.policy import POLICY_KINDS
+
+TASK = "pointmaze-medium-navigate-singletask-task1-v0"
+
+
+def drol(*arguments):
+    """Run a command in this process."""
+    with quiet():
+        return main([str(argument) for argument in arguments])
+
+
+def error_of(capsys, *arguments):
+    """The one line a failing command prints."""
+    capsys.readouterr()
+    assert drol(*arguments) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "maze.npz"
+    assert drol("collect", "pointmaze-medium-navigate", "--episodes", 2, "--workers", 1, "--out", path) == 0
+    return path
+
+
+def train(data, out, *more):
+    options = ("--updates", 40, "--eval-every", 20, "--eval-episodes", 2, "--hidden", 16, 16, "--workers", 1)
+    return drol("train", TASK, "--data", data, "--out", out, *options, *more)
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "run"
+    assert train(data, out, "--seed", 5) == 0
+    return out
+
+
+def test_help_answers_at_once_and_names_every_command():
+    began = time.perf_counter()
+    result = subprocess.run(
+        [sys.executable, "-m", "drol.cli.main", "--help"], capture_output=True, text=True, check=True
+    )
+    assert time.perf_counter() - began < 2
+    assert all(name in result.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as exit:
+        main([command, "--help"])
+    assert exit.value.code == 0
+    assert "usage: drol" in capsys.readouterr().out
+
+
+def test_training_leaves_a_whole_run(trained, data):
+    config = json.loads((trained / "config.json").read_text())
+    assert config["task"] == TASK
+    assert config["hyperparameters"]["bc_coef"] == pytest.approx(0.03), "the borrowed preset"
+    assert config["preset"]["source"].startswith("borrowed")
+    assert config["hyperparameters"]["hidden"] == [16, 16]
+    assert config["settings"]["seed"] == 5
+    assert len(config["data"]["files"][0]["sha256"]) == 64
+    assert config["environment"]["success_timing"] == "pre"
+    assert config["versions"]["jax"]
+    assert config["device"]["platform"] == "cpu"
+    evaluations = [json.loads(line) for line in (trained / "evaluations.jsonl").read_text().splitlines()]
+    assert [(line["update"], line["episode"]) for line in evaluations] == [(20, 0), (20, 1), (40, 0), (40, 1)]
+    assert {"update", "episode", "seed", "return", "length", "success"} <= set(evaluations[0])
+    assert {path.name for path in trained.iterdir()} == {
+        "config.json",
+        "metrics.jsonl",
+        "evaluations.jsonl",
+        "checkpoints",
+        "policy",
+    }
+
+
+def test_evaluate_a_run_and_a_policy(trained, tmp_path, capsys):
+    outputs = []
+    for path, workers in ((trained, 1), (trained / "policy", 2)):
+        file = tmp_path / f"{workers}.json"
+        options = ("--policy", "centre", "--episodes", 2, "--seed", 1, "--workers", workers, "--json", file)
+        assert drol("evaluate", path, *options) == 0
+        outputs.append(json.loads(file.read_text()))
+    assert outputs[0]["results"] == outputs[1]["results"]
+    assert outputs[0]["episodes"] == 2
+    assert outputs[0]["policy"] == "centre"
+    assert "2 episodes" in capsys.readouterr().out
+
+
+def test_resume_extends_a_run(trained, data, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(trained, out)
+    assert drol("train", TASK, "--out", out, "--resume", "--updates", 60, "--workers", 1) == 0
+    updates = [json.loads(line)["update"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert updates[-1] == 60
+    assert json.loads((out / "config.json").read_text())["settings"]["updates"] == 60
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("--bc-coef", 2), "started with bc_coef 0.02"),
+        (("--seed", 6), "started with seed 5, and --resume cannot change it to 6"),
+        (("--hidden", 8), "started with hidden"),
+        (("--updates", 20), "can only extend it, not shorten it to 20"),
+        (("--updates", 50), "multiples of the chunk length 20"),
+    ],
+)
+def test_resume_with_another_configuration_is_refused(trained, capsys, more, words):
+    before = {path: path.read_bytes() for path in trained.glob("*.json*")}
+    assert words in error_of(capsys, "train", TASK, "--out", trained, "--resume", *more)
+    assert {path: path.read_bytes() for path in trained.glob("*.json*")} == before
+
+
+def test_resume_on_other_data_is_refused(trained, data, tmp_path, capsys):
+    for suffix in ("", "-val"):
+        columns = dict(np.load(data.with_name(f"maze{suffix}.npz")))
+        columns["observations"] = columns["observations"] + 1
+        np.savez(tmp_path / f"other{suffix}.npz", **columns)
+    words = error_of(capsys, "train", TASK, "--out", trained, "--resume", "--data", tmp_path / "other.npz")
+    assert "started on other data" in words
+
+
+def test_refusals_before_anything_is_written(trained, data, tmp_path, capsys):
+    out = tmp_path / "run"
+    for arguments, words in [
+        (("train", "cube-singel-play-singletask-task2-v0", "--out", out), "nearest known is 'cube-single-play"),
+        (("train", TASK, "--data", tmp_path / "none.npz", "--out", out), "does not exist"),
+        (("train", TASK, "--data", data, "--out", trained), "add --resume"),
+        (("train", TASK, "--data", data, "--out", out, "--resume"), "holds no run"),
+        (("train", TASK, "--data", data, "--out", out, "--num-candidates", 0), "num_candidates must be"),
+        (("train", TASK, "--data", data, "--out", out, "--bc-coef", -1), "bc_coef must be"),
+        (("train", TASK, "--data", data, "--out", out, "--updates", 0), "updates must be at least 1"),
+        (("train", TASK, "--data", data, "--out", out, "--updates", 7, "--eval-every", 5), "common divisor"),
+        (("train", TASK, "--data", data, "--collect", 1, "--out", out), "exclude each other"),
+        (("train", TASK, "--algorithm", "drool", "--out", out), "did you mean 'drol'"),
+        (("evaluate", tmp_path), "does not exist"),
+        (("evaluate", trained, "--episodes", 0), "at least 1"),
+        (("evaluate", trained, "--task", "cube-single-play-singletask-v0", "--episodes", 1), "observations"),
+        (("collect", "cube-single-pla", "--out", out / "d.npz"), "nearest is 'cube-single-play'"),
+        (("bench", "step", "--candidates", 0), "at least 1"),
+    ]:
+        assert words in error_of(capsys, *arguments), arguments
+        assert not out.exists(), arguments
+
+
+def test_ctrl_c_ends_with_a_checkpoint_and_resumes(data, tmp_path, capsys, monkeypatch):
+    import os
+    import signal
+
+    from drol.cli.progress import TrainingProgress
+
+    out, write = tmp_path / "run", TrainingProgress.write
+
+    def interrupting(self, update, metrics):
+        write(self, update, metrics)
+        if update == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(TrainingProgress, "write", interrupting)
+    assert train(data, out) == 130
+    assert "continue with the same command and --resume" in capsys.readouterr().out
+    monkeypatch.setattr(TrainingProgress, "write", write)
+    assert train(data, out, "--resume") == 0
+    assert len((out / "evaluations.jsonl").read_text().splitlines()) == 4
+
+
+def test_collect_in_training_keeps_the_data_for_the_next_run(tmp_path, monkeypatch):
+    from drol.data import collect as module
+
+    calls = []
+    original = module.collect
+
+    def counted(*arguments, **options):
+        calls.append(options["out"])
+        return original(*arguments, **options, steps=50)
+
+    monkeypatch.setattr(module, "collect", counted)
+    for seed in (0, 1):
+        options = ("--updates", 4, "--eval-every", 4, "--eval-episodes", 1, "--hidden", 8, "--workers", 1)
+        assert drol("train", TASK, "--collect", 2, "--seed", seed, "--out", tmp_path / f"run{seed}", *options) == 0
+    assert calls == [tmp_path / "data" / "pointmaze-medium-navigate-2episodes-seed0.npz"]
+
+
+def test_presets_are_printed_with_their_source(capsys):
+    assert drol("presets") == 0
+    printed = capsys.readouterr().out
+    assert "cube-single-play" in printed
+    assert "laptop" in printed
+
+
+def test_bench_step_writes_its_records(tmp_path, monkeypatch, capsys):
+    from drol.benchmarks import step
+
+    monkeypatch.setattr(step, "SECONDS", 0.01)
+    file = tmp_path / "bench.json"
+    assert drol("bench", "step", "--size", "laptop", "--candidates", 2, "--json", file) == 0
+    (record,) = json.loads(file.read_text())
+    needed = {"size", "num_candidates", "step_ms", "literal_ms", "floor_ms", "product_gflops", "winner_critic_ms"}
+    assert needed <= set(record)
+    assert record["step_ms"] > 0.5 * record["floor_ms"]
+    assert "GFLOP/s" in capsys.readouterr().out
+
+
+def test_the_kinds_of_policy_are_those_of_the_library():
+    assert evaluate_command.KINDS == POLICY_KINDS
+
+
+def test_the_chosen_algorithm_is_seen_before_the_full_parse():
+    assert train_command._chosen_algorithm(["TASK", "--algorithm", "other", "--help"]) == "other"
+    assert train_command._chosen_algorithm(["TASK"]) == "drol"

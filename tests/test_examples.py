@@ -1,0 +1,29 @@
+"""The examples run and show what they say."""
+
+import importlib.util
+from pathlib import Path
+
+import jax.numpy as jnp
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_custom_loop_keeps_both_modes():
+    actions = load("custom_loop").main(updates=600)
+    assert jnp.mean(jnp.abs(actions + 0.8) < 0.2) > 0.2
+    assert jnp.mean(jnp.abs(actions - 0.8) < 0.2) > 0.2
+
+
+def test_own_arrays_walks_home():
+    assert load("own_arrays").main(updates=1_000) < 0.25
+
+
+def test_every_example_is_tested():
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"custom_loop", "own_arrays"}

@@ -1,0 +1,39 @@
+"""README's code runs, and its commands are the ones that CI and users rely on."""
+
+import re
+from pathlib import Path
+
+import jax
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text()
+
+
+def test_the_loop_of_the_readme_runs():
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", TEXT, re.S) if "drol.step" in block]
+    assert len(code.strip().splitlines()) <= 12
+    rng = np.random.default_rng(0)
+    names = {
+        "observations": rng.normal(size=(64, 3)),
+        "actions": rng.uniform(-1, 1, (64, 2)),
+        "rewards": rng.normal(size=64),
+        "terminated": np.zeros(64, bool),
+        "next_observations": rng.normal(size=(64, 3)),
+        "observation": jax.numpy.zeros(3),
+    }
+    small = code.replace("100_000", "2").replace("bc_coef=10.0", "bc_coef=10.0, hidden=(8,)")
+    assert small.count("hidden=(8,)") == 1
+    exec(small, names)
+    assert names["action"].shape == (2,)
+
+
+def test_the_test_command_can_be_found_by_ci():
+    block = re.search(r"<!-- test command -->\n```bash\n(.*?)\n```", TEXT, re.S)
+    assert block
+    assert ".[test]" in block[1]
+    assert "pytest" in block[1]
+
+
+def test_no_figure_is_missing():
+    assert "_TABLE" not in TEXT
