@@ -7,16 +7,12 @@ os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_p
 
 import functools
 
-import hypothesis
 import jax
 import jax.numpy as jnp
 import pytest
 
+import tests.profiles  # noqa: F401  (chooses Hypothesis's profile)
 from drol import DROL, Batch, Spec
-
-hypothesis.settings.register_profile("default", max_examples=25, deadline=None, derandomize=True, database=None)
-hypothesis.settings.register_profile("deep", max_examples=250, deadline=None, database=None)
-hypothesis.settings.load_profile(os.environ.get("DROL_HYPOTHESIS_PROFILE", "default"))
 
 SPEC = Spec(observation_dim=4, action_dim=3)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from drol import DROL, LatentPolicy, load_policy, save_policy
+from drol.bundle import _checksum
 from drol.files import DataError
 from drol.ops.latent import sample_ball
 from drol.policy import POLICY_KINDS
@@ -118,15 +119,47 @@ def test_saving_again_replaces_and_leaves_nothing_behind(policy, saved):
     save_policy(policy.with_kind("centre"), saved)
     assert load_policy(saved).policy.kind == "centre"
     assert [path.name for path in saved.parent.iterdir()] == ["policy"]
+    assert len(list(saved.iterdir())) == 2
 
 
-def rewrite(saved, **changes):
+def test_nothing_but_a_policy_is_ever_replaced(policy, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(DataError, match="holds other things than a policy"):
+        save_policy(policy, tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_crash_while_saving_leaves_the_old_policy(policy, saved, monkeypatch, key):
+    """The arrays are written, the description is not: the old pair is still whole."""
+    import drol.bundle as bundle
+
+    def crash(*_):
+        raise OSError("power cut")
+
+    changed = jax.tree.map(lambda x: x + 1, policy)
+    monkeypatch.setattr(bundle, "write_json", crash)
+    with pytest.raises(OSError, match="power cut"):
+        save_policy(changed, saved)
+    np.testing.assert_array_equal(act(load_policy(saved).policy, key), act(policy, key))
+    monkeypatch.undo()
+    save_policy(changed, saved)
+    np.testing.assert_array_equal(act(load_policy(saved).policy, key), act(changed, key))
+
+
+def edit(saved, **changes):
     path = saved / "policy.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+def rewrite(saved, **changes):
+    """An edit that hides itself behind a fresh checksum."""
+    path = saved / "policy.json"
+    description = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps(description | {"checksum": _checksum(description)}))
+
+
 def flip_a_bit(saved):
-    arrays = saved / "arrays.safetensors"
+    (arrays,) = saved.glob("arrays-*")
     content = bytearray(arrays.read_bytes())
     content[-1] ^= 1
     arrays.write_bytes(content)
@@ -135,15 +168,16 @@ def flip_a_bit(saved):
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (flip_a_bit, "arrays.safetensors is damaged"),
-        (lambda s: (s / "arrays.safetensors").unlink(), "lacks arrays.safetensors"),
+        (flip_a_bit, "do not fit the checksum in its name"),
+        (lambda s: next(s.glob("arrays-*")).unlink(), "lacks arrays-"),
+        (lambda s: edit(s, facts={"task": "another"}), "is damaged or was edited"),
         (lambda s: (s / "policy.json").write_text("{"), "not readable as JSON"),
         (lambda s: (s / "policy.json").write_text("[]"), "not a policy written by drol"),
         (lambda s: rewrite(s, format="other"), "not a policy written by drol"),
         (lambda s: rewrite(s, version=99), "version 99"),
         (lambda s: rewrite(s, kind="unheard-of"), "kind 'unheard-of'"),
         (lambda s: rewrite(s, config={"observation_dim": 4}), "does not fit its arrays"),
-        (lambda s: shutil.rmtree(s), "does not exist"),
+        (lambda s: shutil.rmtree(s), "is no policy folder"),
     ],
 )
 def test_damaged_and_foreign_files_are_refused(saved, damage, words):

@@ -2,12 +2,14 @@
 
 import abc
 import dataclasses
+import operator
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PyTree
 
@@ -89,9 +91,13 @@ def _check_hyperparameter(field: dataclasses.Field, value: Any) -> None:
     low, high, choices = (field.metadata.get(name) for name in ("low", "high", "choices"))
     if choices is not None and value not in choices:
         raise ValueError(f"{field.name} must be one of {', '.join(choices)}, found {value!r}")
-    if isinstance(value, Tracer) or low is None or value is None:
+    if isinstance(value, Tracer) or low is None or value is None or isinstance(value, tuple):
         return
     number = value.item() if isinstance(value, jax.Array) and value.ndim == 0 else value
+    if type(field.metadata["default"]) is int:
+        if isinstance(number, bool) or not hasattr(number, "__index__"):
+            raise ValueError(f"{field.name} must be an integer, found {number!r}")
+        number = operator.index(number)
     if not isinstance(number, int | float):
         return
     high = float("inf") if high is None else high
@@ -106,7 +112,8 @@ def hyperparameters(algorithm: Algorithm) -> dict[str, Any]:
     for field in dataclasses.fields(algorithm):
         value = getattr(algorithm, field.name)
         if isinstance(value, jax.Array):
-            value = value.tolist()
+            # The shortest decimal that stands for the stored number: 0.99, not 0.9900000095.
+            value = float(str(np.asarray(value)))
         elif isinstance(value, tuple) and not all(isinstance(v, int) for v in value):
             value = "custom"
         values[field.name] = list(value) if isinstance(value, tuple) else value

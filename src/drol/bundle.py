@@ -1,9 +1,7 @@
-"""A trained policy as files, and back: `policy.json` (kind, configuration, checksum) and `arrays.safetensors`."""
+"""A trained policy as files, and back: `policy.json` (kind, configuration, checksum) and its arrays in safetensors."""
 
 import hashlib
-import os
-import shutil
-import tempfile
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,26 +13,33 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as to_safetensors
 
-from drol.files import DataError, clear_write_errors, read_json, write_atomic, write_json
+from drol.files import DataError, read_json, write_atomic, write_json
 from drol.policy import LatentPolicy, Policy, PolicyKind
 
 FORMAT = "drol-policy"
+DESCRIPTION = "policy.json"
 VERSION = 1
 POLICIES: dict[str, type[Policy]] = {"latent": LatentPolicy}
 
 
 def save_policy(policy: Policy, path: str | Path, facts: Mapping[str, Any] | None = None) -> None:
-    """Write a policy as a folder, replacing one that is there; a reader never sees half of it.
+    """Write a policy as a folder, replacing a policy that is there.
+
+    The arrays come first, under a name of their own; then `policy.json`, which names them, is replaced in one step. So
+    a reader, or a crash, finds the old policy or the new one.
 
     Args:
         policy: what to store.
-        path: the folder.
+        path: the folder; made if needed.
         facts: JSON values to keep with it, for instance `{"task": ...}`.
 
     Raises:
+        DataError: if the folder holds other things than a policy.
         OSError: with a clear message; an older policy at `path` stays.
     """
     path = Path(path)
+    if path.exists() and not (path.is_dir() and all(_is_ours(entry.name) for entry in path.iterdir())):
+        raise DataError(f"{path} exists and holds other things than a policy; choose another folder")
     kind = next(name for name, cls in POLICIES.items() if type(policy) is cls)
     leaves, _ = jax.tree_util.tree_flatten_with_path(policy)
     content = to_safetensors({_name(key): np.ascontiguousarray(leaf) for key, leaf in leaves})
@@ -44,26 +49,23 @@ def save_policy(policy: Policy, path: str | Path, facts: Mapping[str, Any] | Non
         "kind": kind,
         "config": policy.config(),
         "facts": dict(facts or {}),
-        "sha256": hashlib.sha256(content).hexdigest(),
+        "arrays": f"arrays-{hashlib.sha256(content).hexdigest()}.safetensors",
     }
-    with clear_write_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
-        try:
-            write_atomic(fresh / "arrays.safetensors", lambda file: file.write(content))
-            write_json(fresh / "policy.json", description)
-            os.chmod(fresh, 0o755)
-            if path.exists():
-                # Folders cannot be exchanged in one step; the old one steps aside and goes last.
-                old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".old"))
-                os.rename(path, old / "policy")
-                os.rename(fresh, path)
-                shutil.rmtree(old)
-            else:
-                os.rename(fresh, path)
-        except BaseException:
-            shutil.rmtree(fresh, ignore_errors=True)
-            raise
+    write_atomic(path / description["arrays"], lambda file: file.write(content))
+    write_json(path / DESCRIPTION, description | {"checksum": _checksum(description)})
+    for entry in path.iterdir():
+        if entry.name not in (description["arrays"], DESCRIPTION):
+            entry.unlink(missing_ok=True)
+
+
+def _is_ours(name: str) -> bool:
+    return name == DESCRIPTION or name.startswith(("arrays-", ".arrays-", f".{DESCRIPTION}"))
+
+
+def _checksum(description: Mapping[str, Any]) -> str:
+    """The SHA-256 of a description without its checksum; the arrays' own is part of their file name."""
+    kept = {name: value for name, value in description.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 class LoadedPolicy:
@@ -131,30 +133,38 @@ def load_policy(path: str | Path, *, kind: PolicyKind | None = None, seed: int =
         ValueError: for an unknown kind.
     """
     path = Path(path)
-    if not (path / "policy.json").exists() and (path / "policy" / "policy.json").exists():
+    if path.name == DESCRIPTION:
+        path = path.parent
+    if not (path / DESCRIPTION).exists() and (path / "policy" / DESCRIPTION).exists():
         path = path / "policy"
-    description = read_json(path / "policy.json")
+    if not (path / DESCRIPTION).is_file():
+        raise DataError(
+            f"{path} is no policy folder (no {DESCRIPTION}); name a run or its policy/ folder. A run that was killed "
+            f"writes it when it is continued with --resume"
+        )
+    description = read_json(path / DESCRIPTION)
     if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise DataError(f"{path} is not a policy written by drol (its policy.json says no {FORMAT!r})")
+        raise DataError(f"{path} is not a policy written by drol (its {DESCRIPTION} says no {FORMAT!r})")
     if description.get("version") != VERSION or description.get("kind") not in POLICIES:
         raise DataError(
             f"{path} holds a policy of kind {description.get('kind')!r}, version {description.get('version')!r}; this "
             f"drol reads {', '.join(POLICIES)}, version {VERSION}: load it with the drol that wrote it"
         )
+    if description.get("checksum") != _checksum(description):
+        raise DataError(f"{path / DESCRIPTION} is damaged or was edited: its checksum does not fit; copy it anew")
+    file = path / description["arrays"]
+    if not file.is_file():
+        raise DataError(f"{path} lacks {file.name}; copy the whole folder")
+    content = file.read_bytes()
+    if hashlib.sha256(content).hexdigest() not in file.name:
+        raise DataError(f"{file} is damaged: its bytes do not fit the checksum in its name; copy it anew")
     try:
-        content = (path / "arrays.safetensors").read_bytes()
-        if hashlib.sha256(content).hexdigest() != description["sha256"]:
-            raise DataError(f"{path}: arrays.safetensors is damaged, not the bytes of its checksum; copy it anew")
         arrays = load_safetensors(content)
         empty = POLICIES[description["kind"]].empty(description["config"])
         policy = jax.tree.map_with_path(lambda key, leaf: _fitting(arrays, key, leaf), empty)
-        facts = dict(description["facts"])
-    except FileNotFoundError:
-        raise DataError(f"{path} lacks arrays.safetensors; copy the whole folder") from None
     except (KeyError, TypeError, ValueError, SafetensorError) as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(f"{path} is damaged: its description does not fit its arrays ({error})") from None
+    facts = description["facts"]
     if kind is not None:
         if not isinstance(policy, LatentPolicy):
             raise ValueError(f"a policy of kind {description['kind']!r} offers no choice, found {kind!r}")

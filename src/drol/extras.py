@@ -16,9 +16,14 @@ def require(module: str, extra: str) -> None:
     Raises:
         MissingExtraError: naming the command that installs it.
     """
-    if importlib.util.find_spec(module) is None:
+    try:
+        found = importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # the parent of a dotted name is absent
+        found = False
+    if not found:
         raise MissingExtraError(
-            f"this needs the package {module!r}, which is not installed; install it with: pip install 'drol[{extra}]'"
+            f"this needs the package {module!r}, which is not installed; install it with: pip install 'drol[{extra}]' "
+            f"(in a clone: pip install -e '.[{extra}]')"
         )
 
 

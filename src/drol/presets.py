@@ -1,4 +1,4 @@
-"""Tasks and hyperparameters of the paper (SPEC section 7)."""
+"""Tasks, published hyperparameters and sizes of runs."""
 
 import dataclasses
 import re

@@ -96,8 +96,10 @@ class Worker:
 @contextlib.contextmanager
 def pool(count: int, target: str, *args: Any) -> Iterator[list[Worker]]:
     """`count` workers with the same object, ready to be called; closed at the end."""
-    workers = [Worker(target, *args) for _ in range(count)]
+    workers: list[Worker] = []
     try:
+        for _ in range(count):
+            workers.append(Worker(target, *args))
         for worker in workers:
             worker.receive()
         yield workers
@@ -106,10 +108,11 @@ def pool(count: int, target: str, *args: Any) -> Iterator[list[Worker]]:
 
 
 def close_all(workers: Sequence[Worker]) -> None:
-    """Close every worker, also where one of them fails to."""
-    with contextlib.ExitStack() as stack:
-        for worker in workers:
-            stack.callback(worker.close)
+    """Close every worker: all are told first, so that they end side by side."""
+    for worker in workers:
+        worker.connection.close()
+    for worker in workers:
+        worker.close()
 
 
 def ready(workers: Sequence[Worker]) -> list[Worker]:

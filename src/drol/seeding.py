@@ -32,5 +32,5 @@ def reset_seeded(
     and teleports. `make_reproducible` must have been applied.
     """
     np.random.seed(seed)
-    env.unwrapped.action_space.seed(seed)
+    env.unwrapped.action_space.seed(episode_seed(seed, 2))
     return env.reset(seed=seed, options=options)

@@ -110,6 +110,7 @@ def test_metrics_have_a_fixed_tree(batch, key):
     ("options", "words"),
     [
         ({"num_candidates": 0}, "num_candidates must be a finite number at least 1, found 0"),
+        ({"ensemble": True}, "ensemble must be an integer, found True"),
         ({"bc_coef": -1.0}, "bc_coef must be a finite number at least 0, found -1"),
         ({"q_coef": float("nan")}, "q_coef"),
         ({"discount": 1.5}, "discount must be a finite number between 0 and 1, found 1.5"),

@@ -117,7 +117,7 @@ def test_resume_extends_a_run(trained, data, tmp_path):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (("--bc-coef", 2), "started with bc_coef 0.02"),
+        (("--bc-coef", 2), "started with bc_coef 0.03"),
         (("--seed", 6), "started with seed 5, and --resume cannot change it to 6"),
         (("--hidden", 8), "started with hidden"),
         (("--updates", 20), "can only extend it, not shorten it to 20"),
@@ -152,7 +152,10 @@ def test_refusals_before_anything_is_written(trained, data, tmp_path, capsys):
         (("train", TASK, "--data", data, "--out", out, "--updates", 7, "--eval-every", 5), "common divisor"),
         (("train", TASK, "--data", data, "--collect", 1, "--out", out), "exclude each other"),
         (("train", TASK, "--algorithm", "drool", "--out", out), "did you mean 'drol'"),
-        (("evaluate", tmp_path), "does not exist"),
+        (("train", TASK, "--data", data, "--out", out, "--eval-episodes", 0), "eval_episodes must be at least 1"),
+        (("collect", "scene-play", "--seed", -1, "--out", tmp_path / "d.npz"), "seed not negative"),
+        (("evaluate", tmp_path), "is no policy folder"),
+        (("evaluate", trained, "--seed", -1), "must not be negative"),
         (("evaluate", trained, "--episodes", 0), "at least 1"),
         (("evaluate", trained, "--task", "cube-single-play-singletask-v0", "--episodes", 1), "observations"),
         (("collect", "cube-single-pla", "--out", out / "d.npz"), "nearest is 'cube-single-play'"),

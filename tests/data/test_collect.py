@@ -6,7 +6,15 @@ import numpy as np
 import ogbench
 import pytest
 
-from drol.data.collect import COLLECTIBLE, Collector, _cells_at_distance, _cube_reachable, _maze_cells, collect
+from drol.data.collect import (
+    COLLECTIBLE,
+    Collector,
+    _cells_at_distance,
+    _cube_reachable,
+    _maze_cells,
+    _own_draws,
+    collect,
+)
 from drol.data.collect import parse_collection as parse
 from drol.extras import quiet
 from drol.files import DataError
@@ -90,6 +98,13 @@ def test_bad_requests_are_refused_before_any_work(tmp_path):
         with pytest.raises(DataError, match=words):
             collect("cube-single-play", **options)
     assert [path.name for path in tmp_path.iterdir()] == ["there-val.npz"]
+
+
+def test_own_draws_are_independent_of_the_environment():
+    """One seed, two generators: an episode's noise level must not be its start position in disguise."""
+    own = np.array([_own_draws(seed).random() for seed in range(500)])
+    environment = np.array([np.random.default_rng(seed).random() for seed in range(500)])
+    assert abs(np.corrcoef(own, environment)[0, 1]) < 0.2
 
 
 def test_the_reachable_region_of_a_scene():

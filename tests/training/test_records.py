@@ -3,11 +3,14 @@
 import errno
 import json
 import os
+import subprocess
+import sys
+import types
 
 import pytest
 
 from drol.files import DataError, read_json, sha256, write_atomic, write_json
-from drol.training.records import JsonLines, TensorBoardSink
+from drol.training.records import JsonLines, TensorBoardSink, WandbSink
 
 
 @pytest.fixture
@@ -34,16 +37,27 @@ def test_infinity_becomes_null(lines):
     assert lines.read()[-1] == {"update": 40, "margin": None, "loss": None}
 
 
-def test_a_full_disk_leaves_whole_lines(lines, tmp_path, monkeypatch):
-    before = (tmp_path / "metrics.jsonl").read_bytes()
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from drol.training.records import JsonLines
 
-    def full(_):
-        raise OSError(errno.ENOSPC, "No space left on device")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
+try:
+    JsonLines(Path(sys.argv[1])).append(*({"update": 40, "loss": 1.0} for _ in range(20)))
+except OSError as error:
+    print(error)
+"""
 
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match=r"metrics.jsonl: the disk is full: free some space"):
-        lines.append({"update": 40, "loss": 1.0})
-    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+
+def test_a_full_disk_leaves_whole_lines(lines, tmp_path):
+    """The operating system takes the first bytes and refuses the rest: none of them stay."""
+    path = tmp_path / "metrics.jsonl"
+    before = path.read_bytes()
+    result = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=True)
+    assert "metrics.jsonl: the file would exceed the allowed size" in result.stdout
+    assert path.read_bytes() == before
 
 
 def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -80,3 +94,24 @@ def test_tensorboard_receives_scalars(tmp_path):
 def test_lines_are_json(lines, tmp_path):
     for text in (tmp_path / "metrics.jsonl").read_text().splitlines():
         json.loads(text)
+
+
+def test_wandb_receives_metrics_by_update(tmp_path, monkeypatch):
+    """Against a stand-in with wandb's interface: the package is optional."""
+    logged = []
+    run = types.SimpleNamespace(
+        log=lambda metrics, step: logged.append((step, metrics)), finish=lambda: logged.append("end")
+    )
+    stand_in = types.ModuleType("wandb")
+    stand_in.__spec__ = types.SimpleNamespace()
+    stand_in.init = lambda **options: logged.append(options) or run
+    monkeypatch.setitem(sys.modules, "wandb", stand_in)
+    sink = WandbSink("project", {"seed": 1}, tmp_path)
+    sink.write(10, {"loss": 0.5})
+    sink.close()
+    assert logged == [{"project": "project", "config": {"seed": 1}, "dir": str(tmp_path)}, (10, {"loss": 0.5}), "end"]
+
+
+def test_a_missing_sink_names_its_extra(tmp_path):
+    with pytest.raises(ImportError, match=r"pip install 'drol\[wandb\]'"):
+        WandbSink("project", {}, tmp_path)

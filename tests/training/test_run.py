@@ -1,17 +1,15 @@
 """Runs: records, evaluation, exact resume after kill -9, clean stops, refusals."""
 
 import contextlib
-import errno
 import os
 import signal
 import subprocess
 import sys
-import threading
+import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 import pytest
 
 from drol import DROL, ReplayData, from_arrays, load_policy
@@ -128,36 +126,85 @@ def test_an_interrupted_run_resumes_exactly(undisturbed, tmp_path, stop_at):
 
 
 KILLED = """
-import sys
-from tests.training.test_run import SETTINGS, new_folder, RunFolder, run
+import sys, time
 from pathlib import Path
-folder = RunFolder(sys.argv[1]) if Path(sys.argv[1]).exists() else new_folder(sys.argv[1])
-print("ready", flush=True)
-run(folder)
+import orbax.checkpoint as ocp
+import drol.bundle
+from tests.training.test_run import RunFolder, new_folder, run
+
+path, moment, update = sys.argv[1], sys.argv[2], int(sys.argv[3])
+folder = RunFolder(path) if Path(path).exists() else new_folder(path)
+
+def here():
+    print("here", flush=True)
+
+class Wait:
+    def write(self, now, metrics):
+        if now == update and moment == "between record and checkpoint":
+            here()
+            time.sleep(60)
+    def close(self):
+        pass
+
+save, describe = ocp.CheckpointManager.save, drol.bundle.write_json
+
+def saving(self, step, **options):
+    if step == update and moment == "inside a checkpoint":
+        here()
+    return save(self, step, **options)
+
+def describing(*arguments):
+    if moment == "inside the policy":
+        here()
+        time.sleep(60)
+    return describe(*arguments)
+
+ocp.CheckpointManager.save, drol.bundle.write_json = saving, describing
+run(folder, sinks=[Wait()])
 """
 
 
+def kill_at(path, moment, update):
+    """Run in another process, and kill it with signal 9 at a moment it announces."""
+    command = [sys.executable, "-W", "ignore", "-c", KILLED, str(path), moment, str(update)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"here\n"
+        if moment == "inside a checkpoint":
+            time.sleep(0.02)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+
+
 def test_kill_9_then_resume_is_bit_identical(undisturbed, tmp_path):
-    """Killed at several moments of its life, each time in the middle of whatever it does."""
+    """Killed three times, each where it hurts; what remains is the undisturbed run, parameters and records."""
     path = tmp_path / "run"
-    flags = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")}
-    for wait in (3.0, 4.0, 5.5):
-        process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", KILLED, str(path)], stdout=subprocess.PIPE, env=flags
-        )
-        process.stdout.readline()
-        threading.Timer(wait, process.kill).start()
-        process.wait()
-        process.stdout.close()
-    # As if it had died between a record and its checkpoint, and within a line.
+    kill_at(path, "between record and checkpoint", 20)
     folder = RunFolder(path)
-    if folder.metrics._path.exists():
-        last = latest(folder) or 0
-        folder.metrics.append({"update": last + 5, "torn": 1})
-        with open(folder.metrics._path, "ab") as file:
-            file.write(b'{"update": 99')
+    assert latest(folder) == 0
+    assert folder.metrics.read()[-1]["update"] == 20, "recorded, and to be undone"
+    kill_at(path, "inside a checkpoint", 20)
+    assert latest(folder) in (0, 20)
+    kill_at(path, "inside the policy", 20)
+    assert latest(folder) == 20
+    with open(path / "metrics.jsonl", "ab") as file:
+        file.write(b'{"update": 99, "actor_lo')
     assert_identical(run(folder), undisturbed[1])
     assert records(folder) == records(undisturbed[0])
+
+
+def test_an_early_ctrl_c_is_a_clean_stop(tmp_path, monkeypatch):
+    """Before the first chunk there is a checkpoint and nothing else; the run goes on from there."""
+    folder = new_folder(tmp_path / "run")
+    save = Checkpoints.save
+
+    def interrupted(self, state, key):
+        os.kill(os.getpid(), signal.SIGINT)
+        save(self, state, key)
+
+    monkeypatch.setattr(Checkpoints, "save", interrupted)
+    assert int(run(folder).step) == 0
+    assert latest(folder) == 0
+    assert folder.metrics.read() == []
 
 
 def test_a_finished_run_can_be_extended(undisturbed, tmp_path):
@@ -203,14 +250,27 @@ def test_a_checkpoint_of_another_shape_is_refused(undisturbed):
         train(other, data(), folder, SETTINGS)
 
 
-def test_a_checkpoint_on_a_full_disk_keeps_the_earlier_ones(tmp_path, monkeypatch):
+FULL = """
+import resource, signal, sys
+from tests.training.test_run import RunFolder, Settings, run
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+try:
+    run(RunFolder(sys.argv[1]), evaluate=None)
+except OSError as error:
+    print(error)
+"""
+
+
+def test_a_checkpoint_that_cannot_be_written_keeps_the_earlier_ones(undisturbed, tmp_path):
+    """The operating system refuses files beyond 3000 bytes: one clear message, and the run can go on later."""
     folder = new_folder(tmp_path / "run")
-    run(folder, Settings(seed=3, updates=20, batch_size=16, eval_every=20, chunk=5), evaluate=None)
-
-    def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(ocp.CheckpointManager, "save", full)
-    with pytest.raises(OSError, match="the disk is full: free some space"):
-        run(folder, evaluate=None)
+    run(folder, Settings(seed=3, updates=20, batch_size=16, eval_every=20, chunk=5))
+    command = [sys.executable, "-W", "ignore", "-c", FULL, str(folder.path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "could not write" in result.stdout, result.stderr
+    assert "exceed the allowed size" in result.stdout
     assert latest(folder) == 20
+    assert_identical(run(folder), undisturbed[1])
+    assert records(folder) == records(undisturbed[0])

@@ -36,6 +36,8 @@ def run(parsed: argparse.Namespace) -> int:
 
     if parsed.episodes < 1:
         raise DataError(f"--episodes must be at least 1, found {parsed.episodes}")
+    if parsed.seed < 0:
+        raise DataError(f"--seed must not be negative, found {parsed.seed}")
     loaded = load_policy(parsed.path, kind=parsed.policy)
     name = parsed.task or loaded.facts.get("task")
     if name is None:

@@ -15,24 +15,25 @@ def _progress(*columns: Any) -> Any:
 
 
 @contextlib.contextmanager
-def counting(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar; call the result with (done, total)."""
+def counting(description: str, *, lazy: bool = False) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar; call the result with (done, total). A lazy one appears at its first call."""
     require("rich", "train")
     with _progress() as bar:
-        task = bar.add_task(description, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task(description, total=None, visible=not lazy)
+        yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
 
 
 class TrainingProgress:
     """A sink that shows updates per second, losses, the last success rate and the time left."""
 
-    def __init__(self, updates: int, start: int):
+    def __init__(self, updates: int):
         require("rich", "train")
         from rich.progress import TextColumn
 
         self._success = "-"
         self._bar = _progress(TextColumn("{task.fields[facts]}"))
-        self._task = self._bar.add_task("training", total=updates, completed=start, facts="compiling")
+        self._task = self._bar.add_task("training", total=updates, facts="compiling")
+        self._begun = False
         self._bar.start()
 
     def write(self, update: int, metrics: Mapping[str, Any]) -> None:
@@ -41,7 +42,12 @@ class TrainingProgress:
             self._success = f"{metrics['evaluation/success']:.2f}"
         facts = f"{metrics['updates_per_second']:.0f}/s  success {self._success}"
         facts += "".join(f"  {n} {metrics[n]:.3g}" for n in ("actor_loss", "critic_loss") if n in metrics)
-        self._bar.update(self._task, completed=update, facts=facts)
+        if self._begun:
+            self._bar.update(self._task, completed=update, facts=facts)
+        else:
+            # The clock starts after the compilation, and where a resumed run goes on.
+            self._bar.reset(self._task, completed=update, facts=facts)
+            self._begun = True
         if "evaluation/episodes" in metrics:
             line = f"update {update:>8}"
             if "evaluation/success" in metrics:
@@ -49,7 +55,7 @@ class TrainingProgress:
             line += f"  return {metrics['evaluation/return']:.1f}"
             held_out = {"held-out BC": "validation/bc_loss", "TD error": "validation/critic_loss"}
             line += "".join(f"  {label} {metrics[name]:.4f}" for label, name in held_out.items() if name in metrics)
-            self._bar.console.print(line, highlight=False)
+            self._bar.console.print(line, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Leave the terminal as it was."""

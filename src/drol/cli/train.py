@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from drol.cli.options import add_hyperparameters, cores, given_hyperparameters
+from drol.extras import require
 from drol.files import DataError
+from drol.presets import SIZES, preset_for
 
 PACKAGES = ("drol", "jax", "jaxlib", "equinox", "optax", "numpy", "orbax-checkpoint", "ogbench", "gymnasium", "mujoco")
 
@@ -36,9 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     )
     data.add_argument("--collect-seed", type=int, metavar="S", help="seed of that collection (default: 0)")
     length = parser.add_argument_group("length and size")
-    length.add_argument(
-        "--size", choices=("laptop", "paper"), help="networks, updates and evaluations (default: laptop)"
-    )
+    length.add_argument("--size", choices=tuple(SIZES), help="networks, updates and evaluations (default: laptop)")
     length.add_argument("--updates", type=int, metavar="N", help="updates in all")
     length.add_argument("--eval-every", type=int, metavar="N", help="updates between evaluations")
     length.add_argument("--eval-episodes", type=int, metavar="N", help="episodes per evaluation")
@@ -66,6 +66,14 @@ def run(parsed: argparse.Namespace) -> int:
     from drol.data import ogbench
     from drol.training.run import RunFolder
 
+    for module, extra, needed in (
+        ("rich", "train", True),
+        ("orbax.checkpoint", "train", True),
+        ("tensorboardX", "tensorboard", parsed.tensorboard),
+        ("wandb", "wandb", parsed.wandb),
+    ):
+        if needed:
+            require(module, extra)
     task = ogbench.parse_task(parsed.task)
     name, seed = parsed.algorithm or "drol", parsed.seed or 0
     folder = RunFolder(parsed.out or Path("runs") / f"{task.name}-{name}-seed{seed}")
@@ -75,8 +83,8 @@ def run(parsed: argparse.Namespace) -> int:
     else:
         folder.refuse_existing()
         config = _planned(parsed, name)
-    algorithm = _algorithm(config)
-    data = _data(task, config, folder, parsed)
+    algorithm = algorithm_of(config)
+    data = data_of(task, config, folder, parsed)
     if parsed.resume:
         _same_data(config["data"], data.source)
     return _train(parsed, config, folder, algorithm, data)
@@ -86,7 +94,6 @@ def _planned(parsed: argparse.Namespace, name: str) -> dict[str, Any]:
     """The configuration of a new run: preset, then size, then what was given."""
     from drol.algorithm import hyperparameters
     from drol.algorithms.registry import algorithm_class
-    from drol.presets import SIZES, preset_for
     from drol.training.run import Settings, chunk_length
 
     size, preset = SIZES[parsed.size or "laptop"], preset_for(parsed.task)
@@ -95,6 +102,11 @@ def _planned(parsed: argparse.Namespace, name: str) -> dict[str, Any]:
     options |= given_hyperparameters(parsed)
     updates = size.updates if parsed.updates is None else parsed.updates
     eval_every = min(size.eval_every, updates) if parsed.eval_every is None else parsed.eval_every
+    episodes = size.eval_episodes if parsed.eval_episodes is None else parsed.eval_episodes
+    if episodes < 1:
+        raise DataError(f"eval_episodes must be at least 1, found {episodes}")
+    if parsed.data is not None and parsed.collect is not None:
+        raise DataError("--data and --collect exclude each other: name a file, or have one made")
     settings = Settings(
         seed=parsed.seed or 0,
         updates=updates,
@@ -109,10 +121,10 @@ def _planned(parsed: argparse.Namespace, name: str) -> dict[str, Any]:
         "size": size.name,
         "preset": None if preset is None else {"family": preset.family, "source": preset.source},
         "settings": dataclasses.asdict(settings),
-        "eval_episodes": size.eval_episodes if parsed.eval_episodes is None else parsed.eval_episodes,
+        "eval_episodes": episodes,
         "collect": parsed.collect,
         "collect_seed": parsed.collect_seed or 0,
-        "data_file": None if parsed.data is None else str(parsed.data),
+        "data_file": None if parsed.data is None else str(parsed.data.absolute()),
     }
 
 
@@ -137,7 +149,7 @@ def _resumed(parsed: argparse.Namespace, stored: dict[str, Any]) -> dict[str, An
                     f"the run was started with {name} {there[name]!r}, and --resume cannot change it to {value!r}; "
                     f"leave the option out, or start a new run with another --out"
                 )
-    updates = parsed.updates or stored["settings"]["updates"]
+    updates = stored["settings"]["updates"] if parsed.updates is None else parsed.updates
     if updates < stored["settings"]["updates"]:
         raise DataError(
             f"the run was started with {stored['settings']['updates']} updates, and --resume can only extend it, not "
@@ -149,31 +161,33 @@ def _resumed(parsed: argparse.Namespace, stored: dict[str, Any]) -> dict[str, An
 
 def _equal(given: Any, stored: Any) -> bool:
     # Hyperparameters are kept in float32.
-    return abs(given - stored) <= 1e-6 * abs(given) if isinstance(given, float) else given == stored
+    if isinstance(given, float) and isinstance(stored, int | float):
+        return abs(given - stored) <= 1e-6 * abs(given)
+    return given == stored
 
 
-def _algorithm(config: dict[str, Any]) -> Any:
+def algorithm_of(config: dict[str, Any]) -> Any:
+    """The algorithm a configuration describes."""
     from drol.algorithm import from_hyperparameters
     from drol.algorithms.registry import algorithm_class
 
     return from_hyperparameters(algorithm_class(config["algorithm"]), config["hyperparameters"])
 
 
-def _data(task: Any, config: dict[str, Any], folder: Any, parsed: argparse.Namespace) -> Any:
+def data_of(task: Any, config: dict[str, Any], folder: Any, parsed: argparse.Namespace) -> Any:
     """Load the task's data, collecting it first where asked to."""
     from drol.cli.progress import counting
     from drol.data import ogbench
     from drol.data.collect import collect
 
     path = parsed.data or (config["data_file"] and Path(config["data_file"]))
-    if config["collect"] is not None:
-        if path is not None:
-            raise DataError("--data and --collect exclude each other: name a file, or have one made")
+    if path is None and config["collect"] is not None:
         dataset = task.dataset.removesuffix("-v0")
         name = f"{dataset}-{config['collect']}episodes-seed{config['collect_seed']}.npz"
         path = folder.path.parent / "data" / name
-        if not path.exists() or not path.with_name(f"{path.stem}-val.npz").exists():
-            path.unlink(missing_ok=True)
+        if not path.exists():
+            # The training file is written last: without it, its companion is a leftover.
+            path.with_name(f"{path.stem}-val.npz").unlink(missing_ok=True)
             with counting(f"collecting {dataset}") as progress:
                 collect(
                     dataset,
@@ -183,7 +197,8 @@ def _data(task: Any, config: dict[str, Any], folder: Any, parsed: argparse.Names
                     workers=parsed.workers,
                     progress=progress,
                 )
-    return ogbench.load(task, path=path)
+    with counting("downloading", lazy=True) as progress:
+        return ogbench.load(task, path=path, progress=progress)
 
 
 def _same_data(stored: dict[str, Any], found: dict[str, Any]) -> None:
@@ -209,16 +224,17 @@ def _train(parsed: argparse.Namespace, config: dict[str, Any], folder: Any, algo
     settings = Settings(**config["settings"])
     environment = EnvironmentSpec(f"ogbench:{parse_task(config['task']).env_id}")
     with Evaluator(environment, workers=parsed.workers) as evaluator:
-        config = config | {"data": data.source, "environment": evaluator.describe(), **_machine()}
+        sinks: list[Any] = []
         if parsed.resume:
-            write_json(folder.config, config)
+            write_json(folder.config, _continued(config))
         else:
+            config = config | {"data": data.source, "environment": evaluator.describe(), **_machine()}
             folder.create(config)
-        sinks: list[Any] = [TrainingProgress(settings.updates, 0)]
         if parsed.tensorboard:
             sinks.append(TensorBoardSink(folder.path / "tensorboard"))
         if parsed.wandb:
             sinks.append(WandbSink(parsed.wandb, config, folder.path))
+        sinks.append(TrainingProgress(settings.updates))
 
         def evaluate(policy, update):
             seed = episode_seed(settings.seed, update)
@@ -243,11 +259,10 @@ def _train(parsed: argparse.Namespace, config: dict[str, Any], folder: Any, algo
 
 def _report(folder: Any, settings: Any, update: int) -> int:
     """Say how it went and what to do next."""
-    summaries = [line for line in folder.metrics.read() if line.get("evaluation/success") is not None]
     if update < settings.updates:
         print(f"stopped at update {update} of {settings.updates}; continue with the same command and --resume")
         return 130
-    last = summaries[-3:]
+    last = [line for line in folder.metrics.read() if line.get("evaluation/success") is not None][-3:]
     if last:
         mean = sum(line["evaluation/success"] for line in last) / len(last)
         episodes = sum(line["evaluation/episodes"] for line in last)
@@ -256,6 +271,15 @@ def _report(folder: Any, settings: Any, update: int) -> int:
         )
     print(f"policy: {folder.policy}   evaluate it with: drol evaluate {folder.path} --episodes 50")
     return 0
+
+
+def _continued(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of a resumed run, with what it is continued on; says where that differs."""
+    now = _machine()
+    for name in ("versions", "device", "machine"):
+        if config[name] != now[name]:
+            print(f"note: {name} differ from the run's start; results may differ in rounding", file=sys.stderr)
+    return config | {"resumes": [*config.get("resumes", []), now]}
 
 
 def _machine() -> dict[str, Any]:

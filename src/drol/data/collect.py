@@ -7,14 +7,16 @@ many processes made it.
 
 import dataclasses
 import difflib
-from collections.abc import Callable
+import errno
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from drol.extras import require
-from drol.files import DataError, write_atomic
+from drol.files import DataError, clear_write_errors, write_atomic
 from drol.processes import pool, ready
 from drol.seeding import episode_seed, make_reproducible, reset_seeded
 
@@ -37,6 +39,7 @@ NOISE = 0.1
 NOISE_SMOOTHING = 0.5
 MIN_NORM = 0.4
 NOISE_SCALE = np.array([1.0, 1.0, 1.0, 3.0, 10.0])
+SCENE_CUBE_STEPS = 100
 MAZE_NOISE = 0.5
 STITCH_DISTANCE = 4
 
@@ -127,9 +130,10 @@ def collect(
     paths = _output_paths(Path(out))
     count = collection.episodes if episodes is None else episodes
     steps = collection.steps if steps is None else steps
-    if count < 1 or workers < 1 or steps < 2:
+    if count < 1 or workers < 1 or steps < 2 or seed < 0:
         raise DataError(
-            f"episodes and workers must be at least 1 and steps at least 2, found {count}, {workers} and {steps}"
+            f"episodes and workers must be at least 1, steps at least 2 and the seed not negative, found {count}, "
+            f"{workers}, {steps} and {seed}"
         )
     total = count + max(1, count // 10)
     results: list[Episode | None] = [None] * total
@@ -150,9 +154,10 @@ def collect(
                 if following is not None:
                     assigned[worker] = following
                     worker.send("episode", seed, following)
-    for path, part in zip(paths, (results[:count], results[count:]), strict=True):
+    # The training file last: where it is, both are.
+    for path, part in zip(reversed(paths), (results[count:], results[:count]), strict=True):
         arrays = {key: np.concatenate([e[key] for e in part if e is not None]) for key in part[0] or {}}
-        write_atomic(path, lambda file, arrays=arrays: np.savez_compressed(file, allow_pickle=False, **arrays))
+        write_atomic(path, lambda file, arrays=arrays: _write_npz(file, arrays))
     return paths
 
 
@@ -163,6 +168,10 @@ def _output_paths(out: Path) -> tuple[Path, Path]:
     for path in paths:
         if path.exists():
             raise DataError(f"{path} exists already; choose another name with --out or remove it")
+    with clear_write_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(out.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, f"no permission to write into {out.parent}")
     return paths
 
 
@@ -194,11 +203,11 @@ class Collector:
     def _manipulate(self, seed: int) -> Episode:
         env, collection = self._env, self._collection
         observation, info = reset_seeded(env, seed)
-        draws = np.random.default_rng(seed)
+        draws = _own_draws(seed)
         stacking = draws.uniform(*STACKING.get(collection.env, (0.5, 0.5)))
         noise = draws.uniform(0, NOISE) * NOISE_SCALE if collection.kind == "noisy" else None
         expert = self._experts[info["privileged/target_task"]]
-        expert.reset(observation, info)
+        self._begin(expert, observation, info)
         recorder = _Recorder()
         done = False
         while not done:
@@ -215,14 +224,21 @@ class Collector:
                 # The new target changes what the expert sees, not the state.
                 target_observation, target_info = env.unwrapped.set_new_target(p_stack=stacking)  # pyright: ignore
                 expert = self._experts[target_info["privileged/target_task"]]
-                expert.reset(target_observation, target_info)
+                self._begin(expert, target_observation, target_info)
             recorder.add(observation, action, done, info)
             observation = following
         return recorder.episode()
 
+    def _begin(self, expert: Any, observation: np.ndarray, info: dict[str, Any]) -> None:
+        """Give an expert its target."""
+        expert.reset(observation, info)
+        if self._collection == Collection("scene", "noisy") and info["privileged/target_task"] == "cube":
+            # `reset` sets the limit to 200, whatever the constructor was told.
+            expert._max_step = SCENE_CUBE_STEPS
+
     def _navigate(self, seed: int) -> Episode:
         env, maze = self._env, self._env.unwrapped
-        draws = np.random.default_rng(seed)
+        draws = _own_draws(seed)
         free, junctions = _maze_cells(maze.maze_map)  # pyright: ignore
         start = free[draws.integers(len(free))]
         if self._collection.kind == "stitch":
@@ -246,6 +262,15 @@ class Collector:
             recorder.add(observation, action, done, info)
             observation = following
         return recorder.episode()
+
+
+def _write_npz(file: BinaryIO, arrays: Mapping[str, Any]) -> None:
+    np.savez_compressed(file, **arrays)
+
+
+def _own_draws(seed: int) -> np.random.Generator:
+    """Draws of the collection itself, independent of the environment's, which gymnasium seeds with `seed` alone."""
+    return np.random.default_rng([seed, 1])
 
 
 class _Recorder:
@@ -283,8 +308,6 @@ def _experts(env: Any, collection: Collection) -> dict[str, Any]:
             options |= {"noise": NOISE, "noise_smoothing": NOISE_SMOOTHING}
         else:
             options |= {"min_norm": MIN_NORM}
-            if collection.env == "scene" and task == "cube":
-                options["max_step"] = 100
         if collection.env.startswith("puzzle"):
             options["gripper_always_closed"] = True
         experts[task] = getattr(module, f"{task.title()}{style.title()}Oracle")(**options)

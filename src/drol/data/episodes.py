@@ -57,12 +57,15 @@ def check_array(name: str, array: np.ndarray, shape: tuple[int | None, ...], whe
         raise DataError(f"{where}: {name!r} must have shape {expected}, found {array.shape}")
     if array.dtype.kind not in "fiub":
         raise DataError(f"{where}: {name!r} must hold numbers, found data type {array.dtype}")
-    finite = np.isfinite(array)
+    with np.errstate(over="ignore"):
+        single = array.astype(np.float32)
+    finite = np.isfinite(single)
     if not finite.all():
-        row = int(np.argwhere(~finite)[0][0])
-        count = int((~finite).sum())
-        raise DataError(f"{where}: {name!r} has {count} NaN or infinite values, the first in row {row}; remove or mend")
-    return array.astype(np.float32)
+        row, count = int(np.argwhere(~finite)[0][0]), int((~finite).sum())
+        raise DataError(
+            f"{where}: {name!r} has {count} NaN or infinite values (in float32), the first in row {row}; remove or mend"
+        )
+    return single
 
 
 def check_actions(actions: np.ndarray, where: str) -> np.ndarray:

@@ -5,13 +5,14 @@ import difflib
 import functools
 import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from drol.data.download import download
-from drol.data.episodes import Transitions, episode_rows, from_states
+from drol.data.episodes import Transitions, check_array, episode_rows, from_states
 from drol.extras import quiet, require
 from drol.files import DataError, sha256
 
@@ -70,7 +71,13 @@ def parse_task(name: str) -> Task:
     return Task(name, f"{env}-singletask{end}", f"{env}-{kind}-v0")
 
 
-def load(task: Task, *, path: str | Path | None = None, cache: str | Path = CACHE) -> OfflineData:
+def load(
+    task: Task,
+    *,
+    path: str | Path | None = None,
+    cache: str | Path = CACHE,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> OfflineData:
     """A task's data, relabelled with its rewards and masks.
 
     Looks at `path`, or for `DATASET.npz` in the cache folder, or downloads it there; beside it, `*-val.npz`.
@@ -79,6 +86,7 @@ def load(task: Task, *, path: str | Path | None = None, cache: str | Path = CACH
         task: see `parse_task`.
         path: a training file in OGBench's format.
         cache: folder of downloaded data sets.
+        progress: called with (bytes so far, bytes in all or None) during a download.
 
     Raises:
         DataError: if a file is missing, damaged or not in the format, or the download cannot be done.
@@ -88,7 +96,7 @@ def load(task: Task, *, path: str | Path | None = None, cache: str | Path = CACH
         train = folder / f"{task.dataset}.npz"
         for name in (train.name, f"{train.stem}-val.npz"):
             if not (folder / name).exists():
-                download(name, folder)
+                download(name, folder, progress)
     else:
         train = Path(path).expanduser()
     validation = train.with_name(f"{train.stem}-val.npz")
@@ -141,14 +149,17 @@ def _relabel(path: Path, columns: dict[str, np.ndarray], task: Task) -> Transiti
 
     where, env = str(path), _task_env(task.env_id)
     with quiet():
-        width = env.observation_space.shape[0]
-    if columns["observations"].ndim != 2 or columns["observations"].shape[1] != width:
-        raise DataError(
-            f"{where}: {task.name} has observations of {width} numbers, found an array of shape "
-            f"{columns['observations'].shape}; is the file of another environment?"
-        )
-    if columns["terminals"].ndim != 1:
-        raise DataError(f"{where}: 'terminals' must have shape (any), found {columns['terminals'].shape}")
+        widths = {"observations": env.observation_space.shape[0], "actions": env.action_space.shape[0]}
+    for name, width in widths.items():
+        if columns[name].ndim != 2 or columns[name].shape[1] != width:
+            raise DataError(
+                f"{where}: {task.name} has {name} of {width} numbers, found an array of shape {columns[name].shape}; "
+                f"is the file of another environment?"
+            )
+    check_array("terminals", columns["terminals"], (None,), where)
+    for name in ("qpos", "button_states"):
+        if name in columns:
+            check_array(name, columns[name], (None, None), where)
     rows = episode_rows(columns["terminals"], where)
     labels = {key: columns[key][rows] for key in ("qpos", "button_states") if key in columns}
     with quiet():

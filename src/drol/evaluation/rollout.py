@@ -19,6 +19,9 @@ from drol.types import Key
 SLOTS = 10
 """Environments stepped side by side, and so the policy's batch: fixed, or results would depend on it."""
 
+EVALUATION = 0x4556414C
+"""Tells evaluation episodes from collected ones of the same seed and number."""
+
 START_SECONDS = 120.0
 STEP_SECONDS = 60.0
 
@@ -103,7 +106,7 @@ class Evaluator:
         finished: list[EpisodeResult] = []
         while True:
             starting = {s: queues[s].pop(0) for s in range(self._slots) if running[s] < 0 and queues[s]}
-            seeds = {slot: episode_seed(seed, episode) for slot, episode in starting.items()}
+            seeds = {slot: episode_seed(seed, EVALUATION, episode) for slot, episode in starting.items()}
             for slot, result in self._exchange("reset", seeds).items():
                 _check_observation(result.observation, policy)
                 observations[slot], running[slot], steps[slot], returns[slot] = result.observation, starting[slot], 0, 0
@@ -118,10 +121,13 @@ class Evaluator:
                 steps[slot] += 1
                 returns[slot] += result.reward
                 if result.terminated or result.truncated:
-                    episode = int(running[slot])
                     finished.append(
                         EpisodeResult(
-                            episode, episode_seed(seed, episode), float(returns[slot]), int(steps[slot]), result.success
+                            episode=int(running[slot]),
+                            seed=episode_seed(seed, EVALUATION, int(running[slot])),
+                            episode_return=float(returns[slot]),
+                            length=int(steps[slot]),
+                            success=result.success,
                         )
                     )
                     running[slot] = -1

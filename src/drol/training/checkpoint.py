@@ -1,5 +1,7 @@
 """Checkpoints of a training state, by Orbax: written whole, restored exactly."""
 
+import os
+import re
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,7 +32,8 @@ class Checkpoints:
         self._ocp = ocp
         self._folder = folder.absolute()
         options = ocp.CheckpointManagerOptions(max_to_keep=KEEP, enable_async_checkpointing=False)
-        self._manager = ocp.CheckpointManager(self._folder, options=options)
+        handler = ocp.StandardCheckpointHandler()
+        self._manager = ocp.CheckpointManager(self._folder, options=options, item_handlers=handler)
 
     def latest(self) -> int | None:
         """The update of the newest complete checkpoint."""
@@ -46,8 +49,15 @@ class Checkpoints:
         if update == self.latest():
             return
         with clear_write_errors(self._folder):
-            self._manager.save(update, args=self._ocp.args.StandardSave(_named(state, key)))
-            self._manager.wait_until_finished()
+            try:
+                self._manager.save(update, args=self._ocp.args.StandardSave(_named(state, key)))
+                self._manager.wait_until_finished()
+            except ValueError as error:
+                # Orbax reports a failed write as a ValueError that carries the operating system's error code.
+                code = re.search(r"os_error_code='(\d+)'", str(error))
+                if code is None:
+                    raise
+                raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
 
     def restore(self, like: State, key: Key) -> tuple[State, Key]:
         """The newest checkpoint, in the structure of `like`.
@@ -58,15 +68,24 @@ class Checkpoints:
         update = self.latest()
         if update is None:
             raise DataError(f"{self._folder} holds no complete checkpoint; start the run anew in another folder")
-        wanted = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), _named(like, key))
+        named = _named(like, key)
+        try:
+            there = self._manager.item_metadata(update)
+            shapes = {name: tuple(leaf.shape) for name, leaf in there["state"].items()}
+        except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+            raise DataError(f"checkpoint {update} in {self._folder} cannot be read ({error})") from error
+        # Orbax would find out halfway and leave tasks behind: compare first.
+        if shapes != {name: leaf.shape for name, leaf in named["state"].items()}:
+            raise DataError(
+                f"checkpoint {update} in {self._folder} does not fit this configuration: other arrays or other shapes"
+            )
+        wanted = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), named)
         try:
             stored = self._manager.restore(update, args=self._ocp.args.StandardRestore(wanted))
         except (ValueError, KeyError, TypeError, OSError) as error:
-            raise DataError(
-                f"checkpoint {update} in {self._folder} cannot be read or does not fit this configuration ({error})"
-            ) from error
+            raise DataError(f"checkpoint {update} in {self._folder} cannot be read ({error})") from error
         run_key = jax.random.wrap_key_data(stored["key"], impl=jax.random.key_impl(key))
-        leaves = [stored["state"][name] for name in _named(like, key)["state"]]
+        leaves = [stored["state"][name] for name in named["state"]]
         return jax.tree.unflatten(jax.tree.structure(like), leaves), run_key
 
     def close(self) -> None:

@@ -39,25 +39,28 @@ class JsonLines:
         Raises:
             OSError: with a clear message; the file is as it was before.
         """
-        text = "".join(json.dumps(_finite(line), allow_nan=False) + "\n" for line in lines)
-        with clear_write_errors(self._path), open(self._path, "ab") as file:
+        content = "".join(json.dumps(_finite(line), allow_nan=False) + "\n" for line in lines).encode()
+        # Unbuffered: a buffer would be flushed into the space that the truncation has just freed.
+        with clear_write_errors(self._path), open(self._path, "ab", buffering=0) as file:
             before = file.seek(0, os.SEEK_END)
             try:
-                file.write(text.encode())
-                file.flush()
+                while content:
+                    content = content[file.write(content) :]
                 os.fsync(file.fileno())
             except OSError:
-                os.truncate(self._path, before)
+                file.truncate(before)
                 raise
 
     def cut(self, update: int) -> None:
         """Keep the lines up to and including `update`: what came later belongs to a past that is undone."""
+        kept = "".join(json.dumps(line) + "\n" for line in self.read() if line["update"] <= update)
         if self._path.exists():
-            kept = "".join(json.dumps(line) + "\n" for line in self.read() if line["update"] <= update)
             write_atomic(self._path, lambda file: file.write(kept.encode()))
 
     def read(self) -> list[dict[str, Any]]:
-        """All whole lines."""
+        """All whole lines; none if the file is not there yet."""
+        if not self._path.exists():
+            return []
         lines = []
         for text in self._path.read_bytes().split(b"\n"):
             try:

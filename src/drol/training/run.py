@@ -20,6 +20,7 @@ from drol.policy import Policy
 from drol.training.checkpoint import Checkpoints
 from drol.training.loop import held_out_metrics, train_chunk
 from drol.training.records import JsonLines, Sink
+from drol.types import Key, Spec
 
 HELD_OUT_BATCHES = 16
 
@@ -100,7 +101,10 @@ class RunFolder:
         Raises:
             DataError: if the folder exists and is not empty.
         """
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        # A `.part` file is what a crash left of the very first write: nothing to keep.
+        if self.path.exists() and (
+            not self.path.is_dir() or any(entry.suffix != ".part" for entry in self.path.iterdir())
+        ):
             raise DataError(
                 f"{self.path} exists already; add --resume to continue the run in it, or choose another with --out"
             )
@@ -113,7 +117,10 @@ class RunFolder:
         """
         if not self.config.exists():
             raise DataError(f"{self.path} holds no run (no config.json); start one without --resume")
-        return read_json(self.config)
+        config = read_json(self.config)
+        if not isinstance(config, dict) or not {"task", "settings", "hyperparameters", "data"} <= set(config):
+            raise DataError(f"{self.config} is not the configuration of a run; was it edited?")
+        return config
 
 
 def train(
@@ -150,11 +157,9 @@ def train(
         DivergedError: when parameters stop being finite; the last checkpoint is from before.
         OSError: when the disk refuses; the last checkpoint stays.
     """
-    init_key, run_key, held_out_key = jax.random.split(jax.random.key(settings.seed), 3)
-    init = jax.jit(lambda key: algorithm.init(data.spec, key=key))
+    state, run_key, held_out_key = initial(algorithm, data.spec, settings.seed)
     checkpoints = Checkpoints(folder.checkpoints)
     with contextlib.closing(checkpoints), stop_requests() as stopping:
-        state = init(init_key)
         if checkpoints.latest() is not None:
             state, run_key = checkpoints.restore(state, run_key)
         checkpoints.save(state, run_key)
@@ -183,11 +188,16 @@ def train(
             folder.metrics.append({"update": update, **line})
             for sink in sinks:
                 sink.write(update, line)
-            if update % settings.eval_every == 0:
+            if update % settings.eval_every == 0 or update == settings.updates or stopping():
                 checkpoints.save(state, run_key)
-        checkpoints.save(state, run_key)
-        save_policy(algorithm.policy(state), folder.policy, {**(policy_facts or {}), "update": update})
+                save_policy(algorithm.policy(state), folder.policy, {**(policy_facts or {}), "update": update})
     return state
+
+
+def initial(algorithm: Algorithm, spec: Spec, seed: int) -> tuple[Any, Key, Key]:
+    """A run's first state, the key of its updates, and the key of its held-out metrics."""
+    init_key, run_key, held_out_key = jax.random.split(jax.random.key(seed), 3)
+    return jax.jit(lambda key: algorithm.init(spec, key=key))(init_key), run_key, held_out_key
 
 
 def _held_out(

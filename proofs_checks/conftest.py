@@ -1,0 +1,13 @@
+"""Settings of the checks: Hypothesis's profile, and float64 for everything that is not about float32."""
+
+import jax
+import pytest
+
+import tests.profiles  # noqa: F401  (chooses Hypothesis's profile)
+
+
+@pytest.fixture(autouse=True)
+def double_precision():
+    """Check mathematics in float64, so that tolerances are those of rounding and nothing else."""
+    with jax.enable_x64(True):
+        yield

@@ -1,0 +1,148 @@
+"""Proposition 4.4: coverage from larger candidate sets.
+
+Claim. N_1 .. N_M are neighbourhoods with p_m = P(pi(s, z) in N_m) > 0, and z_1 .. z_K are independent. Then
+P(every N_m is hit) >= 1 - sum_m (1 - p_m)^K >= 1 - M exp(-K p_min).
+
+What was found.
+
+* For disjoint neighbourhoods the exact value is known by inclusion-exclusion, sum_S (-1)^|S| (1 - sum_{m in S} p_m)^K,
+  and both bounds lie below it for every K, M and p. They are vacuous (negative) for small K: at K p_min = log M the
+  second one says nothing yet.
+* Independence is needed: candidates that share a latent cover no more than one candidate does (named example).
+* p_m > 0 is needed for a limit of 1: a mode the actor cannot reach is never covered, whatever K.
+"""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+import sympy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drol.ops.latent import sample_ball
+from drol.ops.routing import squared_distances
+
+# One false alarm in a million runs of a correct library; the default draws are fixed besides.
+CONFIDENCE = 1 - 1e-6
+TRIALS = 4_000
+
+masses = st.lists(st.one_of(st.floats(1e-6, 1e-3), st.floats(0.01, 1.0)), min_size=1, max_size=6).map(
+    lambda raw: np.array(raw) / max(1.0, sum(raw))
+)
+
+
+def exact(p, count):
+    """The probability that every disjoint neighbourhood is hit, by inclusion-exclusion."""
+    subsets = itertools.chain.from_iterable(itertools.combinations(p, size) for size in range(len(p) + 1))
+    return sum((-1) ** len(subset) * max(0.0, 1 - sum(subset)) ** count for subset in subsets)
+
+
+def union_bound(p, count):
+    return 1 - np.sum((1 - np.asarray(p)) ** count)
+
+
+def exponential_bound(p, count):
+    return 1 - len(p) * np.exp(-count * np.min(p))
+
+
+@given(masses, st.integers(1, 300))
+def test_both_bounds_lie_below_the_exact_value(p, count):
+    # Cancellation among 2^M terms of size up to 1.
+    rounding = 2 ** len(p) * 1e-15 * 10
+    assert exact(p, count) >= union_bound(p, count) - rounding
+    assert union_bound(p, count) >= exponential_bound(p, count) - rounding
+
+
+@given(masses, st.integers(1, 200))
+def test_coverage_never_falls_with_more_candidates(p, count):
+    assert exact(p, count + 1) >= exact(p, count) - 2 ** len(p) * 1e-14
+
+
+@given(st.floats(1e-6, 1.0), st.integers(1, 300))
+def test_one_neighbourhood_is_the_union_bound_exactly(p, count):
+    assert exact([p], count) == pytest.approx(union_bound([p], count), abs=1e-13)
+
+
+# The library's own sampler and distances: pi(s, z) = z on the unit ball, neighbourhoods are small balls around modes.
+
+
+def hits(candidates, modes, radius):
+    """Which modes some candidate lies near to, by the library's distances."""
+    return jax.vmap(lambda mode: (squared_distances(candidates, mode) <= radius**2).any())(modes)
+
+
+@jax.jit
+def covered(key, modes, radius):
+    """How often all modes are hit in TRIALS candidate sets, for sets of 1, 4, 16 and 64."""
+
+    def trial(key):
+        candidates = sample_ball(key, (64,), modes.shape[-1], 1.0)
+        return jnp.stack([hits(candidates[:count], modes, radius).all() for count in (1, 4, 16, 64)])
+
+    return jax.vmap(trial)(jax.random.split(key, TRIALS)).sum(axis=0)
+
+
+CASES = {
+    "an interval, three modes": (np.array([[-0.6], [0.1], [0.8]]), 0.15),
+    "an interval, a mode hard to hit": (np.array([[-0.5], [0.5]]), 0.02),
+    "a disc, four modes": (np.array([[0.5, 0.5], [-0.5, 0.5], [-0.5, -0.5], [0.5, -0.5]]), 0.2),
+    "five dimensions, one mode": (np.array([[0.2, 0.0, -0.1, 0.0, 0.0]]), 0.6),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_sampled_coverage_is_the_exact_value(case):
+    """The number of covering candidate sets is binomial with the exact probability; an exact binomial test."""
+    modes, radius = CASES[case]
+    # A ball of radius r inside the unit ball of dimension d has mass r^d.
+    p = np.full(len(modes), radius ** modes.shape[-1])
+    counts = np.asarray(covered(jax.random.key(0), jnp.asarray(modes), radius))
+    for count, successes in zip((1, 4, 16, 64), counts, strict=True):
+        truth = min(1.0, max(0.0, exact(p, count)))
+        interval = scipy.stats.binomtest(int(successes), TRIALS).proportion_ci(CONFIDENCE, method="exact")
+        assert interval.low <= truth <= interval.high, (count, successes / TRIALS, truth)
+        assert interval.high >= union_bound(p, count), "the claim's bound is not refuted"
+
+
+# Symbolic.
+
+
+def test_the_step_from_powers_to_exponentials():
+    """(1 - p)^K <= exp(-K p): log(1 - p) + p <= 0 on [0, 1), with its maximum at p = 0."""
+    p = sympy.symbols("p", real=True)
+    slope = sympy.simplify(sympy.diff(sympy.log(1 - p) + p, p))
+    assert sympy.simplify(slope + p / (1 - p)) == 0, "negative on (0, 1)"
+    assert (sympy.log(1 - p) + p).subs(p, 0) == 0
+
+
+def test_inclusion_exclusion_for_two():
+    """The general formula against counting by hand, for M = 2."""
+    a, b = 0.3, 0.45
+    for count in (1, 2, 5):
+        by_hand = 1 - (1 - a) ** count - (1 - b) ** count + (1 - a - b) ** count
+        assert exact([a, b], count) == pytest.approx(by_hand)
+
+
+# Limits.
+
+
+def test_counterexample_dependent_latents():
+    """All K candidates from one latent: coverage stays at that of K = 1, far below the bound."""
+    modes, radius, count = jnp.array([[-0.5], [0.5]]), 0.4, 16
+
+    def trial(key):
+        return hits(jnp.repeat(sample_ball(key, (1,), 1, 1.0), count, axis=0), modes, radius).all()
+
+    rate = jax.vmap(trial)(jax.random.split(jax.random.key(0), TRIALS)).mean()
+    assert float(rate) == 0.0, "one point is in one neighbourhood"
+    assert union_bound([0.4, 0.4], count) > 0.99
+
+
+def test_counterexample_a_mode_out_of_reach():
+    """p_m = 0: no number of candidates covers it, and the bound says so by never exceeding 0."""
+    assert exact([0.5, 0.0], 10_000) == pytest.approx(0.0)
+    assert union_bound([0.5, 0.0], 10_000) <= 0

@@ -1,0 +1,12 @@
+"""Hypothesis profiles: `default` is deterministic; `deep` takes ten times the examples and fresh seeds.
+
+Choose with the environment variable DROL_HYPOTHESIS_PROFILE.
+"""
+
+import os
+
+import hypothesis
+
+hypothesis.settings.register_profile("default", max_examples=25, deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile("deep", max_examples=250, deadline=None, database=None)
+hypothesis.settings.load_profile(os.environ.get("DROL_HYPOTHESIS_PROFILE", "default"))
