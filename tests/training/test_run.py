@@ -176,20 +176,24 @@ def kill_at(path, moment, update):
 
 
 def test_kill_9_then_resume_is_bit_identical(undisturbed, tmp_path):
-    """Killed three times, each where it hurts; what remains is the undisturbed run, parameters and records."""
+    """Killed four times, each where it hurts; what remains is the undisturbed run, parameters and records."""
     path = tmp_path / "run"
-    kill_at(path, "between record and checkpoint", 20)
     folder = RunFolder(path)
+    kill_at(path, "between record and checkpoint", 20)
     assert latest(folder) == 0
     assert folder.metrics.read()[-1]["update"] == 20, "recorded, and to be undone"
-    kill_at(path, "inside a checkpoint", 20)
-    assert latest(folder) in (0, 20)
     kill_at(path, "inside the policy", 20)
     assert latest(folder) == 20
+    kill_at(path, "inside a checkpoint", 40)
+    assert latest(folder) in (20, 40)
+    kill_at(path, "inside the policy", 40)
+    assert latest(folder) == 40
+    assert not (path / "policy" / "policy.json").exists()
     with open(path / "metrics.jsonl", "ab") as file:
         file.write(b'{"update": 99, "actor_lo')
     assert_identical(run(folder), undisturbed[1])
     assert records(folder) == records(undisturbed[0])
+    assert load_policy(folder.path).facts["update"] == 40
 
 
 def test_an_early_ctrl_c_is_a_clean_stop(tmp_path, monkeypatch):

@@ -159,6 +159,12 @@ def train(
     """
     state, run_key, held_out_key = initial(algorithm, data.spec, settings.seed)
     checkpoints = Checkpoints(folder.checkpoints)
+
+    def keep(state: TrainState) -> None:
+        checkpoints.save(state, run_key)
+        facts = {**(policy_facts or {}), "update": int(state.step)}
+        save_policy(algorithm.policy(state), folder.policy, facts)
+
     with contextlib.closing(checkpoints), stop_requests() as stopping:
         if checkpoints.latest() is not None:
             state, run_key = checkpoints.restore(state, run_key)
@@ -188,9 +194,10 @@ def train(
             folder.metrics.append({"update": update, **line})
             for sink in sinks:
                 sink.write(update, line)
-            if update % settings.eval_every == 0 or update == settings.updates or stopping():
-                checkpoints.save(state, run_key)
-                save_policy(algorithm.policy(state), folder.policy, {**(policy_facts or {}), "update": update})
+            if update % settings.eval_every == 0:
+                keep(state)
+        # Also where nothing was left to train: a run may have been killed between its last checkpoint and its policy.
+        keep(state)
     return state
 
 
