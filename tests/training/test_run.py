@@ -202,6 +202,7 @@ def test_an_early_ctrl_c_is_a_clean_stop(tmp_path, monkeypatch):
     save = Checkpoints.save
 
     def interrupted(self, state, key):
+        monkeypatch.setattr(Checkpoints, "save", save)
         os.kill(os.getpid(), signal.SIGINT)
         save(self, state, key)
 
