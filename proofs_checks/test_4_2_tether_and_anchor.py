@@ -8,7 +8,8 @@ the neighbourhood given by the margin; once another candidate is nearest, the sa
 What was found.
 
 * The neighbourhood of the printed argument can be named: all candidates may move by less than (d_2 - d_1) / 2 at once
-  (`drol.ops.routing.safe_radius`), and by no more: at that distance two candidates can tie.
+  (`drol.ops.routing.safe_radius`), and by no more: at that distance two candidates can tie. Losers alone, the winner
+  at rest, may move twice as far.
 * Uniqueness is needed. At a tie the loss is the smaller of the two winners' only if their Q agree; it jumps otherwise,
   and the gradient computed there is that of the lowest index alone (named example below).
 * The tether does not fade with distance and the anchor does not follow the sample: a candidate pulled away by Q keeps
@@ -20,21 +21,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import sympy
+import z3
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
+from drol.nn.actor import clip_action
 from drol.ops import losses, routing
+from proofs_checks.solver import dot, prove, refute, vector
+from proofs_checks.strategies import SHAPES, positive, scenes, vectors
 
-K, DIM = 4, 3
-numbers = st.floats(-1, 1, allow_subnormal=False)
 curvatures = st.floats(0.0, 5.0)
-alphas = st.floats(0.01, 10.0)
-
-
-def vectors(*shape):
-    size = int(np.prod(shape))
-    return st.lists(numbers, min_size=size, max_size=size).map(lambda v: np.array(v, np.float64).reshape(shape))
+shapes = pytest.mark.parametrize(("count", "dim"), SHAPES)
 
 
 def q_value(action, peak, curvature):
@@ -50,7 +48,13 @@ def routed_loss(candidates, target, peak, curvature, alpha):
     """The library's routing and winner-only loss on one set of candidates; alpha |.|^2 is bc_coef / d |.|^2."""
     winner = candidates[routing.route(candidates, target).winner][None]
     bc = losses.behaviour_cloning(winner, target[None])
-    return losses.winner_only(bc, q_value(winner, peak, curvature), bc_coef=alpha * DIM, q_coef=1.0, scale=1.0)
+    bc_coef = alpha * target.shape[0]
+    return losses.winner_only(bc, q_value(winner, peak, curvature), bc_coef=bc_coef, q_coef=1.0, scale=1.0)
+
+
+def clipped_loss(outputs, *arguments):
+    """The same on network outputs: candidates are clipped before they are routed."""
+    return routed_loss(clip_action(outputs), *arguments)
 
 
 def pointwise_loss(action, target, peak, curvature, alpha):
@@ -58,65 +62,109 @@ def pointwise_loss(action, target, peak, curvature, alpha):
 
 
 routed_gradient = jax.jit(jax.grad(routed_loss))
+clipped_gradient = jax.jit(jax.grad(clipped_loss))
 pointwise_gradient = jax.jit(jax.grad(pointwise_loss))
 value = jax.jit(routed_loss)
 jit_route = jax.jit(routing.route)
 jit_radius = jax.jit(routing.safe_radius)
 
 
+def assert_gradient(found, expected, alpha):
+    """Equal up to rounding: entries are sums of terms of size alpha and curvature."""
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-13 * (1 + alpha))
+
+
 # Layer 1 and 2: the library's gradients against the hand-derived ones, in float64.
 
 
-@given(vectors(DIM), vectors(DIM), vectors(DIM), curvatures, alphas)
-def test_the_pointwise_tether(action, target, peak, curvature, alpha):
+@pytest.mark.parametrize("dim", [1, 3, 8])
+@given(data=st.data(), curvature=curvatures, alpha=positive)
+def test_the_pointwise_tether(dim, data, curvature, alpha):
+    action, target, peak = (data.draw(vectors(dim)) for _ in range(3))
     expected = -q_gradient(action, peak, curvature) + 2 * alpha * (action - target)
     gradient = pointwise_gradient(*map(jnp.asarray, (action, target, peak)), curvature, alpha)
-    np.testing.assert_allclose(gradient, expected, rtol=1e-10, atol=1e-12)
+    assert_gradient(gradient, expected, alpha)
 
 
-@given(vectors(K, DIM), vectors(DIM), vectors(DIM), curvatures, alphas)
-def test_the_routed_anchor_holds_the_winner_alone(candidates, target, peak, curvature, alpha):
-    candidates = jnp.asarray(candidates)
-    route = jit_route(candidates, jnp.asarray(target))
-    assume(float(route.margin) > 1e-9)
-    gradient = np.asarray(routed_gradient(candidates, jnp.asarray(target), jnp.asarray(peak), curvature, alpha))
-    k = int(route.winner)
-    winner = np.asarray(candidates[k])
-    expected = 2 * alpha * (winner - target) - q_gradient(winner, peak, curvature)
-    np.testing.assert_allclose(gradient[k], expected, rtol=1e-10, atol=1e-12)
+@shapes
+@given(data=st.data(), curvature=curvatures, alpha=positive)
+def test_the_routed_anchor_holds_the_winner_alone(count, dim, data, curvature, alpha):
+    """Down to nearly tied winners; a single candidate is its own winner."""
+    candidates, target = data.draw(scenes(count, dim))
+    peak = data.draw(vectors(dim))
+    route = jit_route(jnp.asarray(candidates), jnp.asarray(target))
+    assume(float(route.margin) > 1e-12)
+    gradient = np.asarray(routed_gradient(*map(jnp.asarray, (candidates, target, peak)), curvature, alpha))
+    k = int(np.argmin(((candidates - target) ** 2).sum(axis=-1)))
+    expected = 2 * alpha * (candidates[k] - target) - q_gradient(candidates[k], peak, curvature)
+    assert_gradient(gradient[k], expected, alpha)
     assert (np.delete(gradient, k, axis=0) == 0).all(), "losers have exactly no gradient"
 
 
-@given(vectors(K, DIM), vectors(DIM), vectors(K, DIM), vectors(DIM), alphas)
-def test_the_loss_does_not_see_losers_within_the_margin(candidates, target, moves, peak, alpha):
+@shapes
+@given(data=st.data(), curvature=curvatures, alpha=positive)
+def test_a_saturated_coordinate_of_the_winner_feels_nothing(count, dim, data, curvature, alpha):
+    """Outputs beyond the action box: clipped before routing, and without gradient where they are clipped."""
+    outputs = data.draw(vectors(count, dim, elements=st.floats(-3, 3))) * 1.01
+    target, peak = data.draw(vectors(dim)), data.draw(vectors(dim))
+    assume((np.abs(np.abs(outputs) - 1) > 1e-6).all())
+    candidates = np.clip(outputs, -1, 1)
+    distances = np.sort(((candidates - target) ** 2).sum(axis=-1))
+    assume(count == 1 or distances[1] - distances[0] > 1e-12)
+    k = int(np.argmin(((candidates - target) ** 2).sum(axis=-1)))
+    gradient = np.asarray(clipped_gradient(*map(jnp.asarray, (outputs, target, peak)), curvature, alpha))
+    expected = 2 * alpha * (candidates[k] - target) - q_gradient(candidates[k], peak, curvature)
+    assert_gradient(gradient[k], np.where(np.abs(outputs[k]) < 1, expected, 0), alpha)
+    assert (np.delete(gradient, k, axis=0) == 0).all()
+
+
+@pytest.mark.parametrize(("count", "dim"), SHAPES[1:])
+@given(data=st.data(), alpha=positive)
+def test_the_loss_does_not_see_losers_within_the_margin(count, dim, data, alpha):
     """Not only infinitesimally: losers may move by the whole safe radius and the loss stays, bit for bit."""
-    candidates, target = jnp.asarray(candidates), jnp.asarray(target)
+    candidates, target = map(jnp.asarray, data.draw(scenes(count, dim)))
+    moves, peak = data.draw(vectors(count, dim)), jnp.asarray(data.draw(vectors(dim)))
     radius = float(jit_radius(candidates, target))
-    assume(radius > 1e-6)
+    assume(radius > 1e-9)
     k = int(jit_route(candidates, target).winner)
-    steps = moves / np.maximum(np.linalg.norm(moves, axis=-1, keepdims=True), 1e-9) * radius * (1 - 1e-9)
+    steps = moves / np.maximum(np.linalg.norm(moves, axis=-1, keepdims=True), 1e-9) * radius * (1 - 1e-4)
     steps[k] = 0
-    before = value(candidates, target, jnp.asarray(peak), 1.0, alpha)
-    assert value(candidates + steps, target, jnp.asarray(peak), 1.0, alpha) == before
+    before = value(candidates, target, peak, 1.0, alpha)
+    assert value(candidates + steps, target, peak, 1.0, alpha) == before
 
 
-@given(vectors(K, DIM), vectors(DIM), alphas)
-def test_responsibility_is_handed_over_whole(candidates, target, alpha):
+@pytest.mark.parametrize(("count", "dim"), SHAPES[1:])
+@given(data=st.data())
+def test_the_winner_keeps_its_anchor_while_all_move_within_the_margin(count, dim, data):
+    """All candidates at once, the winner away from the target and the others towards it: the worst there is."""
+    candidates, target = data.draw(scenes(count, dim))
+    radius = float(jit_radius(jnp.asarray(candidates), jnp.asarray(target)))
+    distances = np.linalg.norm(candidates - target, axis=-1, keepdims=True)
+    assume(radius > 1e-9 and distances.min() > 1e-6)
+    k = int(np.argmin(distances))
+    outward = (candidates - target) / distances
+    worst = np.where(np.arange(count)[:, None] == k, outward, -outward)
+    moved = candidates + worst * radius * (1 - 1e-4)
+    assert int(jit_route(jnp.asarray(moved), jnp.asarray(target)).winner) == k
+
+
+@pytest.mark.parametrize(("count", "dim"), SHAPES[1:])
+@given(data=st.data(), alpha=positive)
+def test_responsibility_is_handed_over_whole(count, dim, data, alpha):
     """Move the winner away: the anchor now acts on the new nearest candidate, with the same form, and on it alone."""
-    candidates, target = np.array(candidates), jnp.asarray(target)
-    k = int(jit_route(jnp.asarray(candidates), target).winner)
+    candidates, target = data.draw(scenes(count, dim))
+    k = int(jit_route(jnp.asarray(candidates), jnp.asarray(target)).winner)
     candidates[k] += 10.0
-    route = jit_route(jnp.asarray(candidates), target)
-    assume(float(route.margin) > 1e-9)
+    route = jit_route(jnp.asarray(candidates), jnp.asarray(target))
+    assume(float(route.margin) > 1e-12)
     successor = int(route.winner)
     assert successor != k
-    gradient = np.asarray(routed_gradient(jnp.asarray(candidates), target, jnp.zeros(DIM), 0.0, alpha))
-    np.testing.assert_allclose(
-        gradient[successor], 2 * alpha * (candidates[successor] - target), rtol=1e-10, atol=1e-12
-    )
-    assert (gradient[k] == 0).all()
+    no_peak = jnp.zeros(dim)
+    gradient = np.asarray(routed_gradient(jnp.asarray(candidates), jnp.asarray(target), no_peak, 0.0, alpha))
+    assert_gradient(gradient[successor], 2 * alpha * (candidates[successor] - target), alpha)
+    assert (np.delete(gradient, successor, axis=0) == 0).all()
     # The tether, by contrast, holds on at any distance.
-    tether = pointwise_gradient(jnp.asarray(candidates[k]), target, jnp.zeros(DIM), 0.0, alpha)
+    tether = pointwise_gradient(jnp.asarray(candidates[k]), jnp.asarray(target), no_peak, 0.0, alpha)
     np.testing.assert_allclose(tether, 2 * alpha * (candidates[k] - target), rtol=1e-10)
 
 
@@ -130,14 +178,38 @@ def test_finite_differences():
     check_grads(loss, (candidates,), order=1, modes=["rev"], eps=1e-6)
 
 
-# Layer 3: symbolic.
+# Layer 3: symbolic and solver-proved.
 
 
-def test_the_radius_is_half_the_difference_of_distances():
-    """Triangle inequality: |a_k' - t| <= d_1 + rho < d_2 - rho <= |a_j' - t| iff rho < (d_2 - d_1) / 2."""
-    first, second, rho = sympy.symbols("d_1 d_2 rho", positive=True)
-    condition = sympy.solve_univariate_inequality(first + rho < second - rho, rho, relational=False)
-    assert sympy.simplify(condition.sup - (second - first) / 2) == 0
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_cauchy_and_schwarz(dim):
+    """The one lemma about vectors that the radius needs, by Z3; and Lagrange's identity behind it, by SymPy."""
+    x, y = vector("x", dim), vector("y", dim)
+    prove(dot(x, y) ** 2 <= dot(x, x) * dot(y, y))
+    u, v = sympy.symbols(f"u:{dim}", real=True), sympy.symbols(f"v:{dim}", real=True)
+    squares = sum((u[i] * v[j] - u[j] * v[i]) ** 2 for i in range(dim) for j in range(i))
+    assert sympy.expand(dot(u, u) * dot(v, v) - dot(u, v) ** 2 - squares) == 0
+
+
+def test_the_margin_keeps_the_winner_over_all_reals():
+    """Section C.2 in any dimension: |x + u|^2 < |y + v|^2 for all |u|, |v| <= rho < (|y| - |x|) / 2, target at 0.
+
+    Only inner products appear, and of those only what Cauchy and Schwarz say.
+    """
+    nearest, second, rho, u, v, xu, yv = z3.Reals("d_1 d_2 rho |u| |v| x.u y.v")
+    lengths = (nearest >= 0, second >= 0, u >= 0, v >= 0, u <= rho, v <= rho)
+    inner = (xu <= nearest * u, yv >= -second * v)
+    moved = nearest**2 + 2 * xu + u**2 < second**2 + 2 * yv + v**2
+    prove(moved, *lengths, *inner, 2 * rho < second - nearest)
+    refute(moved, *lengths, *inner, 2 * rho == second - nearest)
+
+
+def test_on_a_line_with_nothing_assumed():
+    """The same for d = 1, every coordinate a free real."""
+    x, y, u, v, t, rho = z3.Reals("x y u v t rho")
+    distance = [z3.If(z - t >= 0, z - t, t - z) for z in (x, y)]
+    small = (u <= rho, u >= -rho, v <= rho, v >= -rho, 2 * rho < distance[1] - distance[0])
+    prove((x + u - t) ** 2 < (y + v - t) ** 2, *small)
 
 
 def test_gradients_of_both_losses_symbolically():

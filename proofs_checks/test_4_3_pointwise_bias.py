@@ -14,23 +14,26 @@ What was found.
 * With mu = 0 the bound degenerates to |x^ - a*| <= |t - a*|, which a flat Q attains: all improvement is lost.
 """
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.optimize
 import sympy
+import z3
 from hypothesis import given
 from hypothesis import strategies as st
 
 from drol.ops import losses
+from proofs_checks.solver import dot, prove, refute, vector
+from proofs_checks.strategies import vectors
 
 DIM = 3
-numbers = st.floats(-1, 1, allow_subnormal=False)
-vectors = st.lists(numbers, min_size=DIM, max_size=DIM).map(lambda v: np.array(v, np.float64))
-matrices = st.lists(numbers, min_size=DIM * DIM, max_size=DIM * DIM).map(lambda v: np.array(v).reshape(DIM, DIM))
+dims = pytest.mark.parametrize("dim", [1, 3, 8])
 alphas = st.one_of(st.floats(1e-3, 1.0), st.floats(1.0, 100.0))
-modulus = st.floats(0.05, 5.0)
+modulus = st.one_of(st.floats(1e-3, 0.05), st.floats(0.05, 5.0))
 
 
 @jax.jit
@@ -46,7 +49,7 @@ gradient = jax.jit(jax.grad(objective))
 
 def positive_definite(factor, mu):
     """A symmetric matrix with smallest eigenvalue at least mu; returns it with both ends of its spectrum."""
-    matrix = factor @ factor.T + mu * np.eye(DIM)
+    matrix = factor @ factor.T + mu * np.eye(len(factor))
     spectrum = np.linalg.eigvalsh(matrix)
     return matrix, spectrum[0], spectrum[-1]
 
@@ -69,11 +72,13 @@ def bound(alpha, mu, t, peak):
 # Layers 1 and 2: closed forms.
 
 
-@given(matrices, vectors, vectors, modulus, alphas)
-def test_quadratic_critics_in_closed_form(factor, peak, t, mu, alpha):
+@dims
+@given(data=st.data(), mu=modulus, alpha=alphas)
+def test_quadratic_critics_in_closed_form(dim, data, mu, alpha):
     """x^ = (H + 2 alpha I)^-1 (H a* + 2 alpha t): stationary for the library's loss, and between both bounds."""
+    factor, peak, t = data.draw(vectors(dim, dim)), data.draw(vectors(dim)), data.draw(vectors(dim))
     matrix, low, high = positive_definite(factor, mu)
-    compromise = np.linalg.solve(matrix + 2 * alpha * np.eye(DIM), matrix @ peak + 2 * alpha * t)
+    compromise = np.linalg.solve(matrix + 2 * alpha * np.eye(dim), matrix @ peak + 2 * alpha * t)
     arguments = tuple(map(jnp.asarray, (t, matrix, peak)))
     slope = np.asarray(gradient(jnp.asarray(compromise), *arguments, 0.0, alpha))
     assert np.linalg.norm(slope) <= 1e-10 * (high + 2 * alpha)
@@ -82,19 +87,25 @@ def test_quadratic_critics_in_closed_form(factor, peak, t, mu, alpha):
     assert distance >= bound(alpha, high, t, peak) * (1 - 1e-9) - 1e-12
 
 
-@given(matrices, vectors, vectors, modulus, alphas)
-def test_the_gradient_at_the_peak_is_the_tether(factor, peak, t, mu, alpha):
+@dims
+@given(data=st.data(), mu=modulus, alpha=alphas)
+def test_the_gradient_at_the_peak_is_the_tether(dim, data, mu, alpha):
     """grad F(a*) = 2 alpha (a* - t): stationary if and only if t = a*."""
+    factor, peak, t = data.draw(vectors(dim, dim)), data.draw(vectors(dim)), data.draw(vectors(dim))
     matrix, _, _ = positive_definite(factor, mu)
-    slope = gradient(jnp.asarray(peak), jnp.asarray(t), jnp.asarray(matrix), jnp.asarray(peak), 0.5, alpha)
+    arguments = tuple(map(jnp.asarray, (matrix, peak)))
+    slope = gradient(jnp.asarray(peak), jnp.asarray(t), *arguments, 0.5, alpha)
     np.testing.assert_allclose(slope, 2 * alpha * (peak - t), rtol=1e-10, atol=1e-12)
+    assert (np.asarray(gradient(jnp.asarray(peak), jnp.asarray(peak), *arguments, 0.5, alpha)) == 0).all()
 
 
-@given(vectors, vectors, modulus, alphas)
-def test_the_bound_is_tight(peak, t, mu, alpha):
+@dims
+@given(data=st.data(), mu=modulus, alpha=alphas)
+def test_the_bound_is_tight(dim, data, mu, alpha):
     """Q = -mu/2 |x - a*|^2 attains it."""
+    peak, t = data.draw(vectors(dim)), data.draw(vectors(dim))
     compromise = (mu * peak + 2 * alpha * t) / (mu + 2 * alpha)
-    arguments = tuple(map(jnp.asarray, (t, mu * np.eye(DIM), peak)))
+    arguments = tuple(map(jnp.asarray, (t, mu * np.eye(dim), peak)))
     assert np.linalg.norm(gradient(jnp.asarray(compromise), *arguments, 0.0, alpha)) <= 1e-10 * (mu + 2 * alpha)
     assert np.linalg.norm(compromise - peak) == pytest.approx(bound(alpha, mu, t, peak), rel=1e-9, abs=1e-12)
 
@@ -137,14 +148,45 @@ def test_the_solver_agrees_with_an_independent_one():
     np.testing.assert_allclose(ours, theirs.x, atol=1e-6)
 
 
-# Layer 3: symbolic. The chain of C.3 and the tight case.
+# Layer 3: solver-proved and symbolic. The chain of C.3 for every Q at once: only first-order facts are used.
 
 
-def test_the_strong_monotonicity_chain():
-    """(mu + 2a) e^2 <= <grad F(a*), a* - x^> <= 2a e w gives e <= 2a/(mu + 2a) w, with e = |x^ - a*|, w = |t - a*|."""
-    e, w, a, mu = sympy.symbols("e w alpha mu", positive=True)
-    largest = sympy.solve(sympy.Eq((mu + 2 * a) * e**2, 2 * a * e * w), e)
-    assert largest == [2 * a * w / (mu + 2 * a)]
+def first_order_facts(dim):
+    """x^, t and g = grad Q(x^) with a* = 0 and grad Q(a*) = 0: strong concavity, and optimality of x^ towards a*."""
+    x, t, g = vector("x", dim), vector("t", dim), vector("g", dim)
+    mu, alpha = z3.Reals("mu alpha")
+    strongly_concave = dot(g, x) <= -mu * dot(x, x)
+    slope = [-gi + 2 * alpha * (xi - ti) for gi, xi, ti in zip(g, x, t, strict=True)]
+    optimal = dot(slope, x) <= 0  # <grad F(x^), a* - x^> >= 0 on a convex set
+    return x, t, g, mu, alpha, (mu > 0, alpha > 0, strongly_concave, optimal)
+
+
+@pytest.mark.parametrize("dim", [1, 2])
+def test_the_strong_monotonicity_chain_over_all_reals(dim):
+    """(mu + 2 alpha)^2 |x^ - a*|^2 <= 4 alpha^2 |t - a*|^2 for every Q, A, t, alpha and mu that C.3 admits."""
+    x, t, _, mu, alpha, facts = first_order_facts(dim)
+    prove((mu + 2 * alpha) ** 2 * dot(x, x) <= 4 * alpha**2 * dot(t, t), *facts)
+
+
+def test_the_chain_in_any_dimension():
+    """The same from inner products alone: e = |x^ - a*|, w = |t - a*|, and Cauchy and Schwarz for <x^, t>."""
+    e, w, xt, gx, mu, alpha = z3.Reals("e w x.t g.x mu alpha")
+    facts = (e >= 0, w >= 0, mu > 0, alpha > 0, xt <= e * w, gx <= -mu * e**2)
+    optimal = -gx + 2 * alpha * (e**2 - xt) <= 0
+    prove((mu + 2 * alpha) * e <= 2 * alpha * w, *facts, optimal)
+
+
+def test_the_bound_below_for_smooth_critics():
+    """Unconstrained, 2 alpha |x^ - t| = |grad Q(x^)| <= L |x^ - a*|, so e >= 2 alpha / (L + 2 alpha) w."""
+    e, w, to_target, smoothness, alpha = z3.Reals("e w |x-t| L alpha")
+    facts = (e >= 0, w >= 0, smoothness > 0, alpha > 0, 2 * alpha * to_target <= smoothness * e)
+    prove((smoothness + 2 * alpha) * e >= 2 * alpha * w, *facts, w <= e + to_target)
+
+
+def test_a_smaller_factor_is_refuted():
+    """alpha / (mu + alpha) in place of 2 alpha / (mu + 2 alpha): the solver finds a Q that breaks it."""
+    x, t, _, mu, alpha, facts = first_order_facts(1)
+    refute((mu + alpha) ** 2 * dot(x, x) <= alpha**2 * dot(t, t), *facts)
 
 
 def test_the_compromise_of_a_quadratic_symbolically():
@@ -158,18 +200,23 @@ def test_the_compromise_of_a_quadratic_symbolically():
 
 
 def test_counterexample_a_peak_on_the_boundary_can_resist():
-    """A = [-1, 1], Q(x) = 2x - x^2/2, a* = 1, t = 0.9: F falls all the way to 1, so x^ = a* although t != a*."""
+    """A = [-1, 1], Q = s x - x^2 / 2, s > 1, a* = 1: x^ = a* for t < 1, exactly while 2 alpha (1 - t) <= s - 1.
 
-    def slope(x, alpha=1.0, t=0.9):
-        return -(2 - x) + 2 * alpha * (x - t)
-
-    assert slope(1.0) < 0, "still descending at the edge"
-
-    def objective_on_a_line(x):
-        return -(2 * x - x**2 / 2) + (x - 0.9) ** 2
-
-    compromise = scipy.optimize.minimize_scalar(objective_on_a_line, bounds=(-1, 1), method="bounded")
-    assert compromise.x == pytest.approx(1.0, abs=1e-4)
+    Found by sweeping t and the slope s; the bound of the claim goes on holding throughout.
+    """
+    alpha, resisting = 1.0, []
+    for slope, t in itertools.product((1.5, 2.0, 3.0), (-0.5, 0.0, 0.5, 0.7, 0.9)):
+        x = 0.0
+        for _ in range(500):
+            # Q's peak lies at s > 1, outside A: with H = 1 and no ripple the library's F is -Q plus the tether.
+            arguments = (jnp.array([t]), jnp.eye(1), jnp.array([slope]), 0.0, alpha)
+            x = float(np.clip(x - float(gradient(jnp.array([x]), *arguments)[0]) / 3, -1, 1))
+        assert abs(x - 1) <= bound(alpha, 1.0, np.array([t]), np.array([1.0])) + 1e-9
+        assert (x == 1.0) == (2 * alpha * (1 - t) <= slope - 1)
+        if x == 1.0:
+            resisting.append((slope, t))
+    assert (2.0, 0.9) in resisting
+    assert (1.5, -0.5) not in resisting
 
 
 def test_counterexample_on_an_open_set_there_may_be_no_minimiser():

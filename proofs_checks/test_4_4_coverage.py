@@ -14,20 +14,26 @@ What was found.
 
 import itertools
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
 import sympy
+import z3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drol.ops.latent import sample_ball
+from drol.nn.actor import LatentActor
+from drol.ops.latent import default_radius, sample_ball
 from drol.ops.routing import squared_distances
+from drol.types import Spec
+from proofs_checks.solver import prove
 
-# One false alarm in a million runs of a correct library; the default draws are fixed besides.
-CONFIDENCE = 1 - 1e-6
+# One false alarm in a billion intervals of a correct library, of which a deep run draws thousands; the default profile
+# repeats its draws besides.
+CONFIDENCE = 1 - 1e-9
 TRIALS = 4_000
 
 masses = st.lists(st.one_of(st.floats(1e-6, 1e-3), st.floats(0.01, 1.0)), min_size=1, max_size=6).map(
@@ -67,7 +73,9 @@ def test_one_neighbourhood_is_the_union_bound_exactly(p, count):
     assert exact([p], count) == pytest.approx(union_bound([p], count), abs=1e-13)
 
 
-# The library's own sampler and distances: pi(s, z) = z on the unit ball, neighbourhoods are small balls around modes.
+# The library's own sampler, actor and distances: neighbourhoods are balls around modes.
+
+COUNTS = (1, 4, 16, 64)
 
 
 def hits(candidates, modes, radius):
@@ -77,38 +85,78 @@ def hits(candidates, modes, radius):
 
 @jax.jit
 def covered(key, modes, radius):
-    """How often all modes are hit in TRIALS candidate sets, for sets of 1, 4, 16 and 64."""
+    """How often all modes are hit in TRIALS candidate sets pi(s, z) = z, for sets of 1, 4, 16 and 64."""
 
     def trial(key):
-        candidates = sample_ball(key, (64,), modes.shape[-1], 1.0)
-        return jnp.stack([hits(candidates[:count], modes, radius).all() for count in (1, 4, 16, 64)])
+        candidates = sample_ball(key, (COUNTS[-1],), modes.shape[-1], 1.0)
+        return jnp.stack([hits(candidates[:count], modes, radius).all() for count in COUNTS])
 
     return jax.vmap(trial)(jax.random.split(key, TRIALS)).sum(axis=0)
 
 
+def assert_consistent(successes, p):
+    """Covering sets are binomial with the exact probability: an exact (Clopper and Pearson) confidence interval."""
+    for count, hit in zip(COUNTS, np.asarray(successes), strict=True):
+        truth = min(1.0, max(0.0, exact(p, count)))
+        interval = scipy.stats.binomtest(int(hit), TRIALS).proportion_ci(CONFIDENCE, method="exact")
+        assert interval.low <= truth <= interval.high, (count, hit / TRIALS, truth)
+        assert interval.high >= union_bound(p, count), "the claim's bound is not refuted"
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+@given(data=st.data())
+def test_sampled_coverage_is_the_exact_value(dim, data):
+    """Two disjoint balls of radius r inside the unit ball, each of mass r^d; down to masses of 1e-5."""
+    radius = data.draw(st.floats(0.02, 0.45))
+    place = data.draw(st.floats(radius + 1e-6, 1 - radius))
+    modes = np.zeros((2, dim))
+    modes[:, 0] = place, -data.draw(st.floats(radius + 1e-6, 1 - radius))
+    key = jax.random.key(data.draw(st.integers(0, 2**31 - 1)))
+    assert_consistent(covered(key, jnp.asarray(modes), radius), [radius**dim] * 2)
+
+
 CASES = {
     "an interval, three modes": (np.array([[-0.6], [0.1], [0.8]]), 0.15),
-    "an interval, a mode hard to hit": (np.array([[-0.5], [0.5]]), 0.02),
     "a disc, four modes": (np.array([[0.5, 0.5], [-0.5, 0.5], [-0.5, -0.5], [0.5, -0.5]]), 0.2),
     "five dimensions, one mode": (np.array([[0.2, 0.0, -0.1, 0.0, 0.0]]), 0.6),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_sampled_coverage_is_the_exact_value(case):
-    """The number of covering candidate sets is binomial with the exact probability; an exact binomial test."""
+def test_sampled_coverage_of_named_cases(case):
     modes, radius = CASES[case]
-    # A ball of radius r inside the unit ball of dimension d has mass r^d.
     p = np.full(len(modes), radius ** modes.shape[-1])
-    counts = np.asarray(covered(jax.random.key(0), jnp.asarray(modes), radius))
-    for count, successes in zip((1, 4, 16, 64), counts, strict=True):
-        truth = min(1.0, max(0.0, exact(p, count)))
-        interval = scipy.stats.binomtest(int(successes), TRIALS).proportion_ci(CONFIDENCE, method="exact")
-        assert interval.low <= truth <= interval.high, (count, successes / TRIALS, truth)
-        assert interval.high >= union_bound(p, count), "the claim's bound is not refuted"
+    assert_consistent(covered(jax.random.key(0), jnp.asarray(modes), radius), p)
 
 
-# Symbolic.
+def doubling_actor():
+    """The library's actor with pi(s, z) = clip(2 z, -1, 1): half of its latents saturate."""
+    actor = LatentActor(Spec(1, 1), (2,), key=jax.random.key(0))
+    # relu and gelu alike: act(x) - act(-x) = x.
+    weights = jnp.array([[0.0, 0.0], [1.0, -1.0]]), jnp.array([[2.0], [-2.0]])
+    where = lambda a: [layer.weight for layer in a.mlp.layers] + [layer.bias for layer in a.mlp.layers]  # noqa: E731
+    return eqx.tree_at(where, actor, [*weights, jnp.zeros(2), jnp.zeros(1)])
+
+
+def test_coverage_by_the_actor_with_saturated_clips():
+    """Saturation gives the two corners a mass of a quarter each, although they are single points."""
+    actor = doubling_actor()
+    np.testing.assert_allclose(actor(jnp.zeros(1), jnp.array([0.3])), [0.6])
+
+    @jax.jit
+    def covered_by_actor(modes):
+        def trial(key):
+            latents = sample_ball(key, (COUNTS[-1],), 1, default_radius(1))
+            candidates = actor.candidates(jnp.zeros(1), latents)
+            return jnp.stack([hits(candidates[:count], modes, 1e-9).all() for count in COUNTS])
+
+        return jax.vmap(trial)(jax.random.split(jax.random.key(1), TRIALS)).sum(axis=0)
+
+    assert_consistent(covered_by_actor(jnp.array([[-1.0], [1.0]])), [0.25, 0.25])
+    assert int(covered_by_actor(jnp.array([[0.5], [1.0]])).sum()) == 0, "a single inner point has no mass"
+
+
+# Symbolic and solver-proved.
 
 
 def test_the_step_from_powers_to_exponentials():
@@ -117,6 +165,31 @@ def test_the_step_from_powers_to_exponentials():
     slope = sympy.simplify(sympy.diff(sympy.log(1 - p) + p, p))
     assert sympy.simplify(slope + p / (1 - p)) == 0, "negative on (0, 1)"
     assert (sympy.log(1 - p) + p).subs(p, 0) == 0
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_union_bound_over_all_masses(count):
+    """Inclusion-exclusion for three disjoint neighbourhoods is at least the union bound, for every p, by Z3."""
+    a, b, c = z3.Reals("p_1 p_2 p_3")
+
+    def missed(*masses):
+        product = z3.RealVal(1)
+        for _ in range(count):
+            product *= 1 - sum(masses)
+        return product
+
+    pairs = missed(a, b) + missed(a, c) + missed(b, c) - missed(a, b, c)
+    prove(pairs >= 0, a > 0, b > 0, c > 0, a + b + c <= 1)
+
+
+def test_overlapping_neighbourhoods_keep_the_bound():
+    """Two neighbourhoods that share mass: P(both hit) of one candidate is p_12 >= p_1 + p_2 - 1; of two, by Z3."""
+    one, two, both = z3.Reals("p_1 p_2 p_12")
+    valid = (both >= 0, both <= one, both <= two, one + two - both <= 1)
+    neither = 1 - one - two + both
+    covered_by_two = 1 - (1 - one) ** 2 - (1 - two) ** 2 + neither**2
+    prove(covered_by_two >= 1 - (1 - one) ** 2 - (1 - two) ** 2, *valid)
+    prove(both >= one + two - 1, *valid)
 
 
 def test_inclusion_exclusion_for_two():

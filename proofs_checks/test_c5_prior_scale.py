@@ -64,6 +64,16 @@ def test_the_law_does_not_change_under_rotation(dim):
         )
 
 
+@pytest.mark.parametrize("dim", [1, 2, 5, 21])
+def test_direction_and_radius_are_independent(dim):
+    """No monotone relation between |z| and a coordinate of the direction, or its size (Spearman's rank test)."""
+    points = np.asarray(sample_ball(jax.random.key(dim), (COUNT,), dim, 1.0))
+    norms = np.linalg.norm(points, axis=-1)
+    for statistic in (points[:, 0] / norms, np.abs(points[:, 0] / norms)):
+        if np.ptp(statistic) > 0:
+            assert scipy.stats.spearmanr(norms, statistic).pvalue > SIGNIFICANCE
+
+
 @pytest.mark.parametrize("dim", [1, 3, 8])
 def test_a_wrong_exponent_is_seen(dim):
     """The check's power: the neighbouring exponent is rejected beyond doubt."""

@@ -25,5 +25,13 @@ def test_own_arrays_walks_home():
     assert load("own_arrays").main(updates=1_000) < 0.25
 
 
+def test_routing_mechanism_draws_its_figures(tmp_path):
+    handovers, cloning = load("routing_mechanism").main(tmp_path / "new", updates=600, counts=(1, 8))
+    assert handovers > 0
+    assert cloning[8] < 0.5 * cloning[1]
+    for name in ("voronoi.png", "candidates.png"):
+        assert (tmp_path / "new" / name).read_bytes().startswith(b"\x89PNG")
+
+
 def test_every_example_is_tested():
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"custom_loop", "own_arrays"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"custom_loop", "own_arrays", "routing_mechanism"}

@@ -23,16 +23,17 @@ def leaves_close(ours, theirs, rtol):
         np.testing.assert_allclose(mine, other, rtol=0, atol=rtol * max(float(jnp.abs(other).max()), 1e-12))
 
 
-@pytest.mark.parametrize("critic_on_all", [True, False])
+@pytest.mark.parametrize("critic_on_all", [True, False], ids=["all", "winners"])
 @pytest.mark.parametrize(
     ("count", "dim", "rows", "options"),
     [
-        (1, 1, 3, {}),
+        (1, 1, 1, {}),
         (2, 1, 7, {"q_agg": "min"}),
         (5, 3, 4, {"actor_q_agg": "mean"}),
         (16, 5, 8, {"normalize_q": False, "ensemble": 3}),
-        (7, 2, 1, {"backup_candidates": 4}),
+        (7, 2, 6, {"backup_candidates": 4}),
     ],
+    ids=["one candidate, one row", "min target", "mean actor", "no lambda", "best of 4"],
 )
 def test_winner_only_gradient_is_the_literal_one(count, dim, rows, options, critic_on_all):
     """In float64, with duplicated latents (exact ties) and actors pushed far beyond the clip."""
@@ -78,6 +79,15 @@ def test_losers_have_no_say(algorithm, batch, key):
     leaves_close(after, before, 0)
     assert metrics["actor_loss"] == moved_metrics["actor_loss"]
     assert metrics["centroid_divergence"] != moved_metrics["centroid_divergence"]
+
+
+def test_next_actions_have_latents_of_their_own(spec, key):
+    """No draw appears twice, within a state or between its candidates and its next actions."""
+    algorithm = DROL(num_candidates=4, backup_candidates=3, hidden=(8,))
+    noise = noise_of(algorithm, spec, 8, key)
+    draws = np.concatenate([noise.candidates, noise.next_latents], axis=1).reshape(-1, spec.action_dim)
+    assert draws.shape[0] == 8 * 7
+    assert len(np.unique(draws, axis=0)) == len(draws)
 
 
 def test_the_loss_does_not_depend_on_the_order_of_candidates(algorithm, batch, key):

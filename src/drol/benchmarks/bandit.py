@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
-from drol.algorithm import Algorithm, ScalarLike, State, TrainState, scalar, static, step
+from drol.algorithm import Algorithm, ScalarLike, TrainState, scalar, static, step
 from drol.nn.actor import LatentActor
 from drol.ops import latent, losses, routing
 from drol.policy import LatentPolicy
@@ -93,7 +93,7 @@ class PointwiseCorrespondence(Algorithm):
     def init(self, spec: Spec, *, key: Key) -> PointwiseState:
         actor = LatentActor(spec, self.hidden, key=key)
         optimizer_state = optax.adam(self.learning_rate).init(eqx.filter(actor, eqx.is_array))
-        return PointwiseState(actor, optimizer_state, jnp.zeros((), jnp.int32))
+        return PointwiseState(actor=actor, actor_optimizer=optimizer_state, step=jnp.zeros((), jnp.int32))
 
     def noise(self, spec: Spec, rows: Rows, *, key: Key) -> Actions:
         dim = spec.action_dim
@@ -122,7 +122,8 @@ class PointwiseCorrespondence(Algorithm):
         value, gradient = jax.value_and_grad(loss)(state.actor)
         updates, optimizer_state = optax.adam(self.learning_rate).update(gradient, state.actor_optimizer)
         actor = eqx.apply_updates(state.actor, updates)
-        return PointwiseState(actor, optimizer_state, state.step + 1), {"actor_loss": value}
+        following = PointwiseState(actor=actor, actor_optimizer=optimizer_state, step=state.step + 1)
+        return following, {"actor_loss": value}
 
     def policy(self, state: PointwiseState) -> LatentPolicy:
         return LatentPolicy(state.actor, None)
@@ -156,14 +157,14 @@ def train(
     """
     init_key, key = jax.random.split(key)
 
-    def act(state: State) -> Actions:
-        return state.actor.candidates(jnp.zeros(1), probes)  # pyright: ignore[reportAttributeAccessIssue]
+    def act(state: Any) -> Actions:
+        return state.actor.candidates(jnp.zeros(1), probes)
 
-    def update(state: State, number: Int[Array, ""]) -> tuple[State, Metrics]:
+    def update(state: Any, number: Int[Array, ""]) -> tuple[Any, Metrics]:
         batch_key, noise_key = jax.random.split(jax.random.fold_in(key, number))
         return step(algorithm, state, bandit.batch(rows, key=batch_key), key=noise_key)
 
-    def record(state: State, numbers: Int[Array, " updates"]) -> tuple[State, PyTree]:
+    def record(state: Any, numbers: Int[Array, " updates"]) -> tuple[Any, PyTree]:
         state, metrics = jax.lax.scan(update, state, numbers)
         return state, (act(state), metrics)
 

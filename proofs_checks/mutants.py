@@ -1,0 +1,41 @@
+"""Deliberate defects of the library (mutants.toml), and the checks that must notice each of them.
+
+`python -m proofs_checks.mutants` prints the table of README.md.
+"""
+
+import dataclasses
+import tomllib
+from pathlib import Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutant:
+    """One defect: `old` occurs exactly once in `file` (below src/drol) and is replaced by `new`."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    caught_by: tuple[str, ...]
+
+
+def load() -> list[Mutant]:
+    entries = tomllib.loads((Path(__file__).parent / "mutants.toml").read_text())["mutants"]
+    return [Mutant(**entry | {"caught_by": tuple(entry["caught_by"])}) for entry in entries]
+
+
+MUTANTS = load()
+
+
+def table() -> str:
+    """The mutants and what catches them, in Markdown."""
+    rows = ["| defect | file | caught by |", "|---|---|---|"]
+    for mutant in MUTANTS:
+        names = [check.split("/")[-1].replace(".py", "").split("[")[0] for check in mutant.caught_by]
+        checks = "<br>".join(f"`{name}`" for name in names)
+        rows.append(f"| {mutant.name} | `{mutant.file}` | {checks} |")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    print(table())
