@@ -54,7 +54,7 @@ def draw_cells(axes, candidates, bandit: Bandit, title: str) -> None:
 def draw_voronoi(bandit: Bandit, updates: int, path: Path) -> int:
     """Four panels: DROL before, early and after, and the foil after. Returns how often a mode changed its owner."""
     history = watch(bandit, routed(16), updates)
-    foil = watch(bandit, PointwiseCorrespondence(bandit, bc_coef=20.0), updates)
+    foil = watch(bandit, PointwiseCorrespondence(bandit, bc_coef=80.0), updates)
     middle = len(history.candidates) // 4
     panels = [
         (history.candidates[0], "DROL, before training"),
@@ -91,7 +91,7 @@ def draw_candidates(bandit: Bandit, updates: int, counts: tuple[int, ...], path:
 
 
 def routed(count: int) -> DROL:
-    return DROL(num_candidates=count, bc_coef=20.0, hidden=(64, 64), learning_rate=1e-3, normalize_q=False)
+    return DROL(num_candidates=count, bc_coef=80.0, hidden=(64, 64), learning_rate=1e-3, normalize_q=False)
 
 
 def main(folder: str = ".", updates: int = 2_400, counts: tuple[int, ...] = (1, 2, 4, 8, 16)):

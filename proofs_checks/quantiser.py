@@ -66,8 +66,8 @@ def uniform_intervals(
     """Uniform distributions on consecutive intervals, each as the midpoints of `points` equal parts.
 
     Returns:
-        Positions in ascending order, their weights, and the number of the interval each belongs to. The variance of n
-        such midpoints is l^2 / 12 (1 - 1 / n^2), so nothing is lost but a known factor.
+        Positions in ascending order, their weights, and the number of the interval each belongs to. On cells that are
+        unions of parts, the cost of the continuous mixture is that of the midpoints plus `within_parts`.
     """
     positions, weights, owners, start = [], [], [], Fraction(0)
     for number, (length, mass) in enumerate(zip(lengths, masses, strict=True)):
@@ -76,3 +76,12 @@ def uniform_intervals(
         owners += [number] * points
         start += length + (gaps[number] if number < len(gaps) else 0)
     return positions, weights, owners
+
+
+def within_parts(lengths: Sequence[Fraction], masses: Sequence[Fraction], points: int) -> Fraction:
+    """What the midpoints of the parts leave out: the variance inside each part, the same for every choice of cells.
+
+    With it the cost of `optimal` is exact for the continuous mixture on its cells, so an upper bound on the minimum
+    over all cells.
+    """
+    return sum((mass * (length / points) ** 2 / 12 for length, mass in zip(lengths, masses, strict=True)), Fraction(0))

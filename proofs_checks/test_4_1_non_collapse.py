@@ -7,14 +7,17 @@ J* = l^2 / 12.
 What was found.
 
 * The claim is truer than printed: with equal lengths and weights it needs no gap. Collapsing the gaps is 1-Lipschitz,
-  so J(c) is at least the cost of the collapsed prototypes on the uniform distribution over [0, M l], which is at least
-  l^2 / 12 with equality only at the cell midpoints. Each step is proved below; for M = 2 the whole claim, minimum and
-  uniqueness, for every gap from 0 on and prototypes anywhere on the line, is proved in one query.
+  so J(c) is at least the cost of the collapsed prototypes on the uniform distribution over [0, M l], where a cell of
+  length delta costs at least delta^3 / 12 and the cells add up to M l, so at least l^2 / 12. The collapse is proved
+  below for M = 2, 3, 4, the two bounds for every M. For M = 2 (and l = 1, which a change of units allows) the whole
+  claim, minimum and uniqueness, for every gap from 0 on and prototypes anywhere on the line, is proved in one query.
 * The printed argument needs more than it says: it places every prototype inside an interval. One may lie in a gap and
   serve both sides; its step (ii) does not cover that. The checks here draw prototypes anywhere.
 * Equal lengths, equal weights and K = M are each needed: see the named counterexamples at the end, found by the exact
-  quantiser and by the solver. A gap does help where they fail: lengths 1 and 1/4 with a gap of 1/4 still get one each.
-* A collapsed local minimum exists whatever the gap, so the claim says nothing about where gradient descent ends.
+  quantiser and by the solver. A gap does help where they fail: lengths 1 and 1/4 get one each, but off their midpoints,
+  with a gap of 1/4, and at the midpoints with a gap of 1.
+* A prototype that wins nothing stays where it is: a local minimum with one unused prototype exists for a small gap and
+  a wide one, so the claim says nothing about where gradient descent ends.
 """
 
 import itertools
@@ -30,7 +33,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drol.ops import losses, routing
-from proofs_checks.quantiser import optimal, uniform_intervals
+from proofs_checks.quantiser import optimal, uniform_intervals, within_parts
 from proofs_checks.solver import clip, prove, refute
 
 POINTS = 12
@@ -96,13 +99,13 @@ def test_the_midpoints_attain_the_minimum_and_moving_any_costs_more(m, data):
 @pytest.mark.parametrize("m", [2, 3, 5])
 @given(data=st.data())
 def test_two_in_one_interval_and_none_in_another_is_never_optimal(m, data):
-    """The collapsed configuration of the proposition, its survivors placed as well as they can be."""
+    """The collapsed configuration of the proposition: two anywhere inside one interval, the others at midpoints."""
     length, points, _, _ = equal_intervals(data, m, least=Fraction(1, 20))
     crowded, empty = data.draw(st.permutations(range(m)))[:2]
     own = [points[number * POINTS : (number + 1) * POINTS] for number in range(m)]
-    pair = optimal(own[crowded], [Fraction(1, POINTS)] * POINTS, 2).prototypes
-    others = [sum(own[number]) / POINTS for number in range(m) if number not in (crowded, empty)]
-    collapsed = routed_cost(jnp.array([float(c) for c in (*pair, *others)]), jnp.array(points, float))
+    pair = [float(own[crowded][0] + data.draw(st.fractions(0, 1)) * length) for _ in range(2)]
+    others = [float(sum(own[number]) / POINTS) for number in range(m) if number not in (crowded, empty)]
+    collapsed = routed_cost(jnp.array([*pair, *others]), jnp.array(points, float))
     assert float(collapsed) > float(attained(length)) + rounding(float(points[-1]))
 
 
@@ -116,6 +119,7 @@ def test_the_exact_quantiser_gives_each_interval_its_own_cell(m, data):
     length, points, weights, owners = equal_intervals(data, m)
     best = optimal(points, weights, m)
     assert best.cost == attained(length)
+    assert best.cost + within_parts([length] * m, [Fraction(1, m)] * m, POINTS) == length**2 / 12
     owner = dict(zip(points, owners, strict=True))
     assert [{owner[x] for x in cell} for cell in best.cells] == [{number} for number in range(m)]
     assert list(best.prototypes) == [sum(points[i * POINTS : (i + 1) * POINTS]) / POINTS for i in range(m)]
@@ -160,9 +164,8 @@ def served_by(count):
 
 
 def test_equal_cells_are_best_within_an_interval():
-    """sum of delta_i^3 / (12 l M) over cells with sum delta_i = l is least for equal cells: D_r (Jensen)."""
+    """Two cells of one interval: evening them out saves 3/4 (a + b) (a - b)^2; r equal cells cost D_r."""
     a, b = sympy.symbols("a b", positive=True)
-    # Two cells: the excess over equal cells is a perfect square times a positive factor.
     excess = sympy.factor(a**3 + b**3 - 2 * ((a + b) / 2) ** 3)
     assert sympy.simplify(excess - sympy.Rational(3, 4) * (a + b) * (a - b) ** 2) == 0
     assert sympy.simplify(r * (length / r) ** 3 / (12 * length * m) - served_by(r)) == 0
@@ -214,6 +217,13 @@ def test_equal_cells_are_best_on_the_collapsed_interval(m):
     prove(z3.And([cell == length for cell in cells]), *valid, cubes <= m * length**3)
 
 
+def test_a_cell_costs_at_least_its_length_cubed():
+    """The integral of (x - c)^2 over a cell of length delta is delta^3 / 12 + delta (c - middle)^2."""
+    x, c, middle, cell = sympy.symbols("x c m delta", real=True)
+    integral = sympy.integrate((x - c) ** 2, (x, middle - cell / 2, middle + cell / 2))
+    assert sympy.expand(integral - cell**3 / 12 - cell * (c - middle) ** 2) == 0
+
+
 def test_and_for_every_number_of_cells_at_once():
     """The tangent at delta = l: delta^3 - 3 l^2 delta + 2 l^3 = (delta - l)^2 (delta + 2 l), summed over cells."""
     cell = sympy.symbols("delta", positive=True)
@@ -254,58 +264,69 @@ def test_and_it_fails_for_unequal_weights():
 # Necessity: what breaks without each assumption. All found by searching small cases with the exact quantiser.
 
 
-def interval_counts(lengths, gaps, masses, count, points=POINTS):
-    """How many optimal prototypes lie inside each interval, and whether one lies in a gap."""
-    positions, weights, _ = uniform_intervals(lengths, gaps, masses, points)
+def placement(lengths, gaps, masses, count):
+    """How many optimal prototypes lie inside each interval, how many in gaps, and whether they beat the midpoints.
+
+    Optimal among cells that end on the 12-point grid; the comparison with one prototype at each midpoint is exact for
+    the continuous mixture, so a placement that beats them refutes the claim.
+    """
+    positions, weights, _ = uniform_intervals(lengths, gaps, masses, POINTS)
     ends, start = [], Fraction(0)
     for number, length in enumerate(lengths):
         ends.append((start, start + length))
         start += length + (gaps[number] if number < len(gaps) else 0)
-    prototypes = optimal(positions, weights, count).prototypes
-    return [sum(low <= c <= high for c in prototypes) for low, high in ends]
+    best = optimal(positions, weights, count)
+    inside = [sum(low <= c <= high for c in best.prototypes) for low, high in ends]
+    midpoints = sum(mass * length**2 / 12 for length, mass in zip(lengths, masses, strict=True))
+    return inside, count - sum(inside), best.cost + within_parts(lengths, masses, POINTS) < midpoints
 
 
 def test_counterexample_unequal_lengths():
-    """Lengths 1 and 1/20, a gap of 1/20: the long interval takes both prototypes, the short one goes without."""
-    found = [
-        (short, gap)
-        for short, gap in itertools.product((4, 10, 20), (4, 10, 20))
-        if interval_counts([Fraction(1), Fraction(1, short)], [Fraction(1, gap)], [Fraction(1, 2)] * 2, 2) != [1, 1]
-    ]
+    """Lengths 1 and 1/20, a gap of 1/20: one prototype for most of the long interval, the other in the gap for both."""
+
+    def with_short(short, gap):
+        return placement([Fraction(1), Fraction(1, short)], [Fraction(1, gap)], [Fraction(1, 2)] * 2, 2)
+
+    found = [case for case in itertools.product((4, 10, 20), (4, 10, 20)) if with_short(*case)[2]]
     assert (20, 20) in found
-    assert (4, 4) not in found, "a gap of a quarter is wide enough for a neighbour of a quarter"
+    assert with_short(20, 20) == ([1, 0], 1, True)
+    assert with_short(4, 4) == ([1, 1], 0, True), "one each, but not at the midpoints"
+    assert with_short(4, 1) == ([1, 1], 0, False), "a wide gap mends it"
 
 
 def test_counterexample_unequal_weights():
-    """A gap of 0.1: from some weight on, the light interval is left to a prototype of the heavy one."""
+    """A gap of 0.1: at 10 % the lighter interval shares a prototype in the gap, at 2 % the heavy one has both."""
 
-    def counts_at(percent):
+    def with_lighter(percent):
         masses = [1 - Fraction(percent, 100), Fraction(percent, 100)]
-        return interval_counts([Fraction(1)] * 2, [Fraction(1, 10)], masses, 2)
+        return placement([Fraction(1)] * 2, [Fraction(1, 10)], masses, 2)
 
-    broken = [percent for percent in (1, 2, 5, 10, 20, 30, 40, 50) if counts_at(percent) != [1, 1]]
-    assert 2 in broken
-    assert 50 not in broken
+    assert with_lighter(2) == ([2, 0], 0, True)
+    assert with_lighter(10) == ([1, 0], 1, True)
+    assert with_lighter(50) == ([1, 1], 0, False)
 
 
 def test_counterexample_fewer_prototypes_than_intervals():
     """K = M - 1: one prototype sits in the gap and serves both sides, inside none."""
-    counts = interval_counts([Fraction(1)] * 2, [Fraction(1)], [Fraction(1, 2)] * 2, 1)
-    assert counts == [0, 0]
+    inside, in_gaps, _ = placement([Fraction(1)] * 2, [Fraction(1)], [Fraction(1, 2)] * 2, 1)
+    assert (inside, in_gaps) == ([0, 0], 1)
 
 
 def test_counterexample_more_prototypes_than_intervals():
     """K = M + 1: some interval holds two (no collapse in the sense of the claim, but not one each)."""
-    assert sorted(interval_counts([Fraction(1)] * 3, [Fraction(1)] * 2, [Fraction(1, 3)] * 3, 4)) == [1, 1, 2]
+    inside, _, better = placement([Fraction(1)] * 3, [Fraction(1)] * 2, [Fraction(1, 3)] * 3, 4)
+    assert sorted(inside) == [1, 1, 2]
+    assert better
 
 
-def test_a_local_minimum_can_be_collapsed():
-    """The claim is about global minimisers: gradient descent on J from a crowded start can stay crowded."""
-    points = jnp.array(uniform_intervals([Fraction(1)] * 2, [Fraction(20)], [Fraction(1, 2)] * 2, POINTS)[0], float)
+@pytest.mark.parametrize("gap", [1, 20])
+def test_a_local_minimum_can_leave_a_prototype_unused(gap):
+    """The claim is about global minimisers: one prototype far away starves, the other, at the mean, serves all."""
+    points = jnp.array(uniform_intervals([Fraction(1)] * 2, [Fraction(gap)], [Fraction(1, 2)] * 2, POINTS)[0], float)
+    stuck = jnp.array([-100.0, float(points.mean())])
+    cost = jax.jit(lambda c: routed_cost(c, points))
+    np.testing.assert_allclose(jax.grad(cost)(stuck), 0, atol=1e-12)
+    for move in itertools.product((-1.0, 0.0, 1.0), repeat=2):
+        assert float(cost(stuck + 0.1 * jnp.array(move))) >= float(cost(stuck))
     middles = points.reshape(2, POINTS).mean(axis=1)
-    # Both prototypes at the far left: one is pulled between the intervals and serves all, the other starves.
-    crowded = jnp.array([-40.0, 0.5])
-    gradient = jax.grad(lambda c: routed_cost(c, points))(crowded)
-    assert float(gradient[0]) == 0, "the starving prototype feels nothing"
-    assert float(routed_cost(crowded, points)) > float(routed_cost(middles, points))
-    np.testing.assert_array_less(0, np.abs(float(gradient[1])))
+    assert float(cost(stuck)) > float(cost(middles))

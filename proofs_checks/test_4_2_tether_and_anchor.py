@@ -10,8 +10,8 @@ What was found.
 * The neighbourhood of the printed argument can be named: all candidates may move by less than (d_2 - d_1) / 2 at once
   (`drol.ops.routing.safe_radius`), and by no more: at that distance two candidates can tie. Losers alone, the winner
   at rest, may move twice as far.
-* Uniqueness is needed. At a tie the loss is the smaller of the two winners' only if their Q agree; it jumps otherwise,
-  and the gradient computed there is that of the lowest index alone (named example below).
+* Uniqueness is needed. Across a tie the loss is continuous if and only if the two winners' Q agree; otherwise it jumps,
+  and at the tie itself the lowest index decides, the gradient included (named example below).
 * The tether does not fade with distance and the anchor does not follow the sample: a candidate pulled away by Q keeps
   the pull of 2 alpha |x - t| pointwise, and loses it entirely, routed, as soon as another is nearer.
 """
@@ -118,37 +118,42 @@ def test_a_saturated_coordinate_of_the_winner_feels_nothing(count, dim, data, cu
     assert (np.delete(gradient, k, axis=0) == 0).all()
 
 
-@pytest.mark.parametrize(("count", "dim"), SHAPES[1:])
+@pytest.mark.parametrize(("count", "dim"), SHAPES[2:])
 @given(data=st.data(), alpha=positive)
 def test_the_loss_does_not_see_losers_within_the_margin(count, dim, data, alpha):
-    """Not only infinitesimally: losers may move by the whole safe radius and the loss stays, bit for bit."""
+    """Not only infinitesimally: with the winner at rest losers may move by twice the radius: same loss, bit for bit.
+
+    In any direction, and straight towards the target, which is the worst.
+    """
     candidates, target = map(jnp.asarray, data.draw(scenes(count, dim)))
     moves, peak = data.draw(vectors(count, dim)), jnp.asarray(data.draw(vectors(dim)))
     radius = float(jit_radius(candidates, target))
-    assume(radius > 1e-9)
+    assume(radius > 1e-12)
     k = int(jit_route(candidates, target).winner)
-    steps = moves / np.maximum(np.linalg.norm(moves, axis=-1, keepdims=True), 1e-9) * radius * (1 - 1e-4)
-    steps[k] = 0
     before = value(candidates, target, peak, 1.0, alpha)
-    assert value(candidates + steps, target, peak, 1.0, alpha) == before
+    for direction in (moves, np.asarray(target - candidates)):
+        lengths = np.linalg.norm(direction, axis=-1, keepdims=True)
+        steps = direction / np.maximum(lengths, 1e-9) * 2 * radius * (1 - 1e-3)
+        steps[k] = 0
+        assert value(candidates + steps, target, peak, 1.0, alpha) == before
 
 
-@pytest.mark.parametrize(("count", "dim"), SHAPES[1:])
+@pytest.mark.parametrize(("count", "dim"), SHAPES[2:])
 @given(data=st.data())
 def test_the_winner_keeps_its_anchor_while_all_move_within_the_margin(count, dim, data):
     """All candidates at once, the winner away from the target and the others towards it: the worst there is."""
     candidates, target = data.draw(scenes(count, dim))
     radius = float(jit_radius(jnp.asarray(candidates), jnp.asarray(target)))
     distances = np.linalg.norm(candidates - target, axis=-1, keepdims=True)
-    assume(radius > 1e-9 and distances.min() > 1e-6)
+    assume(radius > 1e-12 and distances.min() > 1e-6)
     k = int(np.argmin(distances))
     outward = (candidates - target) / distances
     worst = np.where(np.arange(count)[:, None] == k, outward, -outward)
-    moved = candidates + worst * radius * (1 - 1e-4)
+    moved = candidates + worst * radius * (1 - 1e-3)
     assert int(jit_route(jnp.asarray(moved), jnp.asarray(target)).winner) == k
 
 
-@pytest.mark.parametrize(("count", "dim"), SHAPES[1:])
+@pytest.mark.parametrize(("count", "dim"), SHAPES[2:])
 @given(data=st.data(), alpha=positive)
 def test_responsibility_is_handed_over_whole(count, dim, data, alpha):
     """Move the winner away: the anchor now acts on the new nearest candidate, with the same form, and on it alone."""
@@ -201,7 +206,9 @@ def test_the_margin_keeps_the_winner_over_all_reals():
     inner = (xu <= nearest * u, yv >= -second * v)
     moved = nearest**2 + 2 * xu + u**2 < second**2 + 2 * yv + v**2
     prove(moved, *lengths, *inner, 2 * rho < second - nearest)
-    refute(moved, *lengths, *inner, 2 * rho == second - nearest)
+    # No larger radius is safe, however little larger: not degenerate, both distances positive and distinct.
+    slightly = 1 + z3.RealVal("1/1000")
+    refute(moved, *lengths, *inner, nearest > 0, second > nearest, 2 * rho <= slightly * (second - nearest))
 
 
 def test_on_a_line_with_nothing_assumed():
@@ -210,12 +217,6 @@ def test_on_a_line_with_nothing_assumed():
     distance = [z3.If(z - t >= 0, z - t, t - z) for z in (x, y)]
     small = (u <= rho, u >= -rho, v <= rho, v >= -rho, 2 * rho < distance[1] - distance[0])
     prove((x + u - t) ** 2 < (y + v - t) ** 2, *small)
-
-
-def test_gradients_of_both_losses_symbolically():
-    x, t, alpha = sympy.symbols("x t alpha", real=True)
-    q = sympy.Function("Q")
-    assert sympy.simplify(sympy.diff(-q(x) + alpha * (x - t) ** 2, x) - (-q(x).diff(x) + 2 * alpha * (x - t))) == 0
 
 
 # Limits.

@@ -4,18 +4,22 @@ Claim. Over training the candidate set does not collapse while the critic pulls;
 is handed from one latent to another; the spread grows and the routed behaviour cloning loss falls with K. A sample
 that must keep its own target settles instead at the compromise of Proposition 4.3.
 
-What was found (four modes, a peak outside all of them, bc_coef 20, two seeds, 2,400 updates).
+What was found (four modes of radius 0.15, a peak outside all of them, bc_coef 80, two seeds, 2,400 updates; the foil is
+given the true reward as its Q, DROL learns its critic).
 
-* The claims hold from K = 4 on. At K = 4 the worst covered mode is 0.3 from its nearest candidate, at K = 16 less
-  than 0.1, against 0.7 for a collapsed actor and 0.15 for the radius of a mode.
-* Coverage has a price that K pays: K = 1 and K = 2 cannot cover four modes, with or without a critic.
-* Routing is no licence for any pull. With a critic five times as strong (bc_coef 4) the candidates of K = 4 leave the
-  modes for the ridge that the critic, trained on the modes alone, imagines between them (named example below).
+* From K = 8 on every mode has a candidate inside it while the critic pulls. At K = 4 the worst mode has one at its
+  edge: within 0.25, half of the way to the next mode's cell, against 0.7 for a collapsed actor.
+* Coverage has a price that K pays: K = 1 and K = 2 cannot cover four modes, with or without a critic. A critic four
+  times as strong takes a mode from K = 4 and none from K = 16 (named example below).
+* Handing over is not flicker between neighbours: at K = 4 an owner inside a mode leaves it for a higher reward, another
+  latent takes the mode and keeps it. The same predicate finds nothing in the foil. At K = 16 the modes are shared out
+  in the first quarter of training, and later hand-overs are rare.
 * At equal coefficients routing earns more than the pointwise compromise: the released candidates improve, and the
   modes stay covered by others.
 """
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -28,9 +32,9 @@ from drol.ops.latent import default_radius, sample_ball
 
 BANDIT = four_corners()
 SEEDS, UPDATES, SNAPSHOTS = 2, 2_400, 48
-BC_COEF = 20.0
-# Half a side of the square is 0.5 and a collapsed actor at its centre is 0.71 from every mode.
-COVERED = 0.35
+BC_COEF = 80.0
+# A mode's Voronoi cell is its quadrant, 0.5 wide on its nearer side: half of that. A collapsed actor is at 0.71.
+COVERED = 0.25
 KS = (1, 2, 4, 8, 16)
 
 
@@ -47,7 +51,7 @@ def latents(count, seed):
 
 @functools.cache
 def trained(count: int, bc_coef: float = BC_COEF, q_coef: float = 1.0):
-    """Final candidates of 2,048 latents, and the history of 16 probes: every seed along the first axis."""
+    """Final candidates of 2,048 latents, and the history of 64 probes: every seed along the first axis."""
     algorithm = DROL(
         num_candidates=count,
         bc_coef=bc_coef,
@@ -60,7 +64,7 @@ def trained(count: int, bc_coef: float = BC_COEF, q_coef: float = 1.0):
 
 
 def fit(algorithm):
-    probes, many = latents(16, seed=99), latents(2_048, seed=5)
+    probes, many = latents(64, seed=99), latents(2_048, seed=5)
 
     def one(key):
         state, history = train(algorithm, BANDIT, updates=UPDATES, snapshots=SNAPSHOTS, probes=probes, key=key)
@@ -80,11 +84,12 @@ def final(history, name):
     return np.asarray(history.metrics[name][:, -200:].mean(axis=-1))
 
 
-@pytest.mark.parametrize("count", [4, 8, 16])
-def test_the_modes_stay_covered_while_the_critic_pulls(count):
+@pytest.mark.parametrize(("count", "within"), [(4, COVERED), (8, BANDIT.spread), (16, BANDIT.spread)])
+def test_the_modes_stay_covered_while_the_critic_pulls(count, within):
     candidates, _ = trained(count)
-    assert farthest_mode(candidates).max() < COVERED
-    assert float(BANDIT.reward(candidates).mean()) > float(BANDIT.reward(BANDIT.modes).mean()) + 0.1, "and it pulls"
+    assert farthest_mode(candidates).max() < within
+    gain = BANDIT.reward(candidates).mean(axis=-1) - BANDIT.reward(BANDIT.modes).mean()
+    assert float(gain.min()) > 0.04, "and it pulls"
 
 
 def test_more_candidates_spread_further_and_clone_better():
@@ -95,18 +100,34 @@ def test_more_candidates_spread_further_and_clone_better():
     assert (np.diff(spreads, axis=0) > 0).all(), spreads
 
 
-@pytest.mark.parametrize("count", [4, 16])
-def test_ownership_is_handed_over_to_let_the_former_owner_improve(count):
-    """Fixed probe latents, after the first quarter of training: the mode gets a new owner, and the old one gains."""
-    _, history = trained(count)
-    for seed in range(SEEDS):
-        owners = np.asarray(History(history.candidates[seed], {}).owners(BANDIT.modes))
-        rewards = np.asarray(BANDIT.reward(history.candidates[seed]))
-        start = SNAPSHOTS // 4
-        changes = np.argwhere(owners[start + 1 :] != owners[start:-1])
-        assert len(changes) > 0, "handed over at least once"
-        former = [(start + snapshot, owners[start + snapshot, mode]) for snapshot, mode in changes]
-        assert any(rewards[-1, owner] > rewards[snapshot, owner] for snapshot, owner in former)
+def handovers(candidates):
+    """(mode, former owner): who owned a mode from inside, left it for a higher reward, and was replaced for good.
+
+    After the first quarter of training. Left: farther than 0.2 from a mode of radius 0.15, its reward up by 0.05, a
+    twelfth of what lies between the modes' mean and the peak. For good: the successor owns the mode from inside at
+    three snapshots in a row.
+    """
+    owners = np.asarray(History(candidates, {}).owners(BANDIT.modes))
+    distances = np.linalg.norm(np.asarray(candidates)[:, :, None] - np.asarray(BANDIT.modes), axis=-1)
+    rewards = np.asarray(BANDIT.reward(candidates))
+    found = set()
+    for mode, before in itertools.product(range(len(BANDIT.modes)), range(SNAPSHOTS // 4, SNAPSHOTS - 3)):
+        former, inside = owners[before, mode], distances[:, :, mode] < BANDIT.spread
+        for after in range(before + 1, SNAPSHOTS - 1):
+            successor = owners[after, mode]
+            left = distances[after, former, mode] > 0.2 and rewards[after, former] > rewards[before, former] + 0.05
+            kept = (owners[after : after + 3, mode] == successor).all() and inside[after : after + 3, successor].all()
+            if successor != former and inside[before, former] and left and kept:
+                found.add((mode, int(former)))
+    return found
+
+
+def test_ownership_is_handed_over_and_the_former_owner_improves():
+    """On fixed probe latents, K = 4; the foil, at the same coefficients and watched in the same way, never does it."""
+    _, history = trained(4)
+    assert all(handovers(history.candidates[seed]) for seed in range(SEEDS))
+    _, foil = fit(PointwiseCorrespondence(BANDIT, bc_coef=BC_COEF))
+    assert not any(handovers(foil.candidates[seed]) for seed in range(SEEDS))
 
 
 def test_one_candidate_without_a_critic_collapses_to_the_mean():
@@ -136,17 +157,20 @@ def test_the_pointwise_foil_settles_at_the_compromise(bc_coef):
     targets = algorithm.teacher(middles)
     np.testing.assert_array_equal(targets, BANDIT.modes)
     compromise = BANDIT.compromise(targets, bc_coef / 2)
-    assert float(jnp.linalg.norm(compromise - targets, axis=-1).min()) > 0.07, "the two can be told apart"
-    assert float(jnp.linalg.norm(samples - compromise, axis=-1).max()) < 0.035
+    shift = jnp.linalg.norm(compromise - targets, axis=-1)
+    errors = jnp.linalg.norm(samples - compromise, axis=-1)
+    assert float((errors / shift).max()) < 0.4, "nearer to the compromise than to the target, for every mode"
+    assert float(errors.mean() / shift.mean()) < 0.1
 
 
 def test_routing_earns_more_than_the_compromise_at_equal_coefficients():
     candidates, _ = trained(16)
     compromise = float(BANDIT.reward(BANDIT.compromise(BANDIT.modes, BC_COEF / 2)).mean())
-    assert float(BANDIT.reward(candidates).mean(axis=-1).min()) > compromise + 0.03
+    assert float(BANDIT.reward(candidates).mean(axis=-1).min()) > compromise + 0.02
     assert farthest_mode(candidates).max() < BANDIT.spread
 
 
-def test_counterexample_a_critic_too_strong_empties_the_modes():
-    candidates, _ = trained(4, bc_coef=4.0)
-    assert farthest_mode(candidates).min() > COVERED
+def test_counterexample_a_critic_too_strong_for_four_candidates():
+    """A quarter of the coefficient: K = 4 loses a mode, K = 16 keeps all of them."""
+    assert farthest_mode(trained(4, bc_coef=BC_COEF / 4)[0]).min() > COVERED
+    assert farthest_mode(trained(16, bc_coef=BC_COEF / 4)[0]).max() < BANDIT.spread

@@ -51,6 +51,18 @@ def test_the_table_is_that_of_the_readme():
     assert table() in (Path(__file__).parent / "README.md").read_text(), "python -m proofs_checks.mutants prints it"
 
 
+def test_every_check_that_the_readme_names_exists():
+    """In the tables of claims, where names stand without `test_`."""
+    folder = Path(__file__).parent
+    source = "".join(path.read_text() for path in folder.glob("test_*.py"))
+    claims = (folder / "README.md").read_text().split("## Routing invariants")[0]
+    names = [
+        name for row in claims.splitlines() if row.startswith("|") for name in re.findall(r"`([a-z_0-9]{12,})`", row)
+    ]
+    assert len(names) > 40
+    assert [name for name in names if f"def test_{name}(" not in source] == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_every_defect_is_noticed(mutant, tmp_path):

@@ -57,7 +57,10 @@ class Bandit(eqx.Module):
         )
 
     def compromise(self, targets: Actions, alpha: ScalarLike) -> Actions:
-        """argmin_x -r(x) + alpha |x - t|^2: where a sample with a target of its own settles. Source: section C.3."""
+        """argmin_x -r(x) + alpha |x - t|^2, so for q_coef = 1: where a sample with a target of its own settles.
+
+        Source: section C.3.
+        """
         return (self.curvature * self.peak + 2 * alpha * targets) / (self.curvature + 2 * alpha)
 
 
