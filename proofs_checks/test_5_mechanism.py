@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import drol
 from drol import DROL
 from drol.benchmarks.bandit import History, PointwiseCorrespondence, four_corners, train
 from drol.ops.latent import default_radius, sample_ball
@@ -174,3 +175,21 @@ def test_counterexample_a_critic_too_strong_for_four_candidates():
     """A quarter of the coefficient: K = 4 loses a mode, K = 16 keeps all of them."""
     assert farthest_mode(trained(4, bc_coef=BC_COEF / 4)[0]).min() > COVERED
     assert farthest_mode(trained(16, bc_coef=BC_COEF / 4)[0]).max() < BANDIT.spread
+
+
+def test_the_foil_keeps_the_contract_of_sharded_batches():
+    """Four shards of a batch under `axis_name` make the update of the whole."""
+    foil, batch = PointwiseCorrespondence(BANDIT), BANDIT.batch(8, key=jax.random.key(1))
+    state = foil.init(BANDIT.spec, key=jax.random.key(0))
+    shards = jax.tree.map(lambda x: x.reshape(4, 2, *x.shape[1:]), batch)
+
+    @jax.jit
+    def both(state):
+        whole = drol.step(foil, state, batch, key=jax.random.key(2))
+        sharded = jax.vmap(
+            lambda s: drol.step(foil, state, s, key=jax.random.key(2), axis_name="data"), axis_name="data"
+        )
+        return whole, jax.tree.map(lambda x: x[0], sharded(shards))
+
+    for whole, sharded in zip(*map(jax.tree.leaves, both(state)), strict=True):
+        np.testing.assert_allclose(sharded, whole, rtol=1e-5, atol=1e-6)

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from drol.algorithm import Algorithm, ScalarLike, TrainState, scalar, static, step
 from drol.nn.actor import LatentActor
 from drol.ops import latent, losses, routing
+from drol.ops.axis import make_varying, mean_over
 from drol.policy import LatentPolicy
 from drol.types import Batch, Key, Metrics, Rows, Spec
 
@@ -113,16 +114,13 @@ class PointwiseCorrespondence(Algorithm):
     def update(
         self, state: PointwiseState, batch: Batch, noise: Actions, *, axis_name: str | None = None
     ) -> tuple[PointwiseState, Metrics]:
-        if axis_name is not None:
-            raise NotImplementedError("the foil trains on one device; leave axis_name out")
-
         def loss(actor: LatentActor):
             actions = actor(batch.observations, noise)
             alpha = self.bc_coef / actions.shape[-1]
             reward = self.q_coef * self.bandit.reward(actions)
             return losses.pointwise(actions, self.teacher(noise), reward, alpha=alpha)
 
-        value, gradient = jax.value_and_grad(loss)(state.actor)
+        value, gradient = mean_over(jax.value_and_grad(loss)(make_varying(state.actor, axis_name)), axis_name)
         updates, optimizer_state = optax.adam(self.learning_rate).update(gradient, state.actor_optimizer)
         actor = eqx.apply_updates(state.actor, updates)
         following = PointwiseState(actor=actor, actor_optimizer=optimizer_state, step=state.step + 1)
