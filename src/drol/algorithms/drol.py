@@ -87,6 +87,7 @@ class DROL(Algorithm):
             step=jnp.zeros((), jnp.int32),
         )
 
+    @jax.named_scope("noise")
     def noise(self, spec: Spec, rows: Rows, *, key: Key) -> DROLNoise:
         dim = spec.action_dim
         radius = latent.default_radius(dim) if self.latent_radius is None else self.latent_radius
@@ -103,8 +104,9 @@ class DROL(Algorithm):
     ) -> tuple[DROLState, Metrics]:
         gradients, metrics = self.gradients(state, batch, noise, axis_name=axis_name)
         optimizer = self._optimizer()
-        actor, actor_optimizer = _apply(optimizer, gradients.actor, state.actor_optimizer, state.actor)
-        critic, critic_optimizer = _apply(optimizer, gradients.critic, state.critic_optimizer, state.critic)
+        with jax.named_scope("adam"):
+            actor, actor_optimizer = _apply(optimizer, gradients.actor, state.actor_optimizer, state.actor)
+            critic, critic_optimizer = _apply(optimizer, gradients.critic, state.critic_optimizer, state.critic)
         return DROLState(
             actor=actor,
             critic=critic,
@@ -132,6 +134,7 @@ class DROL(Algorithm):
         gradients = DROLGradients(actor_gradient, critic_gradient)
         return mean_over((gradients, routing_metrics | actor_metrics | critic_metrics), axis_name)
 
+    @jax.named_scope("route")
     def _route(
         self, actor: LatentActor, batch: Batch, noise: DROLNoise, axis_name: str | None
     ) -> tuple[Float[Array, "batch action"], Metrics]:
@@ -151,6 +154,7 @@ class DROL(Algorithm):
             "routing_margin": jnp.mean(routes.margin),
         }
 
+    @jax.named_scope("actor_loss")
     def _actor_loss(
         self,
         actor: LatentActor,
@@ -172,6 +176,7 @@ class DROL(Algorithm):
             "q_loss": -scale * jnp.mean(q_values),
         }
 
+    @jax.named_scope("targets")
     def _targets(
         self, actor: LatentActor, target_critic: CriticEnsemble, batch: Batch, noise: DROLNoise
     ) -> Float[Array, " batch"]:
@@ -184,6 +189,7 @@ class DROL(Algorithm):
         best = jax.vmap(lambda q: bellman.best_of_n(q, self.q_agg), in_axes=1)(next_q)
         return bellman.bellman_target(batch.rewards, batch.masks, best, self.discount)
 
+    @jax.named_scope("critic_loss")
     def _critic_loss(
         self, critic: CriticEnsemble, batch: Batch, targets: Float[Array, " batch"]
     ) -> tuple[Scalar, Metrics]:

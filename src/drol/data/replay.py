@@ -47,6 +47,7 @@ class ReplayData(eqx.Module):
             next_actions=self.actions[self.next_action_index[numbers]],
         )
 
+    @jax.named_scope("sample")
     def sample(self, batch_size: int, *, key: Key) -> Batch:
         """Transitions drawn uniformly with replacement."""
         return self.take(jax.random.randint(key, (batch_size,), 0, self.size))

@@ -50,6 +50,7 @@ def best_of_n(q_values: Float[Array, "ensemble num_samples"], how: Aggregation) 
     return aggregate(q_values, how)[best]
 
 
+@jax.named_scope("target_average")
 def target_average(target: Tree, online: Tree, tau: Scalar | float) -> Tree:
     """phi' <- tau phi + (1 - tau) phi', leaf by leaf."""
     return jax.tree.map(lambda t, o: tau * o + (1 - tau) * t, target, online)
