@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from drol import DROL, LatentPolicy, load_policy, save_policy
-from drol.bundle import _checksum
+from drol.bundle import AHEAD, _checksum
 from drol.files import DataError
 from drol.ops.latent import sample_ball
 from drol.policy import POLICY_KINDS
@@ -113,6 +113,49 @@ def test_draws_of_a_loaded_policy_repeat_with_its_seed(saved):
     np.testing.assert_array_equal(
         loaded(np.zeros(4), key=jax.random.key(3)), loaded(np.zeros(4), key=jax.random.key(3))
     )
+
+
+@pytest.mark.parametrize("kind", POLICY_KINDS)
+def test_call_i_and_row_r_draw_from_the_documented_keys(saved, kind):
+    loaded, observations = load_policy(saved, kind=kind, seed=7), np.random.default_rng(0).normal(size=(3, 4))
+    for call in range(2):
+        key = jax.random.fold_in(jax.random.key(7), call)
+        expected = [
+            loaded.policy(jnp.asarray(observation, jnp.float32), key=jax.random.fold_in(key, row))
+            for row, observation in enumerate(observations)
+        ]
+        np.testing.assert_allclose(loaded(observations, key=key), expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(loaded(observations), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_single_calls_draw_what_a_batch_of_one_key_draws(saved):
+    """Whether draws are made ahead, and what other calls lie between, changes nothing."""
+    loaded, reference = load_policy(saved, seed=7), load_policy(saved)
+    for call in range(2 * AHEAD + 3):
+        if call % 50 == 49:
+            loaded(np.zeros((3, 4)))
+        else:
+            key = jax.random.fold_in(jax.random.key(7), call)
+            np.testing.assert_array_equal(loaded(np.zeros(4)), reference(np.zeros(4), key=key))
+
+
+def test_a_loaded_policy_compiles_once_per_power_of_two(saved):
+    loaded = load_policy(saved)
+    for count in (1, 3, 4, 5, 8, 7, 3, 1):
+        assert loaded(np.zeros((count, 4))).shape == (count, 3)
+    loaded(np.zeros(4))
+    assert loaded._act._cache_size() == loaded._noise_of_calls._cache_size() == 3
+    assert loaded(np.zeros((0, 4))).shape == (0, 3)
+
+
+def test_actions_and_observations_stay_the_callers(saved):
+    loaded = load_policy(saved, kind="centre")
+    observation = np.ones((4, 4), np.float32)
+    first = loaded(observation)
+    kept = first.copy()
+    observation[:] = 9
+    first *= 2
+    np.testing.assert_array_equal(loaded(np.ones((4, 4))), kept)
 
 
 def test_saving_again_replaces_and_leaves_nothing_behind(policy, saved):

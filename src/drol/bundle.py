@@ -19,6 +19,9 @@ from drol.policy import LatentPolicy, Policy, PolicyKind
 FORMAT = "drol-policy"
 DESCRIPTION = "policy.json"
 VERSION = 1
+AHEAD = 64
+"""Calls on a single observation whose draws are made at once."""
+
 POLICIES: dict[str, type[Policy]] = {"latent": LatentPolicy}
 
 
@@ -71,6 +74,9 @@ def _checksum(description: Mapping[str, Any]) -> str:
 class LoadedPolicy:
     """A policy that acts on NumPy observations, ready to deploy; see `load_policy`.
 
+    A call is one compiled pass with the weights as its constants. The draws are compiled apart, and those of single
+    observations are made `AHEAD` calls at a time: threads that hand each other such small work cost more than the work.
+
     Attributes:
         policy: the pure function inside, for use under `jax.jit` and `jax.vmap`.
         facts: what was stored with it.
@@ -79,8 +85,20 @@ class LoadedPolicy:
     def __init__(self, policy: Policy, facts: Mapping[str, Any], *, seed: int = 0):
         self.policy = policy
         self.facts = dict(facts)
-        self._key = jax.random.key(seed)
+        self._width = policy.spec.observation_dim
         self._calls = 0
+        self._ahead: tuple[int, Any] = (-1, None)
+        root = jax.random.key(seed)
+
+        def noise(key: jax.Array, rows: jax.Array) -> Any:
+            return jax.vmap(lambda row: policy.noise(key=jax.random.fold_in(key, row)))(rows)
+
+        def noise_of_calls(calls: jax.Array, rows: jax.Array) -> Any:
+            return jax.vmap(lambda call: noise(jax.random.fold_in(root, call), rows))(calls)
+
+        self._noise_of_key = jax.jit(noise)
+        self._noise_of_calls = jax.jit(noise_of_calls)
+        self._act = jax.jit(jax.vmap(policy.act))
 
     def __call__(self, observation: Any, *, key: jax.Array | None = None) -> np.ndarray:
         """Act on one observation (observation,) or on a batch (n, observation).
@@ -92,30 +110,37 @@ class LoadedPolicy:
             key: a JAX random key; without one, call number i uses `fold_in(key(seed), i)`.
 
         Returns:
-            float32 actions in [-1, 1], (action,) or (n, action).
+            float32 actions in [-1, 1], (action,) or (n, action), an array of the caller's own.
 
         Raises:
             ValueError: if the shape does not fit the task.
         """
         observations = np.asarray(observation, np.float32)
-        width = self.policy.spec.observation_dim
-        if observations.ndim not in (1, 2) or observations.shape[-1] != width:
-            raise ValueError(f"expected observations of shape ({width},) or (n, {width}), found {observations.shape}")
-        if key is None:
-            key = jax.random.fold_in(self._key, self._calls)
-            self._calls += 1
-        rows = np.atleast_2d(observations)
-        count = len(rows)
-        padded = np.zeros((max(1, 1 << (count - 1).bit_length()), width), np.float32)
-        padded[:count] = rows
-        actions = np.asarray(_act(self.policy, jnp.asarray(padded), key))[:count]
-        return actions if observations.ndim == 2 else actions[0]
+        if observations.ndim not in (1, 2) or observations.shape[-1] != self._width:
+            raise ValueError(
+                f"expected observations of shape ({self._width},) or (n, {self._width}), found {observations.shape}"
+            )
+        count = 1 if observations.ndim == 1 else len(observations)
+        # A copy, because JAX may read the buffer after the call returns, when it is the caller's again.
+        padded = np.zeros((1 << max(count - 1, 0).bit_length(), self._width), np.float32)
+        padded[:count] = observations
+        rows = np.arange(len(padded), dtype=np.int32)
+        noise = self._next_noise(rows) if key is None else self._noise_of_key(key, rows)
+        actions = np.array(self._act(padded, noise))
+        return actions[:count] if observations.ndim == 2 else actions[0]
 
-
-@jax.jit
-def _act(policy: Policy, observations: jax.Array, key: jax.Array) -> jax.Array:
-    keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.arange(observations.shape[0]))
-    return jax.vmap(lambda observation, key: policy(observation, key=key))(observations, keys)
+    def _next_noise(self, rows: np.ndarray) -> Any:
+        """The draws of call number `_calls`, which this call is."""
+        ahead = AHEAD if len(rows) == 1 else 1
+        block, place = divmod(self._calls, ahead)
+        self._calls += 1
+        if ahead == 1 or self._ahead[0] != block:
+            calls = np.arange(block * ahead, (block + 1) * ahead, dtype=np.uint32)
+            drawn = jax.tree.map(np.asarray, self._noise_of_calls(calls, rows))
+            if ahead == 1:
+                return jax.tree.map(lambda x: x[0], drawn)
+            self._ahead = (block, drawn)
+        return jax.tree.map(lambda x: x[place], self._ahead[1])
 
 
 def load_policy(path: str | Path, *, kind: PolicyKind | None = None, seed: int = 0) -> LoadedPolicy:

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from drol.nn.actor import LatentActor
 from drol.nn.critic import CriticEnsemble
@@ -22,9 +22,17 @@ POLICY_KINDS: tuple[str, ...] = get_args(PolicyKind)
 class Policy(eqx.Module):
     """A function from one observation to one action; use `jax.vmap` for a batch."""
 
-    @abc.abstractmethod
     def __call__(self, observation: Float[Array, " observation"], *, key: Key) -> Float[Array, " action"]:
-        """Choose an action in [-1, 1]^d."""
+        """Choose an action in [-1, 1]^d: `act` on the draws of `noise`."""
+        return self.act(observation, self.noise(key=key))
+
+    @abc.abstractmethod
+    def noise(self, *, key: Key) -> PyTree[Array]:
+        """Every random draw of one action."""
+
+    @abc.abstractmethod
+    def act(self, observation: Float[Array, " observation"], noise: PyTree[Array]) -> Float[Array, " action"]:
+        """The action that the draws decide, in [-1, 1]^d."""
 
     @abc.abstractmethod
     def config(self) -> dict[str, Any]:
@@ -76,15 +84,19 @@ class LatentPolicy(Policy):
         """The same networks, acting in another way."""
         return dataclasses.replace(self, kind=kind)
 
-    def __call__(self, observation: Float[Array, " observation"], *, key: Key) -> Float[Array, " action"]:
+    def noise(self, *, key: Key) -> Float[Array, "*num_samples action"]:
         dim = self.spec.action_dim
-        radius = default_radius(dim) if self.latent_radius is None else self.latent_radius
         if self.kind == "centre":
-            return self.actor(observation, jnp.zeros(dim, observation.dtype))
-        if self.kind == "one":
-            return self.actor(observation, sample_ball(key, (), dim, radius))
-        samples = self.actor.candidates(observation, sample_ball(key, (self.num_samples,), dim, radius))
-        return self._choose(observation, samples)
+            return jnp.zeros(dim)
+        radius = default_radius(dim) if self.latent_radius is None else self.latent_radius
+        return sample_ball(key, () if self.kind == "one" else (self.num_samples,), dim, radius)
+
+    def act(
+        self, observation: Float[Array, " observation"], noise: Float[Array, "*num_samples action"]
+    ) -> Float[Array, " action"]:
+        if self.kind in ("one", "centre"):
+            return self.actor(observation, noise)
+        return self._choose(observation, self.actor.candidates(observation, noise))
 
     def _choose(
         self, observation: Float[Array, " observation"], samples: Float[Array, "num_samples action"]

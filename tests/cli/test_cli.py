@@ -211,9 +211,9 @@ def test_presets_are_printed_with_their_source(capsys):
 
 
 def test_bench_step_writes_its_records(tmp_path, monkeypatch, capsys):
-    from drol.benchmarks import step
+    from drol.benchmarks import timing
 
-    monkeypatch.setattr(step, "SECONDS", 0.01)
+    monkeypatch.setattr(timing, "SECONDS", 0.01)
     file = tmp_path / "bench.json"
     assert drol("bench", "step", "--size", "laptop", "--candidates", 2, "--json", file) == 0
     (record,) = json.loads(file.read_text())

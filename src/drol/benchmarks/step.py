@@ -1,16 +1,17 @@
 """Time per update of the winner-only step, of eq. 8 taken literally, and of the arithmetic neither can avoid."""
 
 import functools
-import itertools
 import statistics
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from drol.algorithms.drol import DROL
+from drol.benchmarks import timing
+from drol.benchmarks.arithmetic import compiled_flop, update_flop
 from drol.benchmarks.literal import literal_update
 from drol.data.replay import ReplayData
 from drol.ops.axis import global_rows
@@ -20,96 +21,136 @@ from drol.types import Spec
 SPEC = Spec(observation_dim=28, action_dim=5)
 BATCH = 256
 TRANSITIONS = 20_000
-SECONDS = 1.0
-REPEATS = 5
 
 
-def bench_step(sizes: Sequence[str], candidates: Sequence[int]) -> Iterator[dict[str, Any]]:
+def bench_step(
+    sizes: Sequence[str],
+    candidates: Sequence[int],
+    *,
+    seeds: int = 1,
+    precision: str | None = None,
+    literal: bool = True,
+) -> Iterator[dict[str, Any]]:
     """One record per size and routing budget, all measured in this process.
 
-    Each time is that of one update inside a compiled loop, sampling and noise included: the median over repeats, with
-    the fastest and the slowest. The matrix-product rate of the machine is measured before every record.
+    A time is that of one update inside a compiled loop, sampling and noise included; the competitors and the large
+    matrix product that sets the floor take turns, and medians over the rounds are reported.
 
     Args:
         sizes: names of `drol.presets.SIZES`.
         candidates: routing budgets K.
+        seeds: so many independent seeds in one program; a time is then that of one update of all of them.
+        precision: of matrix products, as `jax.default_matmul_precision` takes it.
+        literal: measure eq. 8 taken literally as well; never for several seeds.
 
     Yields:
-        size, num_candidates, batch_size, step_ms, step_ms_range, literal_ms (eq. 8, critic and gradient on all K),
-        literal_ms_range, winner_critic_ms (eq. 8, critic on winners only), winner_critic_ms_range, gflop (of one
-        update, by hand), product_gflops (per second), floor_ms, share_of_floor, speedup and device.
+        size, num_candidates, batch_size, seeds, precision, device; step_ms; draws_ms (sampling and noise alone, in a
+        loop of their own); with `literal`, literal_ms (eq. 8, critic and gradient on all K), winner_critic_ms (eq. 8,
+        critic on winners only) and speedup (literal_ms / step_ms); gflop (matrix products of one update, by hand),
+        compiled_gflop (all operations, by the compiler, in one update outside any loop), product_gflops (per second),
+        floor_ms, share_of_floor; data_mb, networks_mb, optimizer_mb, temporary_mb (the compiled loop's own
+        allocation). Every time has its range as `..._range`.
     """
-    data = random_data(jax.random.key(0))
-    for size in sizes:
-        for count in candidates:
-            algorithm = DROL(num_candidates=count, hidden=SIZES[size].hidden)
-            rate = product_rate()
-            ours = timed(algorithm, data, algorithm.update)
-            literal, winner_critic = (
-                timed(algorithm, data, functools.partial(literal_update, algorithm, critic_on_all=on_all))
-                for on_all in (True, False)
-            )
-            gflop = update_flop(algorithm, SPEC, BATCH) / 1e9
-            floor = gflop / rate * 1e3
-            yield {
-                "size": size,
-                "num_candidates": count,
-                "batch_size": BATCH,
-                "step_ms": ours[1],
-                "step_ms_range": [ours[0], ours[2]],
-                "literal_ms": literal[1],
-                "literal_ms_range": [literal[0], literal[2]],
-                "winner_critic_ms": winner_critic[1],
-                "winner_critic_ms_range": [winner_critic[0], winner_critic[2]],
-                "gflop": gflop,
-                "product_gflops": rate,
-                "floor_ms": floor,
-                "share_of_floor": floor / ours[1],
-                "speedup": literal[1] / ours[1],
-                "device": jax.devices()[0].device_kind,
-            }
+    with jax.default_matmul_precision(precision):
+        data = random_data(jax.random.key(0))
+        for size in sizes:
+            for count in candidates:
+                algorithm = DROL(num_candidates=count, hidden=SIZES[size].hidden)
+                yield {
+                    "size": size,
+                    "num_candidates": count,
+                    "batch_size": BATCH,
+                    "seeds": seeds,
+                    "precision": precision or "default",
+                    "device": jax.devices()[0].device_kind,
+                } | _measured(algorithm, data, seeds, literal and seeds == 1)
 
 
-def update_flop(algorithm: DROL, spec: Spec, batch: int) -> int:
-    """Floating-point operations in the matrix products that one winner-only update cannot avoid.
+def _measured(algorithm: DROL, data: ReplayData, seeds: int, literal: bool) -> dict[str, Any]:
+    loops = {"step": Loop(algorithm, data, algorithm.update, seeds), "draws": Loop(algorithm, data, None, seeds)}
+    if literal:
+        for name, on_all in (("literal", True), ("winner_critic", False)):
+            update = functools.partial(literal_update, algorithm, critic_on_all=on_all)
+            loops[name] = Loop(algorithm, data, update, seeds)
+    product, product_flop = timing.product()
+    times = timing.take_turns({"product": product} | {name: loop.run for name, loop in loops.items()})
+    rate = product_flop / statistics.median(times["product"]) / 1e9
+    measured = {name: timing.Timing.of(times[name], 1 / loop.length) for name, loop in loops.items()}
+    gflop = seeds * update_flop(algorithm, data.spec, BATCH) / 1e9
+    floor = gflop / rate * 1e3
+    record: dict[str, Any] = {}
+    for name, result in measured.items():
+        record |= result.as_record(name)
+    if literal:
+        record["speedup"] = measured["literal"].median / measured["step"].median
+    return record | {
+        "gflop": gflop,
+        "compiled_gflop": seeds * compiled_flop(algorithm, data.spec, BATCH) / 1e9,
+        "product_gflops": rate,
+        "floor_ms": floor,
+        "share_of_floor": floor / measured["step"].median,
+        **loops["step"].memory(),
+    }
 
-    Elementwise work is left out. The observation's share of the first layer counts once per state in the candidates'
-    pass; gradients with respect to inputs stop where nobody needs them.
+
+class Loop:
+    """Updates in a compiled loop as `train_chunk` has it, run again and again on the state it left.
+
+    Args:
+        algorithm: what draws noise, and makes the first state.
+        data: sampled from.
+        update: (state, batch, noise) -> state, or (state, metrics); None to draw batch and noise and do no more.
+        seeds: independent states in one program.
     """
-    o, d, hidden, ensemble = spec.observation_dim, spec.action_dim, algorithm.hidden, algorithm.ensemble
 
-    def products(fan_in: int, fan_out: int) -> list[int]:
-        widths = (fan_in, *hidden, fan_out)
-        return [2 * m * n for m, n in itertools.pairwise(widths)]
+    def __init__(self, algorithm: DROL, data: ReplayData, update: Callable | None, seeds: int = 1):
+        def one_update(state, data, key):
+            sample_key, noise_key = jax.random.split(jax.random.fold_in(key, state.step))
+            batch = data.sample(BATCH, key=sample_key)
+            noise = algorithm.noise(data.spec, global_rows(BATCH, None), key=noise_key)
+            if update is None:
+                # Added up, so that the compiler cannot leave any of it out.
+                total = jax.tree.reduce(jnp.add, jax.tree.map(jnp.sum, (batch, noise)))
+                return eqx.tree_at(lambda s: s.step, state, state.step + 1 + (total == 0.5).astype(jnp.int32))
+            result = update(state, batch, noise)
+            return result[0] if isinstance(result, tuple) else result
 
-    actor, critic = products(o + d, d), products(o + d, 1)
-    count, backup = algorithm.num_candidates, algorithm.backup_candidates
-    shared = 2 * o * hidden[0]
+        @functools.partial(jax.jit, donate_argnames="state")
+        def loop(state, data, keys, length):
+            joint = one_update if seeds == 1 else jax.vmap(one_update, in_axes=(0, None, 0))
+            return jax.lax.fori_loop(0, length, lambda _, state: joint(state, data, keys), state)
 
-    def fan(samples: int) -> int:
-        return shared + samples * (sum(actor) - shared)
+        keys = jax.random.split(jax.random.key(1), seeds)
+        init = jax.jit(jax.vmap(lambda key: algorithm.init(data.spec, key=key)))
+        self._state = init(keys)
+        if seeds == 1:
+            self._state, keys = jax.tree.map(lambda x: x[0], self._state), keys[0]
+        self._data, self._keys, self.length = data, keys, 1
+        # Compiled ahead, and for any length: what is run is what `memory` describes.
+        self._loop = loop.lower(self._state, data, keys, self.length).compile()
+        timing.seconds_of(self.run)
+        self.length = max(1, min(2_000, round(timing.SECONDS / timing.seconds_of(self.run))))
+        timing.seconds_of(self.run)
 
-    routing = fan(count) if count > 1 else 0
-    # Forward, gradient of the weights, and gradient of the inputs in all layers but the first.
-    winner = 3 * sum(actor) - actor[0]
-    # Forward, and back to the action alone.
-    guidance = ensemble * (2 * sum(critic) - critic[0] + 2 * d * hidden[0])
-    targets = fan(backup) + backup * ensemble * sum(critic)
-    learning = ensemble * (3 * sum(critic) - critic[0])
-    return batch * (routing + winner + guidance + targets + learning)
+    def run(self) -> jax.Array:
+        """`length` more updates."""
+        self._state = self._loop(self._state, self._data, self._keys, self.length)
+        return self._state.step
 
+    def memory(self) -> dict[str, float]:
+        """Megabytes (10^6 bytes) on the device: what is live between calls, and the loop's own allocation."""
 
-def product_rate(size: int = 2048) -> float:
-    """GFLOP per second of a large square matrix product, the best of several."""
-    matrix = jax.random.normal(jax.random.key(0), (size, size))
-    product = jax.jit(lambda a: a @ a)
-    jax.block_until_ready(product(matrix))
-    times = []
-    for _ in range(REPEATS):
-        began = time.perf_counter()
-        jax.block_until_ready(product(matrix))
-        times.append(time.perf_counter() - began)
-    return 2 * size**3 / min(times) / 1e9
+        def megabytes(tree: Any) -> float:
+            return sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) / 1e6
+
+        state = self._state
+        temporary = self._loop.memory_analysis()
+        return {
+            "data_mb": megabytes(self._data),
+            "networks_mb": megabytes((state.actor, state.critic, state.target_critic)),
+            "optimizer_mb": megabytes((state.actor_optimizer, state.critic_optimizer)),
+            "temporary_mb": temporary.temp_size_in_bytes / 1e6 if temporary is not None else float("nan"),
+        }
 
 
 def random_data(key: jax.Array) -> ReplayData:
@@ -125,32 +166,3 @@ def random_data(key: jax.Array) -> ReplayData:
         next_index=rows + 1,
         next_action_index=jnp.minimum(rows + 1, TRANSITIONS - 1),
     )
-
-
-def timed(algorithm: DROL, data: ReplayData, update: Callable) -> tuple[float, float, float]:
-    """Fastest, median and slowest milliseconds per update inside a compiled loop."""
-
-    @functools.partial(jax.jit, static_argnames="length", donate_argnames="state")
-    def loop(state, data, key, *, length: int):
-        def body(state, _):
-            sample_key, noise_key = jax.random.split(jax.random.fold_in(key, state.step))
-            batch = data.sample(BATCH, key=sample_key)
-            noise = algorithm.noise(data.spec, global_rows(BATCH, None), key=noise_key)
-            result = update(state, batch, noise)
-            return (result if not isinstance(result, tuple) else result[0]), None
-
-        return jax.lax.scan(body, state, length=length)[0]
-
-    key = jax.random.key(1)
-    state = jax.jit(lambda key: algorithm.init(data.spec, key=key))(key)
-    state = jax.block_until_ready(loop(state, data, key, length=2))
-    began = time.perf_counter()
-    state = jax.block_until_ready(loop(state, data, key, length=2))
-    length = max(2, min(200, round(SECONDS / (time.perf_counter() - began) * 2)))
-    state = jax.block_until_ready(loop(state, data, key, length=length))
-    times = []
-    for _ in range(REPEATS):
-        began = time.perf_counter()
-        state = jax.block_until_ready(loop(state, data, key, length=length))
-        times.append((time.perf_counter() - began) / length * 1e3)
-    return min(times), statistics.median(times), max(times)

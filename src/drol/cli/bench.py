@@ -1,7 +1,10 @@
 """`drol bench`: measure speed on this machine."""
 
 import argparse
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from drol.cli.options import cores
 from drol.extras import require
@@ -16,11 +19,44 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         help="milliseconds per update, against eq. 8 taken literally and the arithmetic's floor",
         description="Times one update of random data (observation 28, action 5, batch 256) inside a compiled loop.",
     )
-    step.add_argument("--size", choices=tuple(SIZES), nargs="+", default=list(SIZES), help="default: both")
+    _add_sizes(step)
+    _add_numbers(step, "--candidates", [1, 4, 16, 64, 256], "K")
+    _add_numbers(step, "--seeds", [1], "S", "independent seeds in one program")
     step.add_argument(
-        "--candidates", type=int, nargs="+", default=[1, 4, 16, 64], metavar="K", help="default: 1 4 16 64"
+        "--precision",
+        choices=("default", "tensorfloat32", "highest"),
+        default="default",
+        help="of matrix products, where the device offers a choice (default: the device's own)",
     )
-    step.add_argument("--json", type=Path, metavar="FILE", help="write the records to FILE")
+    step.add_argument(
+        "--ours", action="store_true", help="leave out eq. 8 taken literally, which takes most of the time"
+    )
+    profile = benchmarks.add_parser(
+        "profile",
+        help="where the milliseconds of an update go",
+        description="Traces a loop of updates with JAX's profiler and adds up its operations.",
+    )
+    _add_sizes(profile)
+    _add_numbers(profile, "--candidates", [16], "K")
+    profile.add_argument("--updates", type=int, metavar="N", help="to trace (default: about a second of them)")
+    train = benchmarks.add_parser(
+        "train",
+        help="a whole run: updates per second, and what records, checkpoints and evaluations add",
+        description="Trains DROL(16) on random data in a folder that is thrown away.",
+    )
+    _add_sizes(train, default=["laptop"])
+    train.add_argument("--updates", type=int, default=2_000, metavar="N", help="default: 2000")
+    train.add_argument(
+        "--episodes", type=int, default=10, metavar="N", help="per evaluation, in OGBench; 0 for none (default: 10)"
+    )
+    train.add_argument("--workers", type=int, default=min(cores(), 8), metavar="W", help="processes that simulate")
+    act = benchmarks.add_parser(
+        "act",
+        help="microseconds per action of a deployed policy",
+        description="Times `drol.load_policy` on NumPy observations, beside a plain jitted call of the same policy.",
+    )
+    _add_sizes(act)
+    _add_numbers(act, "--batch", [1, 4, 16, 64, 256, 1024], "N", "observations per call")
     churn = benchmarks.add_parser(
         "churn",
         help="how far a run's success moves between neighbouring evaluations, and what steadies it",
@@ -33,54 +69,203 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     churn.add_argument("--every", type=int, default=500, metavar="N", help="updates between evaluations (default: 500)")
     churn.add_argument("--episodes", type=int, default=20, metavar="N", help="per evaluation (default: 20)")
     churn.add_argument("--workers", type=int, default=min(cores(), 8), metavar="W", help="processes")
-    churn.add_argument("--json", type=Path, metavar="FILE", help="write the records to FILE")
+    for benchmark in (step, profile, train, act, churn):
+        benchmark.add_argument("--json", type=Path, metavar="FILE", help="write the records to FILE")
+
+
+def _add_sizes(parser: argparse.ArgumentParser, default: list[str] | None = None) -> None:
+    default = list(SIZES) if default is None else default
+    words = f"default: {' '.join(default)}"
+    parser.add_argument("--size", choices=tuple(SIZES), nargs="+", default=default, help=words)
+
+
+def _add_numbers(
+    parser: argparse.ArgumentParser, name: str, default: list[int], metavar: str, help: str = "routing budgets"
+) -> None:
+    words = f"{help} (default: {' '.join(map(str, default))})"
+    parser.add_argument(name, type=int, nargs="+", default=default, metavar=metavar, help=words)
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Measure, print a table, write the records if asked."""
-    return _step(parsed) if parsed.benchmark == "step" else _churn(parsed)
-
-
-def _step(parsed: argparse.Namespace) -> int:
     require("rich", "train")
-    from rich.console import Console
-    from rich.table import Table
-
-    from drol.benchmarks.step import bench_step
     from drol.files import write_json
 
-    if min(parsed.candidates) < 1:
-        raise ValueError(f"--candidates must be at least 1, found {min(parsed.candidates)}")
-    records, console = [], Console()
-    table = Table("size", "K", "ours", "range", "all K", "winners", "floor", "share", "speedup", title="ms per update")
-    with console.status("measuring"):
-        for record in bench_step(parsed.size, parsed.candidates):
-            records.append(record)
-            table.add_row(
-                record["size"],
-                str(record["num_candidates"]),
-                f"{record['step_ms']:.2f}",
-                "{:.2f}-{:.2f}".format(*record["step_ms_range"]),
-                f"{record['literal_ms']:.2f}",
-                f"{record['winner_critic_ms']:.2f}",
-                f"{record['floor_ms']:.2f}",
-                f"{record['share_of_floor']:.0%}",
-                f"{record['speedup']:.1f}x",
-            )
-            console.log(f"{record['size']} K={record['num_candidates']}: {record['step_ms']:.2f} ms", highlight=False)
-    console.print(table)
-    console.print("all K: eq. 8 with gradient and critic on all K; winners: critic on winners; share: floor / ours")
-    rates = [record["product_gflops"] for record in records]
-    console.print(f"matrix products: {min(rates):.0f} to {max(rates):.0f} GFLOP/s on {records[0]['device']}")
+    for name, low in (("candidates", 1), ("seeds", 1), ("batch", 1), ("updates", 8), ("episodes", 0), ("workers", 1)):
+        found = getattr(parsed, name, None)
+        if found is not None and (min(found) if isinstance(found, list) else found) < low:
+            raise ValueError(f"--{name} must be at least {low}, found {found}")
+    benchmarks = {"step": _step, "profile": _profile, "train": _train, "act": _act, "churn": _churn}
+    records = benchmarks[parsed.benchmark](parsed)
     if parsed.json is not None:
         write_json(parsed.json, records)
     return 0
 
 
-def _churn(parsed: argparse.Namespace) -> int:
-    import contextlib
+Columns = Mapping[str, Callable[[dict[str, Any]], str]]
+"""A table: heading -> the cell of a record."""
 
-    require("rich", "train")
+
+def _show(title: str, measured: Iterable[dict[str, Any]], *tables: Columns) -> list[dict[str, Any]]:
+    """Collect records, a line as each arrives and the tables at the end."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console, records = Console(), []
+    with console.status("measuring"):
+        for record in measured:
+            records.append(record)
+            cells = (f"{heading} {cell(record)}" for heading, cell in tables[0].items())
+            console.print("  ".join(cells), highlight=False, soft_wrap=True)
+    for number, columns in enumerate(tables):
+        table = Table(*columns, title=None if number else title, box=box.SIMPLE, padding=(0, 1, 0, 0))
+        for record in records:
+            table.add_row(*(cell(record) for cell in columns.values()))
+        console.print(table)
+    console.print(f"device: {records[0]['device']}")
+    return records
+
+
+def _number(name: str, digits: int = 2) -> Callable[[dict[str, Any]], str]:
+    return lambda record: f"{record[name]:.{digits}f}" if name in record else "-"
+
+
+_SIZE: Columns = {"size": lambda record: record["size"]}
+_SIZE_AND_K: Columns = {**_SIZE, "K": lambda record: str(record["num_candidates"])}
+
+
+def _step(parsed: argparse.Namespace) -> list[dict[str, Any]]:
+    from drol.benchmarks.step import bench_step
+
+    precision = None if parsed.precision == "default" else parsed.precision
+
+    def measured():
+        for seeds in parsed.seeds:
+            options = {"seeds": seeds, "precision": precision, "literal": not parsed.ours}
+            yield from bench_step(parsed.size, parsed.candidates, **options)
+
+    several: Columns = {"seeds": lambda record: str(record["seeds"])} if parsed.seeds != [1] else {}
+    times: Columns = {
+        **_SIZE_AND_K,
+        **several,
+        "ours": _number("step_ms"),
+        "range": lambda record: "{:.1f}-{:.1f}".format(*record["step_ms_range"]),
+        "all K": _number("literal_ms", 1),
+        "winners": _number("winner_critic_ms", 1),
+        "floor": _number("floor_ms"),
+        "share": lambda record: f"{record['share_of_floor']:.0%}",
+        "speedup": lambda record: f"{record['speedup']:.1f}x" if "speedup" in record else "-",
+    }
+    work: Columns = {
+        **_SIZE_AND_K,
+        **several,
+        "draws": _number("draws_ms"),
+        "GFLOP": _number("gflop"),
+        "compiler's": _number("compiled_gflop"),
+        "GFLOP/s": _number("product_gflops", 0),
+    }
+    memory: Columns = {
+        **_SIZE_AND_K,
+        **several,
+        "data MB": _number("data_mb", 1),
+        "networks MB": _number("networks_mb", 1),
+        "optimizer MB": _number("optimizer_mb", 1),
+        "loop's own MB": _number("temporary_mb", 1),
+    }
+    records = _show(f"ms per update, precision {parsed.precision}", measured(), times, work, memory)
+    print(
+        "all K: eq. 8, gradient and critic on all K; winners: critic on winners only\n"
+        "floor: GFLOP of the products at the measured GFLOP/s; share: floor / ours\n"
+        "draws: sampling and noise alone; loop's own: what the compiled loop allocates while it runs"
+    )
+    return records
+
+
+def _profile(parsed: argparse.Namespace) -> list[dict[str, Any]]:
+    from drol.benchmarks.profile import KINDS, bench_profile
+
+    def total(parts: Sequence[str] | None = None, kinds: Sequence[str] = KINDS) -> Callable[[dict[str, Any]], str]:
+        def cell(record: dict[str, Any]) -> str:
+            chosen = (part for name, part in record["parts"].items() if parts is None or name in parts)
+            return f"{sum(part[kind] for part in chosen for kind in kinds):.2f}"
+
+        return cell
+
+    by_part: Columns = {
+        **_SIZE_AND_K,
+        "update": _number("update_ms"),
+        "draws": total(["sample", "noise"]),
+        "candidates": total(["route"]),
+        "targets": total(["targets"]),
+        "actor": total(["actor_loss"]),
+        "critic": total(["critic_loss"]),
+        "Adam": total(["adam", "target_average"]),
+        "other": total(["other"]),
+    }
+    by_kind: Columns = {
+        **_SIZE_AND_K,
+        **{kind: total(kinds=[kind]) for kind in KINDS},
+        "idle": _number("idle_ms"),
+        "operations": _number("operations", 0),
+    }
+    measured = (
+        bench_profile(size, count, updates=parsed.updates) for size in parsed.size for count in parsed.candidates
+    )
+    records = _show("ms per update, by part and by kind", measured, by_part, by_kind)
+    print(
+        "operations overlap, so parts can add up to more than the update; idle: none running\n"
+        "operations: executed per update (kernels, on a GPU)"
+    )
+    return records
+
+
+def _train(parsed: argparse.Namespace) -> list[dict[str, Any]]:
+    if parsed.episodes:
+        require("ogbench", "ogbench")
+    from drol.benchmarks.train import bench_train
+
+    times: Columns = {
+        **_SIZE,
+        "updates/s": _number("updates_per_second", 1),
+        "total": _number("total_s", 1),
+        "first chunk": _number("first_chunk_s", 1),
+        "updates": _number("update_s", 1),
+        "evaluations": _number("evaluation_s", 1),
+        "other": _number("other_s", 1),
+    }
+    memory: Columns = {
+        **_SIZE,
+        "data MB": _number("data_mb", 1),
+        "state MB": _number("state_mb", 1),
+        "live MB": _number("live_mb", 1),
+        "host MB": _number("host_mb", 0),
+    }
+    options = {"updates": parsed.updates, "episodes": parsed.episodes, "workers": parsed.workers}
+    measured = (bench_train(size, **options) for size in parsed.size)
+    records = _show(f"seconds of {parsed.updates} updates with two evaluations", measured, times, memory)
+    print(
+        "first chunk: with compilation; other: records, checkpoints, policy files\n"
+        "live: device arrays between chunks; host: peak of this process"
+    )
+    return records
+
+
+def _act(parsed: argparse.Namespace) -> list[dict[str, Any]]:
+    from drol.benchmarks.act import bench_act
+
+    columns: Columns = {
+        **_SIZE,
+        "batch": lambda record: str(record["batch_size"]),
+        "p50": _number("p50_us", 0),
+        "p99": _number("p99_us", 0),
+        "plain p50": _number("plain_p50_us", 0),
+        "plain p99": _number("plain_p99_us", 0),
+    }
+    return _show("microseconds per call, NumPy to NumPy", bench_act(parsed.size, parsed.batch), columns)
+
+
+def _churn(parsed: argparse.Namespace) -> list[dict[str, Any]]:
     from rich.console import Console
     from rich.table import Table
 
@@ -90,7 +275,6 @@ def _churn(parsed: argparse.Namespace) -> int:
     from drol.data.replay import ReplayData
     from drol.evaluation.environments import EnvironmentSpec
     from drol.evaluation.rollout import Evaluator, success_rate
-    from drol.files import write_json
     from drol.training.checkpoint import Checkpoints
     from drol.training.run import RunFolder, initial
 
@@ -116,6 +300,4 @@ def _churn(parsed: argparse.Namespace) -> int:
         mean, deviation = spread(records, name)
         table.add_row(name, f"{mean:.2f}", f"{deviation:.2f}")
     console.print(table)
-    if parsed.json is not None:
-        write_json(parsed.json, records)
-    return 0
+    return records

@@ -23,6 +23,7 @@ class LayerNorm(eqx.Module):
         self.scale = jnp.ones(width)
         self.bias = jnp.zeros(width)
 
+    @jax.named_scope("layer_norm")
     def __call__(self, x: Float[Array, "*batch width"]) -> Float[Array, "*batch width"]:
         mean = jnp.mean(x, axis=-1, keepdims=True)
         # E[x^2] - E[x]^2 reads x once; after a gelu the mean is small against the spread, so nothing cancels badly.

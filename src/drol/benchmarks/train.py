@@ -1,0 +1,104 @@
+"""A whole run: what training costs beside its updates."""
+
+import contextlib
+import json
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from drol.algorithms.drol import DROL
+from drol.benchmarks.step import BATCH, SPEC, random_data
+from drol.evaluation.environments import EnvironmentSpec
+from drol.evaluation.rollout import Evaluator, as_record
+from drol.policy import Policy
+from drol.presets import SIZES
+from drol.training.run import RunFolder, Settings, chunk_length, train
+
+ENVIRONMENT = EnvironmentSpec("ogbench:cube-single-singletask-task2-v0")
+"""Observation 28 and action 5, as the random data has them; an untrained policy uses up its 200 steps."""
+
+
+def bench_train(size: str, *, updates: int, episodes: int = 0, workers: int = 1) -> dict[str, Any]:
+    """Train DROL(16) on random data in a folder that is thrown away: updates, records, checkpoints, evaluations.
+
+    Args:
+        size: one of `drol.presets.SIZES`.
+        updates: of the whole run; evaluated and checkpointed after each half.
+        episodes: per evaluation, in OGBench's cube-single; 0 for none.
+        workers: processes that simulate.
+
+    Returns:
+        size, updates, device; total_s; updates_per_second (median over chunks, sampling and noise included);
+        update_s (all chunks but the first), first_chunk_s (with compilation), evaluation_s, other_s (records,
+        checkpoints, policy files, first state); data_mb and state_mb (10^6 bytes), live_mb (most device memory held by
+        arrays at the end of a chunk), host_mb (peak resident memory of this process, since its start).
+    """
+    data = random_data(jax.random.key(0))
+    algorithm = DROL(hidden=SIZES[size].hidden)
+    every = updates // 2
+    settings = Settings(
+        updates=updates, batch_size=BATCH, eval_every=every, chunk=chunk_length(updates, every, max(2, every // 4))
+    )
+    watch = _Watch()
+    with tempfile.TemporaryDirectory() as path, contextlib.ExitStack() as stack:
+        folder = RunFolder(path)
+        evaluator = stack.enter_context(Evaluator(ENVIRONMENT, workers=workers)) if episodes else None
+
+        def evaluate(policy: Policy, update: int) -> list[dict[str, Any]]:
+            assert evaluator is not None
+            began = time.perf_counter()
+            results = evaluator.run(policy, episodes=episodes, seed=update)
+            watch.evaluation += time.perf_counter() - began
+            return [as_record(result) for result in results]
+
+        began = time.perf_counter()
+        state = train(algorithm, data, folder, settings, evaluate=evaluate if episodes else None, sinks=[watch])
+        total = time.perf_counter() - began
+        lines = [json.loads(line) for line in Path(path, "metrics.jsonl").read_text().splitlines()]
+    rates = [line["updates_per_second"] for line in lines]
+    chunks = [settings.chunk / rate for rate in rates]
+    return {
+        "size": size,
+        "observation_dim": SPEC.observation_dim,
+        "action_dim": SPEC.action_dim,
+        "updates": updates,
+        "device": jax.devices()[0].device_kind,
+        "total_s": total,
+        "updates_per_second": sorted(rates[1:])[len(rates[1:]) // 2],
+        "update_s": sum(chunks[1:]),
+        "first_chunk_s": chunks[0],
+        "evaluation_s": watch.evaluation,
+        "other_s": total - sum(chunks) - watch.evaluation,
+        "data_mb": _megabytes(data),
+        "state_mb": _megabytes(state),
+        "live_mb": watch.live / 1e6,
+        "host_mb": peak_host_memory() / 1e6,
+    }
+
+
+class _Watch:
+    """A sink that looks at device memory after every chunk."""
+
+    evaluation = 0.0
+    live = 0
+
+    def write(self, update: int, metrics: Any) -> None:
+        self.live = max(self.live, sum(array.nbytes for array in jax.live_arrays()))
+
+    def close(self) -> None:
+        pass
+
+
+def _megabytes(tree: Any) -> float:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) / 1e6
+
+
+def peak_host_memory() -> int:
+    """Bytes of resident memory that this process has held at most."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

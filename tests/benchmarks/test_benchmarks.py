@@ -1,0 +1,183 @@
+"""The benchmarks measure what they say."""
+
+import dataclasses
+import json
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from drol import DROL
+from drol.benchmarks import act, arithmetic, profile, step, timing
+from drol.data.replay import ReplayData
+from drol.presets import SIZES
+from drol.training.loop import train_chunk
+from drol.types import Spec
+from tests.cli.test_cli import drol
+
+
+@pytest.fixture(autouse=True)
+def small_and_short(monkeypatch):
+    monkeypatch.setitem(SIZES, "laptop", dataclasses.replace(SIZES["laptop"], hidden=(32, 32)))
+    monkeypatch.setattr(timing, "SECONDS", 0.01)
+    monkeypatch.setattr(timing, "ROUNDS", 3)
+    monkeypatch.setattr(act, "CALLS", 100)
+
+
+def dense_flop(jaxpr):
+    """Multiplications and additions of every dot_general in a program, nested ones included."""
+    total = 0
+    for equation in jaxpr.eqns:
+        for value in equation.params.values():
+            for inner in value if isinstance(value, (tuple, list)) else (value,):
+                inner = getattr(inner, "jaxpr", inner)
+                total += dense_flop(inner) if hasattr(inner, "eqns") else 0
+        if equation.primitive.name == "dot_general":
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            depth = np.prod([equation.invars[0].aval.shape[axis] for axis in contracted], dtype=int)
+            total += 2 * int(depth) * int(np.prod(equation.outvars[0].aval.shape, dtype=int))
+    return total
+
+
+@pytest.mark.parametrize(("count", "backup"), [(1, 1), (1, 2), (3, 1), (3, 2)])
+def test_the_hand_count_is_that_of_the_traced_products(count, backup, key):
+    """Products whose result nobody uses are traced yet never run, so dead ones are removed first."""
+    algorithm, spec = DROL(num_candidates=count, backup_candidates=backup, hidden=(32, 24, 16)), Spec(7, 3)
+    data = toy_data(spec)
+
+    def update(state, batch, noise):
+        return algorithm.update(state, batch, noise)[0]
+
+    def inputs(key):
+        return algorithm.init(spec, key=key), data.sample(64, key=key), algorithm.noise(spec, jnp.arange(64), key=key)
+
+    traced = jax.make_jaxpr(update)(*jax.eval_shape(inputs, key))
+    live, _ = jax.interpreters.partial_eval.dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars))
+    # Guidance needs the gradient at the action alone; autodiff takes the observation's along.
+    beside = algorithm.ensemble * 64 * 2 * spec.observation_dim * 32
+    assert dense_flop(live) == arithmetic.update_flop(algorithm, spec, 64) + beside
+
+
+def test_the_compiler_counts_a_little_more_than_the_products():
+    algorithm = DROL(num_candidates=16, hidden=(128, 128, 128))
+    ratio = arithmetic.compiled_flop(algorithm, step.SPEC, 256) / arithmetic.update_flop(algorithm, step.SPEC, 256)
+    assert 1 < ratio < 1.15
+
+
+def toy_data(spec):
+    keys = jax.random.split(jax.random.key(0), 2)
+    rows = jnp.arange(100)
+    return ReplayData(
+        observations=jax.random.normal(keys[0], (101, spec.observation_dim)),
+        actions=jax.random.uniform(keys[1], (100, spec.action_dim), minval=-1),
+        rewards=jnp.zeros(100),
+        masks=jnp.ones(100),
+        index=rows,
+        next_index=rows + 1,
+        next_action_index=rows,
+    )
+
+
+SMALL = DROL(num_candidates=2, hidden=(16, 16))
+
+
+def trained(data, key, *, calls, length):
+    state = jax.jit(lambda key: SMALL.init(data.spec, key=key))(key)
+    for _ in range(calls):
+        state, metrics, _ = train_chunk(SMALL, state, data, key, batch_size=step.BATCH, length=length)
+    return state, metrics
+
+
+def test_the_benchmarks_loop_is_the_training_loop(key):
+    """The same draws, the same updates: the same parameters as `train_chunk` after as many updates."""
+    data = step.random_data(key)
+    loop = step.Loop(SMALL, data, SMALL.update)
+    loop.length = 3 - int(loop._state.step) % 3
+    loop.run()
+    expected, _ = trained(data, jax.random.split(jax.random.key(1), 1)[0], calls=int(loop._state.step) // 3, length=3)
+    assert loop._state.step == expected.step
+    for ours, theirs in zip(jax.tree.leaves(loop._state), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-4)
+
+
+def test_nothing_but_data_and_state_is_live_between_chunks(key):
+    """No second copy of the parameters, no batch, no activation stays on the device."""
+    data = step.random_data(key)
+    before = {id(array) for array in jax.live_arrays()}
+    state, metrics = trained(data, key, calls=2, length=3)
+    live = sum(array.nbytes for array in jax.live_arrays() if id(array) not in before)
+    held = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    assert held <= live < held + 1_000
+    assert len(metrics) > 5
+
+
+def test_bench_step_for_several_seeds(tmp_path, capsys):
+    file = tmp_path / "bench.json"
+    options = ("--size", "laptop", "--candidates", 2, "--seeds", 3, "--ours", "--precision", "highest")
+    assert drol("bench", "step", *options, "--json", file) == 0
+    (record,) = json.loads(file.read_text())
+    algorithm = DROL(num_candidates=2, hidden=(32, 32))
+    assert record["gflop"] == pytest.approx(3 * arithmetic.update_flop(algorithm, step.SPEC, step.BATCH) / 1e9)
+    networks = eqx.filter_eval_shape(algorithm.init, step.SPEC, key=jax.random.key(0))
+    size = sum(leaf.size for leaf in jax.tree.leaves((networks.actor, networks.critic, networks.target_critic)))
+    assert record["networks_mb"] == pytest.approx(3 * 4 * size / 1e6)
+    assert "literal_ms" not in record
+    assert record["precision"] == "highest"
+    assert record["share_of_floor"] == pytest.approx(record["floor_ms"] / record["step_ms"])
+    assert record["step_ms_range"][0] <= record["step_ms"] <= record["step_ms_range"][1]
+    assert record["draws_ms"] < record["step_ms"]
+    assert "precision highest" in capsys.readouterr().out
+
+
+def test_bench_profile_accounts_for_the_update(tmp_path, capsys):
+    file = tmp_path / "profile.json"
+    assert drol("bench", "profile", "--size", "laptop", "--candidates", 4, "--updates", 10, "--json", file) == 0
+    (record,) = json.loads(file.read_text())
+    assert set(profile.PARTS) <= set(record["parts"])
+    total = sum(sum(part.values()) for part in record["parts"].values())
+    assert 0.3 * (record["update_ms"] - record["idle_ms"]) < total < 3 * record["update_ms"]
+    assert record["parts"]["route"]["products"] > 0
+    assert record["parts"]["critic_loss"]["layer norm"] > 0
+    assert record["parts"]["route"]["layer norm"] == record["parts"]["adam"]["products"] == 0
+    assert sum(record["parts"]["other"].values()) < 0.5 * total
+    assert "operations" in capsys.readouterr().out
+
+
+def test_covered_time_counts_overlaps_once():
+    assert profile.covered([(0.0, 4.0), (1.0, 2.0), (3.0, 6.0), (8.0, 9.0)]) == 7
+
+
+def test_bench_train_accounts_for_its_seconds_and_memory(tmp_path, capsys):
+    file = tmp_path / "train.json"
+    assert drol("bench", "train", "--updates", 16, "--episodes", 0, "--json", file) == 0
+    (record,) = json.loads(file.read_text())
+    parts = ("update_s", "first_chunk_s", "evaluation_s", "other_s")
+    assert sum(record[name] for name in parts) == pytest.approx(record["total_s"])
+    assert min(record[name] for name in parts) >= 0
+    assert record["live_mb"] >= record["data_mb"] + record["state_mb"]
+    assert record["host_mb"] > record["live_mb"]
+    assert "updates/s" in capsys.readouterr().out
+
+
+def test_bench_act_writes_its_records(tmp_path, capsys):
+    file = tmp_path / "act.json"
+    assert drol("bench", "act", "--size", "laptop", "--batch", 1, 3, "--json", file) == 0
+    records = json.loads(file.read_text())
+    assert [record["batch_size"] for record in records] == [1, 3]
+    assert all(0 < record["p50_us"] <= record["p99_us"] for record in records)
+    assert "plain p50" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("step", "--seeds", 0), "--seeds must be at least 1"),
+        (("act", "--batch", 0), "--batch must be at least 1"),
+        (("train", "--updates", 3), "--updates must be at least 8"),
+    ],
+)
+def test_impossible_numbers_are_refused(arguments, words, capsys):
+    assert drol("bench", *arguments) != 0
+    assert words in capsys.readouterr().err
