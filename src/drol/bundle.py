@@ -87,17 +87,18 @@ class LoadedPolicy:
         self.facts = dict(facts)
         self._width = policy.spec.observation_dim
         self._calls = 0
-        self._ahead: tuple[int, Any] = (-1, None)
+        self._drawn: tuple[int, Any] = (-1, None)
         root = jax.random.key(seed)
 
-        def noise(key: jax.Array, rows: jax.Array) -> Any:
+        def of_key(key: jax.Array, rows: jax.Array) -> Any:
             return jax.vmap(lambda row: policy.noise(key=jax.random.fold_in(key, row)))(rows)
 
-        def noise_of_calls(calls: jax.Array, rows: jax.Array) -> Any:
-            return jax.vmap(lambda call: noise(jax.random.fold_in(root, call), rows))(calls)
+        def of_call(call: jax.Array, rows: jax.Array) -> Any:
+            return of_key(jax.random.fold_in(root, call), rows)
 
-        self._noise_of_key = jax.jit(noise)
-        self._noise_of_calls = jax.jit(noise_of_calls)
+        self._noise_of_key = jax.jit(of_key)
+        self._noise_of_call = jax.jit(of_call)
+        self._noise_of_calls = jax.jit(jax.vmap(of_call, in_axes=(0, None)))
         self._act = jax.jit(jax.vmap(policy.act))
 
     def __call__(self, observation: Any, *, key: jax.Array | None = None) -> np.ndarray:
@@ -130,17 +131,16 @@ class LoadedPolicy:
         return actions[:count] if observations.ndim == 2 else actions[0]
 
     def _next_noise(self, rows: np.ndarray) -> Any:
-        """The draws of call number `_calls`, which this call is."""
-        ahead = AHEAD if len(rows) == 1 else 1
-        block, place = divmod(self._calls, ahead)
+        """The draws of the call that this is."""
+        call = self._calls
         self._calls += 1
-        if ahead == 1 or self._ahead[0] != block:
-            calls = np.arange(block * ahead, (block + 1) * ahead, dtype=np.uint32)
-            drawn = jax.tree.map(np.asarray, self._noise_of_calls(calls, rows))
-            if ahead == 1:
-                return jax.tree.map(lambda x: x[0], drawn)
-            self._ahead = (block, drawn)
-        return jax.tree.map(lambda x: x[place], self._ahead[1])
+        if len(rows) > 1:
+            return self._noise_of_call(np.uint32(call), rows)
+        block, place = divmod(call, AHEAD)
+        if self._drawn[0] != block:
+            calls = np.arange(block * AHEAD, (block + 1) * AHEAD, dtype=np.uint32)
+            self._drawn = (block, jax.tree.map(np.asarray, self._noise_of_calls(calls, rows)))
+        return jax.tree.map(lambda draws: draws[place], self._drawn[1])
 
 
 def load_policy(path: str | Path, *, kind: PolicyKind | None = None, seed: int = 0) -> LoadedPolicy:

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import jax
 
 ROUNDS = 7
-SECONDS = 0.5
-"""How long one competitor's turn lasts, about."""
+SECONDS = 2.0
+"""How long one competitor's turn lasts, about: long enough that one call's own cost (memory taken from the system and
+given back, tens of milliseconds where activations are large) does not show, as it does not in a run."""
 
 
 class Timing(NamedTuple):
