@@ -19,10 +19,10 @@ from drol.policy import LatentPolicy, Policy, PolicyKind
 FORMAT = "drol-policy"
 DESCRIPTION = "policy.json"
 VERSION = 1
+POLICIES: dict[str, type[Policy]] = {"latent": LatentPolicy}
+
 AHEAD = 64
 """Calls on a single observation whose draws are made at once."""
-
-POLICIES: dict[str, type[Policy]] = {"latent": LatentPolicy}
 
 
 def save_policy(policy: Policy, path: str | Path, facts: Mapping[str, Any] | None = None) -> None:

@@ -104,7 +104,7 @@ class DROL(Algorithm):
     ) -> tuple[DROLState, Metrics]:
         gradients, metrics = self.gradients(state, batch, noise, axis_name=axis_name)
         optimizer = self._optimizer()
-        with jax.named_scope("adam"):
+        with jax.named_scope("optimizer"):
             actor, actor_optimizer = _apply(optimizer, gradients.actor, state.actor_optimizer, state.actor)
             critic, critic_optimizer = _apply(optimizer, gradients.critic, state.critic_optimizer, state.critic)
         return DROLState(

@@ -16,7 +16,7 @@ from drol.benchmarks.timing import seconds_of
 from drol.presets import SIZES
 from drol.training.loop import train_chunk
 
-PARTS = ("sample", "noise", "route", "targets", "actor_loss", "critic_loss", "adam", "target_average")
+PARTS = ("sample", "noise", "route", "targets", "actor_loss", "critic_loss", "optimizer", "target_average")
 """The named scopes of an update; forward and backward pass alike."""
 
 KINDS = ("products", "layer norm", "copies", "elementwise")

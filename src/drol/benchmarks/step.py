@@ -139,10 +139,6 @@ class Loop:
 
     def memory(self) -> dict[str, float]:
         """Megabytes (10^6 bytes) on the device: what is live between calls, and the loop's own allocation."""
-
-        def megabytes(tree: Any) -> float:
-            return sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) / 1e6
-
         state = self._state
         temporary = self._loop.memory_analysis()
         return {
@@ -151,6 +147,11 @@ class Loop:
             "optimizer_mb": megabytes((state.actor_optimizer, state.critic_optimizer)),
             "temporary_mb": temporary.temp_size_in_bytes / 1e6 if temporary is not None else float("nan"),
         }
+
+
+def megabytes(tree: Any) -> float:
+    """What the arrays of a tree take, in 10^6 bytes."""
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) / 1e6
 
 
 def random_data(key: jax.Array) -> ReplayData:

@@ -38,10 +38,10 @@ def seconds_of(program: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def take_turns(programs: Mapping[str, Callable[[], Any]], rounds: int | None = None) -> dict[str, list[float]]:
+def take_turns(programs: Mapping[str, Callable[[], Any]]) -> dict[str, list[float]]:
     """Seconds of every program in every round: a slow moment of the machine hits all of them alike."""
     times: dict[str, list[float]] = {name: [] for name in programs}
-    for _ in range(ROUNDS if rounds is None else rounds):
+    for _ in range(ROUNDS):
         for name, program in programs.items():
             times[name].append(seconds_of(program))
     return times

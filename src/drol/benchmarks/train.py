@@ -1,18 +1,17 @@
 """A whole run: what training costs beside its updates."""
 
 import contextlib
-import json
 import resource
+import statistics
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import jax
 
 from drol.algorithms.drol import DROL
-from drol.benchmarks.step import BATCH, SPEC, random_data
+from drol.benchmarks.step import BATCH, SPEC, megabytes, random_data
 from drol.evaluation.environments import EnvironmentSpec
 from drol.evaluation.rollout import Evaluator, as_record
 from drol.policy import Policy
@@ -41,9 +40,7 @@ def bench_train(size: str, *, updates: int, episodes: int = 0, workers: int = 1)
     data = random_data(jax.random.key(0))
     algorithm = DROL(hidden=SIZES[size].hidden)
     every = updates // 2
-    settings = Settings(
-        updates=updates, batch_size=BATCH, eval_every=every, chunk=chunk_length(updates, every, max(2, every // 4))
-    )
+    settings = Settings(updates=updates, batch_size=BATCH, eval_every=every, chunk=chunk_length(updates, every))
     watch = _Watch()
     with tempfile.TemporaryDirectory() as path, contextlib.ExitStack() as stack:
         folder = RunFolder(path)
@@ -59,9 +56,7 @@ def bench_train(size: str, *, updates: int, episodes: int = 0, workers: int = 1)
         began = time.perf_counter()
         state = train(algorithm, data, folder, settings, evaluate=evaluate if episodes else None, sinks=[watch])
         total = time.perf_counter() - began
-        lines = [json.loads(line) for line in Path(path, "metrics.jsonl").read_text().splitlines()]
-    rates = [line["updates_per_second"] for line in lines]
-    chunks = [settings.chunk / rate for rate in rates]
+    chunks = [settings.chunk / rate for rate in watch.rates]
     return {
         "size": size,
         "observation_dim": SPEC.observation_dim,
@@ -69,33 +64,32 @@ def bench_train(size: str, *, updates: int, episodes: int = 0, workers: int = 1)
         "updates": updates,
         "device": jax.devices()[0].device_kind,
         "total_s": total,
-        "updates_per_second": sorted(rates[1:])[len(rates[1:]) // 2],
+        "updates_per_second": statistics.median(watch.rates[1:]),
         "update_s": sum(chunks[1:]),
         "first_chunk_s": chunks[0],
         "evaluation_s": watch.evaluation,
         "other_s": total - sum(chunks) - watch.evaluation,
-        "data_mb": _megabytes(data),
-        "state_mb": _megabytes(state),
+        "data_mb": megabytes(data),
+        "state_mb": megabytes(state),
         "live_mb": watch.live / 1e6,
         "host_mb": peak_host_memory() / 1e6,
     }
 
 
 class _Watch:
-    """A sink that looks at device memory after every chunk."""
+    """A sink that notes speed and device memory after every chunk."""
 
-    evaluation = 0.0
-    live = 0
+    def __init__(self):
+        self.rates: list[float] = []
+        self.live = 0
+        self.evaluation = 0.0
 
     def write(self, update: int, metrics: Any) -> None:
+        self.rates.append(metrics["updates_per_second"])
         self.live = max(self.live, sum(array.nbytes for array in jax.live_arrays()))
 
     def close(self) -> None:
         pass
-
-
-def _megabytes(tree: Any) -> float:
-    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) / 1e6
 
 
 def peak_host_memory() -> int:

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         help="of matrix products, where the device offers a choice (default: the device's own)",
     )
     step.add_argument(
-        "--ours", action="store_true", help="leave out eq. 8 taken literally, which takes most of the time"
+        "--no-literal", action="store_true", help="leave out eq. 8 taken literally, which takes most of the time"
     )
     profile = benchmarks.add_parser(
         "profile",
@@ -142,7 +142,7 @@ def _step(parsed: argparse.Namespace) -> list[dict[str, Any]]:
 
     def measured():
         for seeds in parsed.seeds:
-            options = {"seeds": seeds, "precision": precision, "literal": not parsed.ours}
+            options = {"seeds": seeds, "precision": precision, "literal": not parsed.no_literal}
             yield from bench_step(parsed.size, parsed.candidates, **options)
 
     several: Columns = {"seeds": lambda record: str(record["seeds"])} if parsed.seeds != [1] else {}
@@ -200,7 +200,7 @@ def _profile(parsed: argparse.Namespace) -> list[dict[str, Any]]:
         "targets": total(["targets"]),
         "actor": total(["actor_loss"]),
         "critic": total(["critic_loss"]),
-        "Adam": total(["adam", "target_average"]),
+        "Adam": total(["optimizer", "target_average"]),
         "other": total(["other"]),
     }
     by_kind: Columns = {
