@@ -59,7 +59,7 @@ def test_the_default_radius_keeps_the_scale_of_the_action():
         assert mean_squared_norm(dim, default_radius(dim)) == pytest.approx(dim**2 / (dim + 2))
 
 
-@pytest.mark.parametrize("tiny", [0.0, 1e-30, 1e-38])
+@pytest.mark.parametrize("tiny", [0.0, 1e-38, 1e-30, 1e-19, 1e-18, 1e-15, 1e-7])
 def test_directions_of_vanishing_draws_are_unit_vectors(tiny):
     for dim in (1, 3, 64):
         normal = jnp.full((1, dim), tiny)

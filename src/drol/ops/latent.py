@@ -20,7 +20,8 @@ def ball_from_draws(
     """Map Gaussian directions and uniform quantiles to points of the ball: R u^(1/d) v / |v|.
 
     Args:
-        normal: v ~ N(0, I_d); only its direction matters. A zero vector counts as the first axis.
+        normal: v ~ N(0, I_d); only its direction matters. A vector whose squared length underflows, as zero's
+            does, counts as the first axis.
         uniform: u in [0, 1].
         radius: R > 0.
 
@@ -30,11 +31,11 @@ def ball_from_draws(
     Source: eq. 4; radial law of section C.5.
     """
     dim = normal.shape[-1]
-    # Scaling by the largest entry first keeps |v|^2 away from underflow, so any non-zero draw has a direction.
-    largest = jnp.max(jnp.abs(normal), axis=-1, keepdims=True)
+    squared = jnp.sum(normal**2, axis=-1, keepdims=True)
+    # No draw but zero comes near this bound, below which squares lose their digits to underflow.
+    has_direction = squared > dim * float(jnp.finfo(normal.dtype).tiny / jnp.finfo(normal.dtype).eps)
     first_axis = jnp.zeros((dim,), normal.dtype).at[0].set(1)
-    scaled = jnp.where(largest > 0, normal / jnp.where(largest > 0, largest, 1), first_axis)
-    direction = scaled / jnp.linalg.norm(scaled, axis=-1, keepdims=True)
+    direction = jnp.where(has_direction, normal / jnp.sqrt(jnp.where(has_direction, squared, 1)), first_axis)
     # Rounding can lengthen `direction` by (d / 2 + 3) units and the products below by a few more: shrink by that
     # much (2e-6 of R at d = 64 in float32), so that containment is a fact and not a tendency.
     unit = float(jnp.finfo(normal.dtype).eps) / 2
