@@ -2,8 +2,8 @@
 
 import os
 
-# Before JAX starts: four CPU devices, so that sharding is tested as it runs on accelerators.
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4".strip()
+# Before JAX starts: eight CPU devices, so that sharding is tested as it runs on accelerators.
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8".strip()
 
 import functools
 

@@ -1,5 +1,6 @@
 """A small environment for tests: walk to the origin, with noise from every generator there is."""
 
+import os
 import time
 
 import gymnasium
@@ -11,8 +12,13 @@ class Toy(gymnasium.Env):
 
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (4,))
 
-    def __init__(self, fault: str | None = None):
-        self._fault = fault
+    def __init__(self, fault: str | None = None, while_there: str | None = None):
+        self._chosen, self._while_there = fault, while_there
+
+    @property
+    def _fault(self):
+        """The fault to show; with `while_there`, only as long as that file exists."""
+        return self._chosen if self._while_there is None or os.path.exists(self._while_there) else None
 
     @property
     def action_space(self):

@@ -1,7 +1,9 @@
 """The commands as a user types them: a whole way from collection to evaluation, and every refusal."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +14,7 @@ import pytest
 from drol.cli import evaluate as evaluate_command
 from drol.cli import train as train_command
 from drol.cli.main import COMMANDS, main
+from drol.cli.progress import RunProgress
 from drol.extras import quiet
 from drol.policy import POLICY_KINDS
 
@@ -88,6 +91,7 @@ def test_training_leaves_a_whole_run(trained, data):
         "metrics.jsonl",
         "evaluations.jsonl",
         "checkpoints",
+        "run.lock",
         "policy",
     }
 
@@ -112,6 +116,58 @@ def test_resume_extends_a_run(trained, data, tmp_path):
     updates = [json.loads(line)["update"] for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert updates[-1] == 60
     assert json.loads((out / "config.json").read_text())["settings"]["updates"] == 60
+
+
+def last_update(folder):
+    return json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])["update"]
+
+
+def test_seeds_and_swept_values_are_runs_of_their_own(data, tmp_path, capsys):
+    """Four runs in two programs; then one goes on alone, and the others follow together."""
+    out = tmp_path / "runs"
+    several = ("--seeds", "0-1", "--sweep", "bc_coef=1,3")
+    assert train(data, out, *several, "--width", 2) == 0
+    names = {f"bc_coef{value}-seed{seed}": (value, seed) for value in (1, 3) for seed in (0, 1)}
+    assert {path.name for path in out.iterdir()} == names.keys()
+    for name, (value, seed) in names.items():
+        config = json.loads((out / name / "config.json").read_text())
+        assert config["hyperparameters"]["bc_coef"] == value
+        assert config["settings"]["seed"] == seed
+        assert config["width"] == 2
+        lines = (out / name / "evaluations.jsonl").read_text().splitlines()
+        assert [json.loads(line)["update"] for line in lines] == [20, 20, 40, 40]
+    assert capsys.readouterr().out.count("mean success of the last 2 evaluations") == 4
+    alone = out / "bc_coef3-seed1"
+    assert drol("train", TASK, "--out", alone, "--resume", "--updates", 60, "--workers", 1) == 0
+    assert [last_update(out / name) for name in names] == [40, 40, 40, 60]
+    assert drol("train", TASK, "--out", out, *several, "--resume", "--updates", 60, "--workers", 1) == 0
+    assert [last_update(out / name) for name in names] == [60] * 4
+
+
+def test_several_seeds_find_their_width_and_report_their_spread(data, tmp_path, capsys):
+    out = tmp_path / "runs"
+    assert train(data, out, "--seeds", "3,5") == 0
+    printed = capsys.readouterr().out
+    width = json.loads((out / "seed3" / "config.json").read_text())["width"]
+    assert f"{width} of 2 runs share a program" in printed
+    assert "over 2 seeds: " in printed
+    assert "standard deviation" in printed
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--seeds", "3-1", "expected seeds like 0-7"),
+        ("--seeds", "0-x", "expected seeds like 0-7"),
+        ("--seeds", "0-3,2", "named twice"),
+        ("--sweep", "bc_coef", "expected a name and values"),
+        ("--sweep", "bc_coef=1,1.0", "named twice"),
+    ],
+)
+def test_lists_that_make_no_sense_are_refused(capsys, option, value, words):
+    with pytest.raises(SystemExit):
+        drol("train", TASK, option, value)
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -153,6 +209,9 @@ def test_refusals_before_anything_is_written(trained, data, tmp_path, capsys):
         (("train", TASK, "--data", data, "--collect", 1, "--out", out), "exclude each other"),
         (("train", TASK, "--algorithm", "drool", "--out", out), "did you mean 'drol'"),
         (("train", TASK, "--data", data, "--out", out, "--eval-episodes", 0), "eval_episodes must be at least 1"),
+        (("train", TASK, "--data", data, "--out", out, "--seed", 1, "--seeds", "0-1"), "exclude each other"),
+        (("train", TASK, "--data", data, "--out", out, "--sweep", "hidden=8,16"), "that change no shape: "),
+        (("train", TASK, "--data", data, "--out", out, "--width", 0), "width must be at least 1"),
         (("collect", "scene-play", "--seed", -1, "--out", tmp_path / "d.npz"), "seed not negative"),
         (("evaluate", tmp_path), "is no policy folder"),
         (("evaluate", trained, "--seed", -1), "must not be negative"),
@@ -165,23 +224,21 @@ def test_refusals_before_anything_is_written(trained, data, tmp_path, capsys):
         assert not out.exists(), arguments
 
 
-def test_ctrl_c_ends_with_a_checkpoint_and_resumes(data, tmp_path, capsys, monkeypatch):
-    import os
-    import signal
-
-    from drol.cli.progress import TrainingProgress
-
-    out, write = tmp_path / "run", TrainingProgress.write
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_with_a_checkpoint_and_what_schedulers_understand(
+    data, tmp_path, capsys, monkeypatch, number, status
+):
+    out, write = tmp_path / "run", RunProgress.write
 
     def interrupting(self, update, metrics):
         write(self, update, metrics)
         if update == 20:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(TrainingProgress, "write", interrupting)
-    assert train(data, out) == 130
+    monkeypatch.setattr(RunProgress, "write", interrupting)
+    assert train(data, out) == status
     assert "continue with the same command and --resume" in capsys.readouterr().out
-    monkeypatch.setattr(TrainingProgress, "write", write)
+    monkeypatch.setattr(RunProgress, "write", write)
     assert train(data, out, "--resume") == 0
     assert len((out / "evaluations.jsonl").read_text().splitlines()) == 4
 

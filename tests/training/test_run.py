@@ -1,85 +1,31 @@
 """Runs: records, evaluation, exact resume after kill -9, clean stops, refusals."""
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from drol import DROL, ReplayData, from_arrays, load_policy
+from drol import DROL, ReplayData, load_policy
 from drol.files import DataError
 from drol.training.checkpoint import Checkpoints
-from drol.training.run import DivergedError, RunFolder, Settings, chunk_length, train
-
-WALL_CLOCK = {"updates_per_second"}
-
-
-def data(seed=0, count=200):
-    rng = np.random.default_rng(seed)
-    observations = rng.normal(size=(count, 4))
-    following = np.concatenate([observations[1:], rng.normal(size=(1, 4))])
-    actions = rng.uniform(-1, 1, (count, 3))
-    terminated = rng.random(count) < 0.05
-    arrays = from_arrays(observations, actions, rng.normal(size=count), terminated, following)
-    return ReplayData.from_transitions(arrays)
-
-
-def algorithm(**options):
-    return DROL(hidden=(16, 16), num_candidates=4, **options)
-
-
-SETTINGS = Settings(seed=3, updates=40, batch_size=16, eval_every=20, chunk=5)
-
-
-def fake_evaluation(policy, update):
-    """An 'environment' whose outcome depends on the policy's parameters."""
-    action = free_action(policy)
-    return [
-        {"episode": i, "seed": i, "return": float(action[0]) + i, "length": 1, "success": i % 2 == 0} for i in range(3)
-    ]
-
-
-def free_action(policy):
-    return np.asarray(jax.jit(lambda p: p(jnp.full(4, 0.5), key=jax.random.key(0)))(policy))
-
-
-def run(folder, settings=SETTINGS, **options):
-    options = {"validation": data(1), "evaluate": fake_evaluation} | options
-    return train(algorithm(), data(), folder, settings, **options)
-
-
-def new_folder(path):
-    folder = RunFolder(path)
-    folder.create({"hello": 1})
-    return folder
-
-
-def latest(folder):
-    with contextlib.closing(Checkpoints(folder.checkpoints)) as checkpoints:
-        return checkpoints.latest()
-
-
-def records(folder):
-    """Both record files without wall-clock fields."""
-    metrics = [{k: v for k, v in line.items() if k not in WALL_CLOCK} for line in folder.metrics.read()]
-    return metrics, folder.evaluations.read()
-
-
-def assert_identical(ours, theirs):
-    for mine, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        np.testing.assert_array_equal(mine, other)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    folder = new_folder(tmp_path_factory.mktemp("runs") / "undisturbed")
-    return folder, run(folder)
+from drol.training.folder import RunFolder
+from drol.training.run import DivergedError, train
+from drol.training.settings import Settings, chunk_length
+from tests.training.toy_run import (
+    SETTINGS,
+    algorithm,
+    assert_identical,
+    data,
+    free_action,
+    latest,
+    new_folder,
+    records,
+    run,
+)
 
 
 def test_a_run_leaves_its_records(undisturbed):
@@ -130,7 +76,7 @@ import sys, time
 from pathlib import Path
 import orbax.checkpoint as ocp
 import drol.bundle
-from tests.training.test_run import RunFolder, new_folder, run
+from tests.training.toy_run import RunFolder, fake_evaluation, new_folder, run
 
 path, moment, update = sys.argv[1], sys.argv[2], int(sys.argv[3])
 folder = RunFolder(path) if Path(path).exists() else new_folder(path)
@@ -140,11 +86,17 @@ def here():
 
 class Wait:
     def write(self, now, metrics):
-        if now == update and moment == "between record and checkpoint":
+        if now == update and moment == "after the record":
             here()
             time.sleep(60)
     def close(self):
         pass
+
+def evaluating(policy, now):
+    if now == update and moment == "inside the evaluation":
+        here()
+        time.sleep(60)
+    return fake_evaluation(policy, now)
 
 save, describe = ocp.CheckpointManager.save, drol.bundle.write_json
 
@@ -160,7 +112,7 @@ def describing(*arguments):
     return describe(*arguments)
 
 ocp.CheckpointManager.save, drol.bundle.write_json = saving, describing
-run(folder, sinks=[Wait()])
+run(folder, sinks=[Wait()], evaluate=evaluating)
 """
 
 
@@ -176,19 +128,21 @@ def kill_at(path, moment, update):
 
 
 def test_kill_9_then_resume_is_bit_identical(undisturbed, tmp_path):
-    """Killed four times, each where it hurts; what remains is the undisturbed run, parameters and records."""
+    """Killed five times, each where it hurts; what remains is the undisturbed run, parameters and records."""
     path = tmp_path / "run"
     folder = RunFolder(path)
-    kill_at(path, "between record and checkpoint", 20)
+    kill_at(path, "after the record", 10)
     assert latest(folder) == 0
-    assert folder.metrics.read()[-1]["update"] == 20, "recorded, and to be undone"
-    kill_at(path, "inside the policy", 20)
+    assert folder.metrics.read()[-1]["update"] == 10, "recorded, and to be undone"
+    kill_at(path, "inside the evaluation", 20)
     assert latest(folder) == 20
+    assert folder.metrics.read()[-1]["update"] == 15, "evaluated and recorded by the run that goes on"
+    kill_at(path, "inside the policy", 20)
     kill_at(path, "inside a checkpoint", 40)
     assert latest(folder) in (20, 40)
     kill_at(path, "inside the policy", 40)
     assert latest(folder) == 40
-    assert not (path / "policy" / "policy.json").exists()
+    assert load_policy(folder.path).facts["update"] == 20, "the policy before stays whole"
     with open(path / "metrics.jsonl", "ab") as file:
         file.write(b'{"update": 99, "actor_lo')
     assert_identical(run(folder), undisturbed[1])
@@ -201,10 +155,10 @@ def test_an_early_ctrl_c_is_a_clean_stop(tmp_path, monkeypatch):
     folder = new_folder(tmp_path / "run")
     save = Checkpoints.save
 
-    def interrupted(self, state, key):
+    def interrupted(self, state, key, metrics):
         monkeypatch.setattr(Checkpoints, "save", save)
         os.kill(os.getpid(), signal.SIGINT)
-        save(self, state, key)
+        save(self, state, key, metrics)
 
     monkeypatch.setattr(Checkpoints, "save", interrupted)
     assert int(run(folder).step) == 0
@@ -223,7 +177,7 @@ def test_divergence_stops_with_the_last_good_checkpoint(tmp_path):
     folder = new_folder(tmp_path / "run")
     broken = data()
     broken = ReplayData(**{**vars(broken), "rewards": broken.rewards.at[:].set(np.nan)})
-    with pytest.raises(DivergedError, match=r"between updates 0 and 5; the last good checkpoint is update 0"):
+    with pytest.raises(DivergedError, match="the update after update 0 was refused: critic_loss"):
         train(algorithm(), broken, folder, SETTINGS)
 
 
@@ -257,7 +211,7 @@ def test_a_checkpoint_of_another_shape_is_refused(undisturbed):
 
 FULL = """
 import resource, signal, sys
-from tests.training.test_run import RunFolder, Settings, run
+from tests.training.toy_run import RunFolder, Settings, run
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))

@@ -16,7 +16,9 @@ from drol.evaluation.environments import EnvironmentSpec
 from drol.evaluation.rollout import Evaluator, as_record
 from drol.policy import Policy
 from drol.presets import SIZES
-from drol.training.run import RunFolder, Settings, chunk_length, train
+from drol.training.folder import RunFolder
+from drol.training.run import train
+from drol.training.settings import Settings, chunk_length
 
 ENVIRONMENT = EnvironmentSpec("ogbench:cube-single-singletask-task2-v0")
 """Observation 28 and action 5, as the random data has them; an untrained policy uses up its 200 steps."""

@@ -270,20 +270,21 @@ def _churn(parsed: argparse.Namespace) -> list[dict[str, Any]]:
     from rich.table import Table
 
     from drol.benchmarks.churn import churn, spread
-    from drol.cli.train import algorithm_of, data_of
+    from drol.cli.plan import algorithm_of, data_of
     from drol.data.ogbench import parse_task
     from drol.data.replay import ReplayData
     from drol.evaluation.environments import EnvironmentSpec
     from drol.evaluation.rollout import Evaluator, success_rate
     from drol.training.checkpoint import Checkpoints
-    from drol.training.run import RunFolder, initial
+    from drol.training.folder import RunFolder
+    from drol.training.keeper import initial
 
     folder = RunFolder(parsed.path)
     config = folder.read_config()
     task, algorithm = parse_task(config["task"]), algorithm_of(config)
-    data = ReplayData.from_transitions(data_of(task, config, folder, parsed).train)
+    data = ReplayData.from_transitions(data_of(task, config, folder.path, parsed).train)
     with contextlib.closing(Checkpoints(folder.checkpoints)) as checkpoints:
-        state, key = checkpoints.restore(*initial(algorithm, data.spec, config["settings"]["seed"])[:2])
+        state, key, _ = checkpoints.restore(*initial(algorithm, data.spec, config["settings"]["seed"])[:2])
     options = {"updates": parsed.updates, "every": parsed.every, "batch_size": config["settings"]["batch_size"]}
     console, records = Console(), []
     with Evaluator(EnvironmentSpec(f"ogbench:{task.env_id}"), workers=parsed.workers) as evaluator:

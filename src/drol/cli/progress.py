@@ -24,17 +24,36 @@ def counting(description: str, *, lazy: bool = False) -> Iterator[Callable[[int,
 
 
 class TrainingProgress:
-    """A sink that shows updates per second, losses, the last success rate and the time left."""
+    """One bar per run: updates per second, losses, the last success rate and the time left."""
 
     def __init__(self, updates: int):
         require("rich", "train")
         from rich.progress import TextColumn
 
-        self._success = "-"
+        self._updates = updates
         self._bar = _progress(TextColumn("{task.fields[facts]}"))
-        self._task = self._bar.add_task("training", total=updates, facts="compiling")
-        self._begun = False
+
+    def of(self, name: str) -> "RunProgress":
+        """A sink for one run, named at the left of its bar."""
+        return RunProgress(self._bar, name, self._updates)
+
+    def __enter__(self) -> "TrainingProgress":
         self._bar.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        # Leaves the terminal as it was.
+        self._bar.stop()
+
+
+class RunProgress:
+    """A sink that moves one bar."""
+
+    def __init__(self, bar: Any, name: str, updates: int):
+        self._bar, self._name = bar, name
+        self._task = bar.add_task(name, total=updates, facts="waiting")
+        self._success = "-"
+        self._begun = False
 
     def write(self, update: int, metrics: Mapping[str, Any]) -> None:
         """Move the bar; print a line after an evaluation."""
@@ -49,7 +68,8 @@ class TrainingProgress:
             self._bar.reset(self._task, completed=update, facts=facts)
             self._begun = True
         if "evaluation/episodes" in metrics:
-            line = f"update {update:>8}"
+            line = "" if self._name == "training" else f"{self._name}: "
+            line += f"update {update:>8}"
             if "evaluation/success" in metrics:
                 line += f"  success {self._success} ({metrics['evaluation/episodes']} episodes)"
             line += f"  return {metrics['evaluation/return']:.1f}"
@@ -58,5 +78,4 @@ class TrainingProgress:
             self._bar.console.print(line, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
-        self._bar.stop()
+        """Nothing to release."""

@@ -1,17 +1,20 @@
-"""`drol train`: train a policy on a task."""
+"""`drol train`: train policies on a task."""
 
 import argparse
-import dataclasses
+import contextlib
 import platform
+import statistics
 import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from drol.cli.options import add_hyperparameters, cores, given_hyperparameters
+from drol.cli import plan
+from drol.cli.options import add_hyperparameters, cores
+from drol.cli.plan import seed_list, sweep
 from drol.extras import require
 from drol.files import DataError
-from drol.presets import SIZES, preset_for
+from drol.presets import SIZES
 
 PACKAGES = ("drol", "jax", "jaxlib", "equinox", "optax", "numpy", "orbax-checkpoint", "ogbench", "gymnasium", "mujoco")
 
@@ -45,10 +48,34 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     length.add_argument("--batch-size", type=int, metavar="N", help="transitions per update (default: 256)")
     run = parser.add_argument_group("the run")
     run.add_argument("--seed", type=int, metavar="S", help="of networks, batches, latents and evaluations (default: 0)")
-    run.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/TASK-ALGORITHM-seedS)")
+    run.add_argument(
+        "--seeds",
+        type=seed_list,
+        metavar="LIST",
+        help="several runs, for instance 0-7 or 0,3,5, each in its own folder",
+    )
+    run.add_argument(
+        "--sweep",
+        type=sweep,
+        action="append",
+        metavar="NAME=X,Y",
+        help="several runs, one at each value of a continuous hyperparameter:\nbc_coef=1,3,10 (with --seeds: all "
+        "combinations; may be repeated)",
+    )
+    run.add_argument(
+        "--width", type=int, metavar="N", help="runs in one compiled program (default: what a trial finds fastest)"
+    )
+    run.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="run folder, or the folder of several (default: runs/TASK-ALGORITHM-seedS)",
+    )
     run.add_argument(
         "--resume", action="store_true", help="continue the run in its folder; with --updates MORE, extend it"
     )
+    run.add_argument("--keep-last", type=int, metavar="N", help="newest checkpoints to keep (default: 2)")
+    run.add_argument("--keep-every", type=int, metavar="N", help="also keep those at multiples of N updates")
     run.add_argument(
         "--workers",
         type=int,
@@ -62,9 +89,9 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Plan the run, then train."""
+    """Plan the runs, then train them."""
     from drol.data import ogbench
-    from drol.training.run import RunFolder
+    from drol.training.folder import RunFolder
 
     for module, extra, needed in (
         ("rich", "train", True),
@@ -74,203 +101,165 @@ def run(parsed: argparse.Namespace) -> int:
     ):
         if needed:
             require(module, extra)
-    task = ogbench.parse_task(parsed.task)
-    name, seed = parsed.algorithm or "drol", parsed.seed or 0
-    folder = RunFolder(parsed.out or Path("runs") / f"{task.name}-{name}-seed{seed}")
-    if parsed.resume:
-        stored = folder.read_config()
-        config = _resumed(parsed, stored)
-    else:
-        folder.refuse_existing()
-        config = _planned(parsed, name)
-    algorithm = algorithm_of(config)
-    data = data_of(task, config, folder, parsed)
-    if parsed.resume:
-        _same_data(config["data"], data.source)
-    return _train(parsed, config, folder, algorithm, data)
+    if parsed.seed is not None and parsed.seeds is not None:
+        raise DataError("--seed and --seeds exclude each other: name one run's seed, or those of several runs")
+    if parsed.width is not None and parsed.width < 1:
+        raise DataError(f"width must be at least 1, found {parsed.width}")
+    task, name = ogbench.parse_task(parsed.task), parsed.algorithm or "drol"
+    members = plan.members(parsed)
+    folders = [RunFolder(_path(parsed, f"{task.name}-{name}", member)) for member in members]
+    configs = _configurations(parsed, name, members, folders)
+    data = plan.data_of(task, configs[0], folders[0].path, parsed)
+    for config in configs:
+        if "data" in config:
+            plan.check_same_data(config["data"], data.source)
+    with contextlib.ExitStack() as stack:
+        for folder in folders:
+            stack.enter_context(folder.locked())
+        return _train(parsed, configs, folders, data)
 
 
-def _planned(parsed: argparse.Namespace, name: str) -> dict[str, Any]:
-    """The configuration of a new run: preset, then size, then what was given."""
-    from drol.algorithm import hyperparameters
-    from drol.algorithms.registry import algorithm_class
-    from drol.training.run import Settings, chunk_length
-
-    size, preset = SIZES[parsed.size or "laptop"], preset_for(parsed.task)
-    cls = algorithm_class(name)
-    options = {"hidden": size.hidden} | (preset.hyperparameters() if preset and name == "drol" else {})
-    options |= given_hyperparameters(parsed)
-    updates = size.updates if parsed.updates is None else parsed.updates
-    eval_every = min(size.eval_every, updates) if parsed.eval_every is None else parsed.eval_every
-    episodes = size.eval_episodes if parsed.eval_episodes is None else parsed.eval_episodes
-    if episodes < 1:
-        raise DataError(f"eval_episodes must be at least 1, found {episodes}")
-    if parsed.data is not None and parsed.collect is not None:
-        raise DataError("--data and --collect exclude each other: name a file, or have one made")
-    settings = Settings(
-        seed=parsed.seed or 0,
-        updates=updates,
-        batch_size=256 if parsed.batch_size is None else parsed.batch_size,
-        eval_every=eval_every,
-        chunk=chunk_length(updates, eval_every),
-    )
-    return {
-        "task": parsed.task,
-        "algorithm": name,
-        "hyperparameters": hyperparameters(cls(**options)),
-        "size": size.name,
-        "preset": None if preset is None else {"family": preset.family, "source": preset.source},
-        "settings": dataclasses.asdict(settings),
-        "eval_episodes": episodes,
-        "collect": parsed.collect,
-        "collect_seed": parsed.collect_seed or 0,
-        "data_file": None if parsed.data is None else str(parsed.data.absolute()),
-    }
+def _path(parsed: argparse.Namespace, start: str, member: plan.Member) -> Path:
+    if parsed.out is None:
+        return Path("runs") / f"{start}-{member.name}"
+    return parsed.out / member.name if parsed.seeds or parsed.sweep else parsed.out
 
 
-def _resumed(parsed: argparse.Namespace, stored: dict[str, Any]) -> dict[str, Any]:
-    """The stored configuration, if nothing given contradicts it; `--updates` may extend it."""
-    from drol.training.run import Settings
-
-    given = {
-        "task": parsed.task,
-        "algorithm": parsed.algorithm,
-        "size": parsed.size,
-        "eval_episodes": parsed.eval_episodes,
-        "collect": parsed.collect,
-        "collect_seed": parsed.collect_seed,
-    }
-    settings = {"seed": parsed.seed, "batch_size": parsed.batch_size, "eval_every": parsed.eval_every}
-    options = {n: list(v) if isinstance(v, tuple) else v for n, v in given_hyperparameters(parsed).items()}
-    for wanted, there in ((given, stored), (settings, stored["settings"]), (options, stored["hyperparameters"])):
-        for name, value in wanted.items():
-            if value is not None and not _equal(value, there[name]):
-                raise DataError(
-                    f"the run was started with {name} {there[name]!r}, and --resume cannot change it to {value!r}; "
-                    f"leave the option out, or start a new run with another --out"
-                )
-    updates = stored["settings"]["updates"] if parsed.updates is None else parsed.updates
-    if updates < stored["settings"]["updates"]:
-        raise DataError(
-            f"the run was started with {stored['settings']['updates']} updates, and --resume can only extend it, not "
-            f"shorten it to {updates}"
-        )
-    extended = Settings(**(stored["settings"] | {"updates": updates}))
-    return stored | {"settings": dataclasses.asdict(extended)}
+def _configurations(
+    parsed: argparse.Namespace, name: str, members: list[plan.Member], folders: list[Any]
+) -> list[dict[str, Any]]:
+    """One per run: the stored one of a run that is resumed, a new one otherwise. Nothing is written yet."""
+    begun = [folder.config.exists() for folder in folders]
+    if parsed.resume and not any(begun):
+        folders[0].read_config()  # which says what is missing
+    configs = []
+    for member, folder, there in zip(members, folders, begun, strict=True):
+        if parsed.resume and there:
+            configs.append(plan.resumed(parsed, folder.read_config(), member))
+        else:
+            folder.refuse_existing()
+            configs.append(plan.planned(parsed, name, member))
+    return configs
 
 
-def _equal(given: Any, stored: Any) -> bool:
-    # Hyperparameters are kept in float32.
-    if isinstance(given, float) and isinstance(stored, int | float):
-        return abs(given - stored) <= 1e-6 * abs(given)
-    return given == stored
+def _train(parsed: argparse.Namespace, configs: list[dict[str, Any]], folders: list[Any], data: Any) -> int:
+    import jax
 
-
-def algorithm_of(config: dict[str, Any]) -> Any:
-    """The algorithm a configuration describes."""
-    from drol.algorithm import from_hyperparameters
-    from drol.algorithms.registry import algorithm_class
-
-    return from_hyperparameters(algorithm_class(config["algorithm"]), config["hyperparameters"])
-
-
-def data_of(task: Any, config: dict[str, Any], folder: Any, parsed: argparse.Namespace) -> Any:
-    """Load the task's data, collecting it first where asked to."""
-    from drol.cli.progress import counting
-    from drol.data import ogbench
-    from drol.data.collect import collect
-
-    path = parsed.data or (config["data_file"] and Path(config["data_file"]))
-    if path is None and config["collect"] is not None:
-        dataset = task.dataset.removesuffix("-v0")
-        name = f"{dataset}-{config['collect']}episodes-seed{config['collect_seed']}.npz"
-        path = folder.path.parent / "data" / name
-        if not path.exists():
-            # The training file is written last: without it, its companion is a leftover.
-            path.with_name(f"{path.stem}-val.npz").unlink(missing_ok=True)
-            with counting(f"collecting {dataset}") as progress:
-                collect(
-                    dataset,
-                    out=path,
-                    episodes=config["collect"],
-                    seed=config["collect_seed"],
-                    workers=parsed.workers,
-                    progress=progress,
-                )
-    with counting("downloading", lazy=True) as progress:
-        return ogbench.load(task, path=path, progress=progress)
-
-
-def _same_data(stored: dict[str, Any], found: dict[str, Any]) -> None:
-    before, now = ([file["sha256"] for file in source["files"]] for source in (stored, found))
-    if before != now:
-        raise DataError(
-            f"the run was started on other data (SHA-256 {before[0][:12]}..., found {now[0][:12]}...); give its file "
-            f"with --data, or start a new run"
-        )
-
-
-def _train(parsed: argparse.Namespace, config: dict[str, Any], folder: Any, algorithm: Any, data: Any) -> int:
     from drol.cli.progress import TrainingProgress
     from drol.data.ogbench import parse_task
     from drol.data.replay import ReplayData
     from drol.evaluation.environments import EnvironmentSpec
-    from drol.evaluation.rollout import Evaluator, as_record
+    from drol.evaluation.rollout import Evaluator
     from drol.files import write_json
-    from drol.seeding import episode_seed
-    from drol.training.records import TensorBoardSink, WandbSink
-    from drol.training.run import Settings, train
+    from drol.training.keeper import Run
+    from drol.training.run import train_runs
+    from drol.training.settings import Settings
 
-    settings = Settings(**config["settings"])
-    environment = EnvironmentSpec(f"ogbench:{parse_task(config['task']).env_id}")
-    with Evaluator(environment, workers=parsed.workers) as evaluator:
-        sinks: list[Any] = []
-        if parsed.resume:
-            write_json(folder.config, _continued(config))
-        else:
-            config = config | {"data": data.source, "environment": evaluator.describe(), **_machine()}
-            folder.create(config)
-        if parsed.tensorboard:
-            sinks.append(TensorBoardSink(folder.path / "tensorboard"))
-        if parsed.wandb:
-            sinks.append(WandbSink(parsed.wandb, config, folder.path))
-        sinks.append(TrainingProgress(settings.updates))
-
-        def evaluate(policy, update):
-            seed = episode_seed(settings.seed, update)
-            return [as_record(r) for r in evaluator.run(policy, episodes=config["eval_episodes"], seed=seed)]
-
-        try:
-            state = train(
-                algorithm,
-                ReplayData.from_transitions(data.train),
-                folder,
-                settings,
-                validation=ReplayData.from_transitions(data.validation),
-                evaluate=evaluate,
-                sinks=sinks,
-                policy_facts={"task": config["task"], "algorithm": config["algorithm"], "seed": settings.seed},
+    training, validation = ReplayData.from_transitions(data.train), ReplayData.from_transitions(data.validation)
+    environment = EnvironmentSpec(f"ogbench:{parse_task(parsed.task).env_id}")
+    with contextlib.ExitStack() as stack:
+        evaluator = stack.enter_context(Evaluator(environment, workers=parsed.workers))
+        width = _width(configs, training)
+        progress = stack.enter_context(TrainingProgress(configs[0]["settings"]["updates"]))
+        runs = []
+        for config, folder in zip(configs, folders, strict=True):
+            if "data" in config:
+                config = _continued(config)
+            else:
+                config |= {"data": data.source, "environment": evaluator.describe(), **_machine()}
+            config |= {"width": width}
+            write_json(folder.config, config)
+            label = folder.path.name if len(folders) > 1 else "training"
+            sinks = [stack.enter_context(contextlib.closing(sink)) for sink in _sinks(parsed, config, folder)]
+            runs.append(
+                Run(
+                    algorithm=plan.algorithm_of(config),
+                    folder=folder,
+                    settings=Settings(**config["settings"]),
+                    evaluate=_evaluation(evaluator, config),
+                    sinks=[*sinks, progress.of(label)],
+                    policy_facts={
+                        "task": config["task"],
+                        "algorithm": config["algorithm"],
+                        "seed": config["settings"]["seed"],
+                    },
+                )
             )
-        finally:
-            for sink in sinks:
-                sink.close()
-    return _report(folder, settings, int(state.step))
+        outcomes = train_runs(runs, training, validation=validation, width=width, devices=jax.devices())
+    return _report(runs, outcomes)
 
 
-def _report(folder: Any, settings: Any, update: int) -> int:
-    """Say how it went and what to do next."""
-    if update < settings.updates:
-        print(f"stopped at update {update} of {settings.updates}; continue with the same command and --resume")
-        return 130
-    last = [line for line in folder.metrics.read() if line.get("evaluation/success") is not None][-3:]
-    if last:
-        mean = sum(line["evaluation/success"] for line in last) / len(last)
-        episodes = sum(line["evaluation/episodes"] for line in last)
-        print(
-            f"mean success of the last {len(last)} evaluations: {mean:.3f} ({episodes} episodes, seed {settings.seed})"
-        )
-    print(f"policy: {folder.policy}   evaluate it with: drol evaluate {folder.path} --episodes 50")
-    return 0
+def _width(configs: list[dict[str, Any]], data: Any) -> int:
+    """How many runs share a program: as given or as before, else by trial."""
+    import jax
+
+    from drol.training.keeper import initial
+    from drol.training.seeds import fastest_width
+
+    known = next((config["width"] for config in configs if config["width"] is not None), None)
+    if known is not None or len(configs) == 1:
+        return known or 1
+    print(f"finding out how many of {len(configs)} runs to train side by side", flush=True)
+    batch_size, members = configs[0]["settings"]["batch_size"], []
+    for config in configs:
+        algorithm = plan.algorithm_of(config)
+        state, key, _ = initial(algorithm, data.spec, config["settings"]["seed"])
+        members.append((algorithm, state, key))
+    width = fastest_width(members, data, batch_size=batch_size, devices=jax.devices())
+    print(f"{width} of {len(configs)} runs share a program")
+    return width
+
+
+def _sinks(parsed: argparse.Namespace, config: dict[str, Any], folder: Any) -> list[Any]:
+    from drol.training.records import TensorBoardSink, WandbSink
+
+    sinks: list[Any] = []
+    if parsed.tensorboard:
+        sinks.append(TensorBoardSink(folder.path / "tensorboard"))
+    if parsed.wandb:
+        sinks.append(WandbSink(parsed.wandb, config, folder.path))
+    return sinks
+
+
+def _evaluation(evaluator: Any, config: dict[str, Any]) -> Any:
+    """Rollouts of a run's policy, seeded by its seed and the update."""
+    from drol.evaluation.rollout import as_record
+    from drol.seeding import episode_seed
+
+    def evaluate(policy: Any, update: int) -> list[dict[str, Any]]:
+        seed = episode_seed(config["settings"]["seed"], update)
+        return [as_record(result) for result in evaluator.run(policy, episodes=config["eval_episodes"], seed=seed)]
+
+    return evaluate
+
+
+def _report(runs: list[Any], outcomes: list[Any]) -> int:
+    """Say how it went and what to do next; the exit status."""
+    updates, means = runs[0].settings.updates, []
+    for run, outcome in zip(runs, outcomes, strict=True):
+        seed, name = run.settings.seed, f"{run.folder.path}: " if len(runs) > 1 else ""
+        last = [line for line in run.folder.metrics.read() if line.get("evaluation/success") is not None][-3:]
+        if outcome.divergence is not None:
+            print(f"drol: error: {name}{outcome.divergence}", file=sys.stderr)
+        elif outcome.stopped_by is None and last:
+            mean = statistics.fmean(line["evaluation/success"] for line in last)
+            episodes = sum(line["evaluation/episodes"] for line in last)
+            print(
+                f"{name}mean success of the last {len(last)} evaluations: {mean:.3f} ({episodes} episodes, seed {seed})"
+            )
+            means.append(mean)
+    if signals := [outcome.stopped_by for outcome in outcomes if outcome.stopped_by is not None]:
+        furthest = max(int(outcome.state.step) for outcome in outcomes if outcome.stopped_by is not None)
+        print(f"stopped at update {furthest} of {updates}; continue with the same command and --resume")
+        # What a shell reports for a process that a signal ended: 130 for Ctrl-C, 143 for SIGTERM.
+        return 128 + signals[0]
+    if len(means) > 1 and len({run.settings.seed for run in runs}) == len(runs):
+        spread = statistics.stdev(means)
+        print(f"over {len(means)} seeds: {statistics.fmean(means):.3f}, standard deviation {spread:.3f}")
+    if len(runs) == 1 and outcomes[0].divergence is None:
+        folder = runs[0].folder
+        print(f"policy: {folder.policy}   evaluate it with: drol evaluate {folder.path} --episodes 50")
+    return 1 if any(outcome.divergence is not None for outcome in outcomes) else 0
 
 
 def _continued(config: dict[str, Any]) -> dict[str, Any]:

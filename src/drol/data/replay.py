@@ -1,16 +1,29 @@
 """The data set on the device, sampled inside the compiled loop."""
 
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from drol.data.episodes import Transitions
 from drol.types import Batch, Key, Spec
 
+Tree = TypeVar("Tree")
+
 
 class ReplayData(eqx.Module):
-    """`Transitions` as device arrays. A format: see `Transitions` for the fields."""
+    """`Transitions` as device arrays. A format: see `Transitions` for the fields.
+
+    Attributes:
+        padding: rows at the end that fill the last device's share and are never drawn.
+        sharding: how rows, and the rows of batches, are spread over devices; None on one device.
+    """
 
     observations: Float[Array, "states observation"]
     actions: Float[Array, "transitions action"]
@@ -19,17 +32,29 @@ class ReplayData(eqx.Module):
     index: Int[Array, " transitions"]
     next_index: Int[Array, " transitions"]
     next_action_index: Int[Array, " transitions"]
+    padding: int = eqx.field(static=True, default=0)
+    sharding: NamedSharding | None = eqx.field(static=True, default=None)
 
     @classmethod
     def from_transitions(cls, data: Transitions) -> "ReplayData":
         """Copy a data set to the default device."""
         names = ("observations", "actions", "rewards", "masks", "index", "next_index", "next_action_index")
-        return cls(**{name: jnp.asarray(getattr(data, name)) for name in names})
+        tables: dict[str, Any] = {name: jnp.asarray(getattr(data, name)) for name in names}
+        return cls(**tables)
+
+    def sharded(self, devices: Sequence[jax.Device]) -> "ReplayData":
+        """The same data with the rows of each table spread over devices, and every batch taken from it likewise.
+
+        Draws stay the same. Each process of several puts its own devices' rows there and no others.
+        """
+        sharding = NamedSharding(Mesh(np.array(devices), ("batch",)), PartitionSpec("batch"))
+        spread = jax.tree.map(lambda table: _spread(np.asarray(table), sharding), self)
+        return dataclasses.replace(spread, padding=-self.size % len(devices), sharding=sharding)
 
     @property
     def size(self) -> int:
         """The number of transitions."""
-        return self.actions.shape[0]
+        return self.actions.shape[0] - self.padding
 
     @property
     def spec(self) -> Spec:
@@ -38,7 +63,7 @@ class ReplayData(eqx.Module):
 
     def take(self, numbers: Int[Array, " batch"]) -> Batch:
         """The transitions with these numbers."""
-        return Batch(
+        batch = Batch(
             observations=self.observations[self.index[numbers]],
             actions=self.actions[numbers],
             rewards=self.rewards[numbers],
@@ -46,8 +71,25 @@ class ReplayData(eqx.Module):
             next_observations=self.observations[self.next_index[numbers]],
             next_actions=self.actions[self.next_action_index[numbers]],
         )
+        return batch if self.sharding is None else jax.lax.with_sharding_constraint(batch, self.sharding)
+
+    def everywhere(self, tree: Tree) -> Tree:
+        """Hold a result whole on every device that holds a share of the data."""
+        if self.sharding is None:
+            return tree
+        return jax.lax.with_sharding_constraint(tree, NamedSharding(self.sharding.mesh, PartitionSpec()))
+
+    def draw(self, batch_size: int, *, key: Key) -> Int[Array, " batch"]:
+        """Numbers of transitions, uniform with replacement."""
+        return jax.random.randint(key, (batch_size,), 0, self.size)
 
     @jax.named_scope("sample")
     def sample(self, batch_size: int, *, key: Key) -> Batch:
-        """Transitions drawn uniformly with replacement."""
-        return self.take(jax.random.randint(key, (batch_size,), 0, self.size))
+        """The transitions that `draw` names."""
+        return self.take(self.draw(batch_size, key=key))
+
+
+def _spread(table: np.ndarray, sharding: NamedSharding) -> Array:
+    missing = -len(table) % sharding.num_devices
+    padded = np.pad(table, [(0, missing)] + [(0, 0)] * (table.ndim - 1))
+    return jax.make_array_from_callback(padded.shape, sharding, lambda rows: padded[rows])

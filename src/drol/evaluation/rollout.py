@@ -68,15 +68,18 @@ class Evaluator:
     def __init__(self, environment: EnvironmentSpec, *, workers: int = 1, slots: int = SLOTS):
         if workers < 1 or slots < 1:
             raise ValueError(f"workers and slots must be at least 1, found {workers} and {slots}")
-        self._slots = slots
-        parts = [part.tolist() for part in np.array_split(np.arange(slots), min(workers, slots))]
-        self._place = {slot: (w, local) for w, part in enumerate(parts) for local, slot in enumerate(part)}
-        group = "drol.evaluation.environments:EnvironmentGroup"
+        self._environment, self._slots = environment, slots
+        self._parts = [part.tolist() for part in np.array_split(np.arange(slots), min(workers, slots))]
+        self._place = {slot: (w, local) for w, part in enumerate(self._parts) for local, slot in enumerate(part)}
         self._workers: list[Worker] = []
+        self._start()
+
+    def _start(self) -> None:
         with contextlib.ExitStack() as stack:
             stack.callback(self.close)
-            for part in parts:
-                self._workers.append(Worker(group, environment, len(part)))
+            for part in self._parts:
+                group = "drol.evaluation.environments:EnvironmentGroup"
+                self._workers.append(Worker(group, self._environment, len(part)))
             for worker in self._workers:
                 worker.receive(START_SECONDS)
             stack.pop_all()
@@ -95,8 +98,18 @@ class Evaluator:
 
         Raises:
             ValueError: if the environment's observations do not fit the policy.
-            WorkerError: if an environment fails, dies or hangs.
+            WorkerError: if an environment fails, dies or hangs; the next call starts new ones.
         """
+        if not self._workers:
+            self._start()
+        try:
+            return self._episodes(policy, episodes, seed)
+        except BaseException:
+            # Answers may be on their way that belong to no question any more.
+            self.close()
+            raise
+
+    def _episodes(self, policy: Policy, episodes: int, seed: int) -> list[EpisodeResult]:
         key = jax.random.key(seed)
         queues = [list(range(slot, episodes, self._slots)) for slot in range(self._slots)]
         observations = np.zeros((self._slots, policy.spec.observation_dim), np.float32)
@@ -150,6 +163,7 @@ class Evaluator:
     def close(self) -> None:
         """End the worker processes."""
         close_all(self._workers)
+        self._workers = []
 
     def __enter__(self) -> "Evaluator":
         return self

@@ -1,57 +1,198 @@
-"""Checkpoints of a training state, by Orbax: written whole, restored exactly."""
+"""Checkpoints of a training state, by Orbax: written in the background, sealed with checksums, restored exactly."""
 
+import contextlib
+import logging
 import os
 import re
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple
 
 import jax
 
 from drol.algorithm import TrainState
 from drol.extras import require
-from drol.files import DataError, clear_write_errors
+from drol.files import DataError, clear_write_errors, read_json, sha256, write_json
+from drol.training.records import finite
 from drol.types import Key
 
-State = TypeVar("State", bound=TrainState)
+logger = logging.getLogger("drol")
 
-KEEP = 2
-"""Checkpoints kept; an older one goes once the new one is complete."""
+A_CENTURY = 100 * 365 * 24 * 3600
+
+
+class Restored(NamedTuple):
+    """What a checkpoint holds: the state, the run's key, and the metrics of the chunk that ended there."""
+
+    state: Any
+    key: Key
+    metrics: dict[str, Any] | None
 
 
 class Checkpoints:
-    """The `checkpoints/` folder of a run: state, optimizer, update number and the run's key.
+    """The `checkpoints/` folder of a run.
+
+    A checkpoint counts once it is sealed: complete, flushed to the disk, read back, and described by `UPDATE.json` with
+    the checksum of each of its files. Older ones go only after that.
 
     Args:
         folder: made if needed.
+        keep_last: how many of the newest to keep.
+        keep_every: keep those at multiples of this many updates, too; 0 for none.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, *, keep_last: int = 2, keep_every: int = 0):
         require("orbax.checkpoint", "train")
         import orbax.checkpoint as ocp
 
         self._ocp = ocp
         self._folder = folder.absolute()
-        options = ocp.CheckpointManagerOptions(max_to_keep=KEEP, enable_async_checkpointing=False)
-        handler = ocp.StandardCheckpointHandler()
-        self._manager = ocp.CheckpointManager(self._folder, options=options, item_handlers=handler)
+        self._keep_last, self._keep_every = keep_last, keep_every
+        # Orbax measures its time limits by the wall clock: with its twenty minutes, a clock set forward while a
+        # checkpoint is being written would end the run.
+        options = ocp.CheckpointManagerOptions(async_options=ocp.AsyncOptions(timeout_secs=A_CENTURY))
+        with clear_write_errors(self._folder):
+            self._manager = ocp.CheckpointManager(
+                self._folder, options=options, item_handlers=ocp.StandardCheckpointHandler()
+            )
+        self._unsealed: tuple[int, Mapping[str, Any] | None] | None = None
+
+    def updates(self) -> list[int]:
+        """The updates of the sealed checkpoints, oldest first."""
+        return sorted(step for step in self._manager.all_steps() if self._seal(step).exists())
 
     def latest(self) -> int | None:
-        """The update of the newest complete checkpoint."""
-        return self._manager.latest_step()
+        """The update of the newest sealed checkpoint."""
+        return max(self.updates(), default=None)
 
-    def save(self, state: TrainState, key: Key) -> None:
-        """Save a checkpoint named after the state's update number; nothing happens if it is there already.
+    def newest_intact(self, limit: int | None = None) -> int | None:
+        """The newest checkpoint whose files all have their checksums; each damaged one is reported and passed over.
+
+        Args:
+            limit: look no later than this update.
+        """
+        for update in reversed(self.updates()):
+            if limit is not None and update > limit:
+                continue
+            damage = self._damage(update)
+            if damage is None:
+                return update
+            logger.warning("checkpoint %d in %s is damaged (%s): not used", update, self._folder, damage)
+        return None
+
+    def save(self, state: TrainState, key: Key, metrics: Mapping[str, Any] | None = None) -> None:
+        """Begin to save a checkpoint named after the state's update number; nothing happens if it is there already.
+
+        Returns once the state is copied: it may change from then on. The checkpoint before it is sealed first.
 
         Raises:
             OSError: with a clear message; the earlier checkpoints stay.
         """
+        self.finish()
         update = int(state.step)
-        if update == self.latest():
+        if update in self.updates():
             return
+        with self._clear_errors():
+            self._manager.save(update, args=self._ocp.args.StandardSave(_named(state, key)))
+        self._unsealed = update, metrics
+
+    def finish(self) -> None:
+        """Wait for the checkpoint that is being written, seal it, then let old ones go.
+
+        Raises:
+            OSError: with a clear message; the earlier checkpoints stay.
+        """
+        if self._unsealed is None:
+            return
+        (update, metrics), self._unsealed = self._unsealed, None
+        with self._clear_errors():
+            self._manager.wait_until_finished()
+            for _, path in self._files(update):
+                _flush(path)
+            files = {name: sha256(path) for name, path in self._files(update)}
+            seal = {"update": update, "metrics": None if metrics is None else finite(metrics), "sha256": files}
+            write_json(self._seal(update), seal)
+            for old in self.updates()[: -self._keep_last]:
+                if not self._keep_every or old % self._keep_every:
+                    self._delete(old)
+
+    def cut(self, update: int) -> None:
+        """Remove what came after `update`, and whatever a crash left unfinished: a past that is undone."""
+        sealed = self.updates()
+        for step in list(self._manager.all_steps()):
+            if step > update or step not in sealed:
+                self._delete(step)
+        for leftover in self._folder.glob("*.orbax-checkpoint-tmp*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    def restore(self, like: TrainState, key: Key, update: int | None = None) -> Restored:
+        """A checkpoint in the structure, and on the devices, of `like`.
+
+        Args:
+            like: a state of the same shapes.
+            key: a key of the same kind.
+            update: which one; the newest intact one by default.
+
+        Raises:
+            DataError: if there is none, or it does not fit.
+        """
+        update = self.newest_intact() if update is None else update
+        if update is None:
+            raise DataError(f"{self._folder} holds no complete checkpoint; start the run anew in another folder")
+        named = _named(like, key)
+        with self._unreadable(update):
+            there = self._manager.item_metadata(update)
+            shapes = {name: tuple(leaf.shape) for name, leaf in there["state"].items()}
+        # Orbax would find out halfway and leave tasks behind: compare first.
+        if shapes != {name: leaf.shape for name, leaf in named["state"].items()}:
+            raise DataError(
+                f"checkpoint {update} in {self._folder} does not fit this configuration: other arrays or other shapes"
+            )
+        wanted = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), named)
+        with self._unreadable(update):
+            stored = self._manager.restore(update, args=self._ocp.args.StandardRestore(wanted))
+        run_key = jax.random.wrap_key_data(stored["key"], impl=jax.random.key_impl(key))
+        leaves = [stored["state"][name] for name in named["state"]]
+        metrics = read_json(self._seal(update)).get("metrics")
+        return Restored(jax.tree.unflatten(jax.tree.structure(like), leaves), run_key, metrics)
+
+    def close(self) -> None:
+        """Release Orbax's threads; an unsealed checkpoint is left to the next `cut`."""
+        with contextlib.suppress(OSError, ValueError):
+            self._manager.close()
+
+    def _seal(self, update: int) -> Path:
+        return self._folder / f"{update}.json"
+
+    def _files(self, update: int) -> Iterator[tuple[str, Path]]:
+        root = self._folder / str(update)
+        for path in sorted(root.rglob("*")):
+            if path.is_file():
+                yield path.relative_to(root).as_posix(), path
+
+    def _damage(self, update: int) -> str | None:
+        """What is wrong with a checkpoint, in words; None if nothing is."""
+        try:
+            expected = dict(read_json(self._seal(update))["sha256"])
+            found = {name: sha256(path) for name, path in self._files(update)}
+        except (DataError, OSError, KeyError, TypeError, ValueError) as error:
+            return f"its description cannot be read: {error}"
+        if missing := sorted(expected.keys() - found.keys()):
+            return f"{missing[0]} is missing"
+        wrong = sorted(name for name in expected if found[name] != expected[name])
+        return f"{wrong[0]} is not what was written" if wrong else None
+
+    def _delete(self, update: int) -> None:
+        # The seal first: an interrupted deletion leaves nothing that counts.
+        self._seal(update).unlink(missing_ok=True)
+        self._manager.delete(update)
+
+    @contextlib.contextmanager
+    def _clear_errors(self) -> Iterator[None]:
         with clear_write_errors(self._folder):
             try:
-                self._manager.save(update, args=self._ocp.args.StandardSave(_named(state, key)))
-                self._manager.wait_until_finished()
+                yield
             except ValueError as error:
                 # Orbax reports a failed write as a ValueError that carries the operating system's error code.
                 code = re.search(r"os_error_code='(\d+)'", str(error))
@@ -59,38 +200,17 @@ class Checkpoints:
                     raise
                 raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
 
-    def restore(self, like: State, key: Key) -> tuple[State, Key]:
-        """The newest checkpoint, in the structure of `like`.
-
-        Raises:
-            DataError: if there is none, or it does not fit.
-        """
-        update = self.latest()
-        if update is None:
-            raise DataError(f"{self._folder} holds no complete checkpoint; start the run anew in another folder")
-        named = _named(like, key)
+    @contextlib.contextmanager
+    def _unreadable(self, update: int) -> Iterator[None]:
         try:
-            there = self._manager.item_metadata(update)
-            shapes = {name: tuple(leaf.shape) for name, leaf in there["state"].items()}
+            yield
         except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
             raise DataError(f"checkpoint {update} in {self._folder} cannot be read ({error})") from error
-        # Orbax would find out halfway and leave tasks behind: compare first.
-        if shapes != {name: leaf.shape for name, leaf in named["state"].items()}:
-            raise DataError(
-                f"checkpoint {update} in {self._folder} does not fit this configuration: other arrays or other shapes"
-            )
-        wanted = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), named)
-        try:
-            stored = self._manager.restore(update, args=self._ocp.args.StandardRestore(wanted))
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise DataError(f"checkpoint {update} in {self._folder} cannot be read ({error})") from error
-        run_key = jax.random.wrap_key_data(stored["key"], impl=jax.random.key_impl(key))
-        leaves = [stored["state"][name] for name in named["state"]]
-        return jax.tree.unflatten(jax.tree.structure(like), leaves), run_key
 
-    def close(self) -> None:
-        """Release Orbax's threads."""
-        self._manager.close()
+
+def _flush(path: Path) -> None:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 def _named(state: TrainState, key: Key) -> dict:

@@ -6,7 +6,7 @@ from typing import TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Int, PyTree
 
 from drol.algorithm import Algorithm, TrainState, step
 from drol.data.replay import ReplayData
@@ -29,14 +29,66 @@ def train_chunk(
     """
 
     def body(state: State, _) -> tuple[State, Metrics]:
-        sample_key, noise_key = jax.random.split(jax.random.fold_in(key, state.step))
-        batch = data.sample(batch_size, key=sample_key)
-        return step(algorithm, state, batch, key=noise_key)
+        return _sampled_step(algorithm, state, data, key, batch_size)
 
     state, history = jax.lax.scan(body, state, length=length)
-    numbers = jax.tree.leaves(eqx.filter(state, eqx.is_inexact_array))
-    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in numbers]))
-    return state, jax.tree.map(jnp.mean, history), finite
+    return state, jax.tree.map(jnp.mean, history), all_finite(state)
+
+
+@functools.partial(jax.jit, static_argnames=("batch_size", "length"))
+def last_finite(
+    algorithm: Algorithm, state: State, data: ReplayData, key: Key, *, batch_size: int, length: int
+) -> tuple[State, Metrics]:
+    """Go through a chunk that went wrong again, up to the first update whose loss or result is not finite.
+
+    Returns:
+        The state before that update, and the metrics of the attempt; after `length` good updates, the state there.
+    """
+    end = state.step + length
+
+    def attempt(carry: tuple[State, Metrics, Bool[Array, ""]]) -> tuple[State, Metrics, Bool[Array, ""]]:
+        state, *_ = carry
+        new, metrics = _sampled_step(algorithm, state, data, key, batch_size)
+        losses = {name: value for name, value in metrics.items() if name.endswith("loss")}
+        good = all_finite(new) & all_finite(losses)
+        return jax.tree.map(lambda after, before: jnp.where(good, after, before), new, state), metrics, good
+
+    def going(carry: tuple[State, Metrics, Bool[Array, ""]]) -> Bool[Array, ""]:
+        state, _, good = carry
+        return good & (state.step < end)
+
+    state, metrics, _ = jax.lax.while_loop(going, attempt, attempt((state, {}, jnp.array(True))))
+    return state, metrics
+
+
+@functools.partial(jax.jit, static_argnames="batch_size")
+def finite_transitions(
+    data: ReplayData, key: Key, update: Int[Array, ""], *, batch_size: int
+) -> tuple[Int[Array, " batch"], Bool[Array, " batch"]]:
+    """The transitions that an update draws, and which of them are free of NaN and infinity."""
+    sample_key, _ = draw_keys(key, update)
+    numbers = data.draw(batch_size, key=sample_key)
+    fields = [jnp.reshape(field, (batch_size, -1)) for field in jax.tree.leaves(data.take(numbers))]
+    return data.everywhere((numbers, jnp.all(jnp.isfinite(jnp.concatenate(fields, axis=1)), axis=1)))
+
+
+def all_finite(tree: PyTree) -> Bool[Array, ""]:
+    """Whether no array of floats holds NaN or infinity."""
+    numbers = jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in numbers]))
+
+
+def draw_keys(key: Key, update: Int[Array, ""] | int) -> tuple[Key, Key]:
+    """The keys of an update's batch and of its noise."""
+    sample_key, noise_key = jax.random.split(jax.random.fold_in(key, update))
+    return sample_key, noise_key
+
+
+def _sampled_step(
+    algorithm: Algorithm, state: State, data: ReplayData, key: Key, batch_size: int
+) -> tuple[State, Metrics]:
+    sample_key, noise_key = draw_keys(key, state.step)
+    return data.everywhere(step(algorithm, state, data.sample(batch_size, key=sample_key), key=noise_key))
 
 
 @functools.partial(jax.jit, static_argnames=("batch_size", "batches"))
@@ -49,7 +101,7 @@ def held_out_metrics(
     """
 
     def body(_, number):
-        sample_key, noise_key = jax.random.split(jax.random.fold_in(key, number))
+        sample_key, noise_key = draw_keys(key, number)
         batch = data.sample(batch_size, key=sample_key)
         return None, step(algorithm, state, batch, key=noise_key)[1]
 

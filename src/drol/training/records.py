@@ -39,7 +39,7 @@ class JsonLines:
         Raises:
             OSError: with a clear message; the file is as it was before.
         """
-        content = "".join(json.dumps(_finite(line), allow_nan=False) + "\n" for line in lines).encode()
+        content = "".join(json.dumps(finite(line), allow_nan=False) + "\n" for line in lines).encode()
         # Unbuffered: a buffer would be flushed into the space that the truncation has just freed.
         with clear_write_errors(self._path), open(self._path, "ab", buffering=0) as file:
             before = file.seek(0, os.SEEK_END)
@@ -106,5 +106,6 @@ class WandbSink:
         self._run.finish()
 
 
-def _finite(line: Mapping[str, Any]) -> dict[str, Any]:
+def finite(line: Mapping[str, Any]) -> dict[str, Any]:
+    """The same record with null for NaN and infinity, which JSON does not know."""
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}

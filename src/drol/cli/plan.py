@@ -1,0 +1,217 @@
+"""What `drol train` is to do: the configuration of each run, from presets, sizes, options and earlier runs."""
+
+import argparse
+import dataclasses
+import itertools
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from drol.cli.options import given_hyperparameters
+from drol.files import DataError
+from drol.presets import SIZES, preset_for
+
+
+class Member(NamedTuple):
+    """One run of a command: its seed, the swept hyperparameters' values, and the name of its folder."""
+
+    seed: int
+    values: dict[str, float]
+    name: str
+
+
+def members(parsed: argparse.Namespace) -> list[Member]:
+    """Every seed at every combination of swept values."""
+    seeds = parsed.seeds or [parsed.seed or 0]
+    sweeps = dict(parsed.sweep or [])
+    return [
+        Member(seed, values, "-".join([*(f"{name}{value:g}" for name, value in values.items()), f"seed{seed}"]))
+        for combination in itertools.product(*sweeps.values())
+        for values in [dict(zip(sweeps, combination, strict=True))]
+        for seed in seeds
+    ]
+
+
+def seed_list(text: str) -> list[int]:
+    """`0-7`, `1,4,9` or `0-2,5` as numbers.
+
+    Raises:
+        argparse.ArgumentTypeError: for anything else, or a seed named twice.
+    """
+    try:
+        seeds = list(itertools.chain.from_iterable(map(_seed_range, text.split(","))))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected seeds like 0-7 or 0,3,5, found {text!r}") from None
+    if len(set(seeds)) < len(seeds):
+        raise argparse.ArgumentTypeError(f"a seed is named twice in {text!r}")
+    return seeds
+
+
+def _seed_range(text: str) -> range:
+    first, _, last = text.partition("-")
+    seeds = range(int(first), int(last or first) + 1)
+    if not seeds:
+        raise ValueError("an empty range")
+    return seeds
+
+
+def sweep(text: str) -> tuple[str, list[float]]:
+    """`bc_coef=1,3,10` as a name and its values.
+
+    Raises:
+        argparse.ArgumentTypeError: for anything else, or a value named twice.
+    """
+    name, _, values = text.partition("=")
+    try:
+        numbers = [float(value) for value in values.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a name and values like bc_coef=1,3,10, found {text!r}") from None
+    if len(set(numbers)) < len(numbers):
+        raise argparse.ArgumentTypeError(f"a value is named twice in {text!r}")
+    return name.strip().lstrip("-").replace("-", "_"), numbers
+
+
+def planned(parsed: argparse.Namespace, name: str, member: Member) -> dict[str, Any]:
+    """The configuration of a new run: preset, then size, then what was given."""
+    from drol.algorithm import hyperparameters
+    from drol.algorithms.registry import algorithm_class
+    from drol.training.settings import Settings, chunk_length
+
+    size, preset = SIZES[parsed.size or "laptop"], preset_for(parsed.task)
+    cls = algorithm_class(name)
+    options = {"hidden": size.hidden} | (preset.hyperparameters() if preset and name == "drol" else {})
+    options |= given_hyperparameters(parsed) | _swept(cls, member)
+    updates = size.updates if parsed.updates is None else parsed.updates
+    eval_every = min(size.eval_every, updates) if parsed.eval_every is None else parsed.eval_every
+    episodes = size.eval_episodes if parsed.eval_episodes is None else parsed.eval_episodes
+    if episodes < 1:
+        raise DataError(f"eval_episodes must be at least 1, found {episodes}")
+    if parsed.data is not None and parsed.collect is not None:
+        raise DataError("--data and --collect exclude each other: name a file, or have one made")
+    defaults = Settings()
+    settings = Settings(
+        seed=member.seed,
+        updates=updates,
+        batch_size=256 if parsed.batch_size is None else parsed.batch_size,
+        eval_every=eval_every,
+        chunk=chunk_length(updates, eval_every),
+        keep_last=defaults.keep_last if parsed.keep_last is None else parsed.keep_last,
+        keep_every=defaults.keep_every if parsed.keep_every is None else parsed.keep_every,
+    )
+    return {
+        "task": parsed.task,
+        "algorithm": name,
+        "hyperparameters": hyperparameters(cls(**options)),
+        "size": size.name,
+        "preset": None if preset is None else {"family": preset.family, "source": preset.source},
+        "settings": dataclasses.asdict(settings),
+        "width": parsed.width,
+        "eval_episodes": episodes,
+        "collect": parsed.collect,
+        "collect_seed": parsed.collect_seed or 0,
+        "data_file": None if parsed.data is None else str(parsed.data.absolute()),
+    }
+
+
+def _swept(cls: type, member: Member) -> dict[str, float]:
+    """The member's values, once it is sure that one program can hold them all."""
+    continuous = [field.name for field in dataclasses.fields(cls) if isinstance(field.metadata.get("default"), float)]
+    for name in member.values:
+        if name not in continuous:
+            raise DataError(
+                f"--sweep takes hyperparameters that change no shape: {', '.join(continuous)}; found {name!r}"
+            )
+    return member.values
+
+
+def resumed(parsed: argparse.Namespace, stored: dict[str, Any], member: Member) -> dict[str, Any]:
+    """The stored configuration, if nothing given contradicts it; `--updates` may extend it."""
+    from drol.training.settings import Settings
+
+    given = {
+        "task": parsed.task,
+        "algorithm": parsed.algorithm,
+        "size": parsed.size,
+        "eval_episodes": parsed.eval_episodes,
+        "collect": parsed.collect,
+        "collect_seed": parsed.collect_seed,
+    }
+    settings = {
+        "seed": member.seed if parsed.seeds else parsed.seed,
+        "batch_size": parsed.batch_size,
+        "eval_every": parsed.eval_every,
+    }
+    options = {n: list(v) if isinstance(v, tuple) else v for n, v in given_hyperparameters(parsed).items()}
+    options |= member.values
+    for wanted, there in ((given, stored), (settings, stored["settings"]), (options, stored["hyperparameters"])):
+        for name, value in wanted.items():
+            if value is not None and not _equal(value, there[name]):
+                raise DataError(
+                    f"the run was started with {name} {there[name]!r}, and --resume cannot change it to {value!r}; "
+                    f"leave the option out, or start a new run with another --out"
+                )
+    updates = stored["settings"]["updates"] if parsed.updates is None else parsed.updates
+    if updates < stored["settings"]["updates"]:
+        raise DataError(
+            f"the run was started with {stored['settings']['updates']} updates, and --resume can only extend it, not "
+            f"shorten it to {updates}"
+        )
+    changed = {"updates": updates, "keep_last": parsed.keep_last, "keep_every": parsed.keep_every}
+    extended = Settings(**(stored["settings"] | {name: value for name, value in changed.items() if value is not None}))
+    width = stored["width"] if parsed.width is None else parsed.width
+    return stored | {"settings": dataclasses.asdict(extended), "width": width}
+
+
+def _equal(given: Any, stored: Any) -> bool:
+    # Hyperparameters are kept in float32.
+    if isinstance(given, float) and isinstance(stored, int | float):
+        return abs(given - stored) <= 1e-6 * abs(given)
+    return given == stored
+
+
+def algorithm_of(config: dict[str, Any]) -> Any:
+    """The algorithm a configuration describes."""
+    from drol.algorithm import from_hyperparameters
+    from drol.algorithms.registry import algorithm_class
+
+    return from_hyperparameters(algorithm_class(config["algorithm"]), config["hyperparameters"])
+
+
+def data_of(task: Any, config: dict[str, Any], folder: Path, parsed: argparse.Namespace) -> Any:
+    """Load the task's data, collecting it first, beside the run's folder, where asked to."""
+    from drol.cli.progress import counting
+    from drol.data import ogbench
+    from drol.data.collect import collect
+
+    path = parsed.data or (config["data_file"] and Path(config["data_file"]))
+    if path is None and config["collect"] is not None:
+        dataset = task.dataset.removesuffix("-v0")
+        name = f"{dataset}-{config['collect']}episodes-seed{config['collect_seed']}.npz"
+        path = folder.parent / "data" / name
+        if not path.exists():
+            # The training file is written last: without it, its companion is a leftover.
+            path.with_name(f"{path.stem}-val.npz").unlink(missing_ok=True)
+            with counting(f"collecting {dataset}") as progress:
+                collect(
+                    dataset,
+                    out=path,
+                    episodes=config["collect"],
+                    seed=config["collect_seed"],
+                    workers=parsed.workers,
+                    progress=progress,
+                )
+    with counting("downloading", lazy=True) as progress:
+        return ogbench.load(task, path=path, progress=progress)
+
+
+def check_same_data(stored: dict[str, Any], found: dict[str, Any]) -> None:
+    """Refuse to go on with other data than a run began with.
+
+    Raises:
+        DataError: naming both.
+    """
+    before, now = ([file["sha256"] for file in source["files"]] for source in (stored, found))
+    if before != now:
+        raise DataError(
+            f"the run was started on other data (SHA-256 {before[0][:12]}..., found {now[0][:12]}...); give its file "
+            f"with --data, or start a new run"
+        )

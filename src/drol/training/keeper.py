@@ -1,0 +1,219 @@
+"""What a run leaves on the disk, kept in step with its training."""
+
+import dataclasses
+import functools
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from drol.algorithm import Algorithm, TrainState
+from drol.bundle import save_policy
+from drol.data.replay import ReplayData
+from drol.files import read_json, write_json
+from drol.policy import Policy
+from drol.processes import WorkerError
+from drol.training.checkpoint import Checkpoints
+from drol.training.folder import RunFolder
+from drol.training.loop import held_out_metrics
+from drol.training.records import Sink
+from drol.training.seeds import Refused
+from drol.training.settings import Settings
+from drol.types import Key, Spec
+
+logger = logging.getLogger("drol")
+
+HELD_OUT_BATCHES = 16
+
+Evaluate = Callable[[Policy, int], Sequence[Mapping[str, Any]]]
+"""(policy, update) -> one record per episode with at least `return`, `length` and `success`."""
+
+
+@dataclasses.dataclass
+class Run:
+    """One run: what to train, where its files go, who watches.
+
+    Attributes:
+        algorithm: what to train.
+        folder: where records, checkpoints and the policy go; its config must be written.
+        settings: lengths and seed.
+        evaluate: rolls a policy out.
+        sinks: receive every metric, the evaluation's included.
+        policy_facts: stored with the policy, for instance its task.
+    """
+
+    algorithm: Algorithm
+    folder: RunFolder
+    settings: Settings
+    evaluate: Evaluate | None = None
+    sinks: Sequence[Sink] = ()
+    policy_facts: Mapping[str, Any] | None = None
+
+
+class Keeper:
+    """Keeps the checkpoints, records, evaluations and policy of one run in step with its training.
+
+    At the end of a chunk where an evaluation is due, the state is checkpointed first, together with the chunk's
+    metrics: whatever interrupts the evaluation, the run goes on from there and evaluates then.
+
+    Args:
+        run: whose.
+        spec: the dimensions of the data.
+        validation: held-out transitions, if any.
+    """
+
+    def __init__(self, run: Run, spec: Spec, validation: ReplayData | None):
+        settings = run.settings
+        self.run = run
+        self._validation = validation
+        self.state, self.key, self._held_out_key = initial(run.algorithm, spec, settings.seed)
+        self.divergence: str | None = None
+        if run.folder.divergence.exists():
+            self.divergence = read_json(run.folder.divergence)["message"]
+        self._metrics: Mapping[str, Any] | None = None
+        self._checkpoints = Checkpoints(
+            run.folder.checkpoints, keep_last=settings.keep_last, keep_every=settings.keep_every
+        )
+
+    @property
+    def update(self) -> int:
+        """Updates done."""
+        return int(self.state.step)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether there is something left to train."""
+        return self.divergence is None and self.update < self.run.settings.updates
+
+    def newest_intact(self, limit: int | None = None) -> int | None:
+        """The newest checkpoint that can be gone on from, no later than `limit`."""
+        return self._checkpoints.newest_intact(limit)
+
+    def resume(self, update: int | None) -> None:
+        """Go back to the checkpoint of `update` (None: to the start), and undo the records of what came later."""
+        folder = self.run.folder
+        if update is not None:
+            self.state, self.key, self._metrics = self._checkpoints.restore(self.state, self.key, update)
+        self._checkpoints.cut(self.update)
+        folder.metrics.cut(self.update)
+        recorded = any(line["update"] == self.update for line in folder.metrics.read())
+        # Episodes of an evaluation that did not come to its record are rolled out again.
+        folder.evaluations.cut(self.update if recorded else self.update - 1)
+        self._checkpoints.save(self.state, self.key, self._metrics)
+        if self._metrics is not None and not recorded:
+            self._record()
+
+    def after_chunk(self, state: TrainState, metrics: Mapping[str, Any], stopping: bool) -> None:
+        """Take over the state and the metrics of a finished chunk.
+
+        Args:
+            state: at the end of the chunk.
+            metrics: of the chunk.
+            stopping: checkpoint, and leave an evaluation that is due to the resumed run.
+        """
+        self._checkpoints.finish()
+        self.state, self._metrics = state, metrics
+        if self._evaluation_due:
+            self._checkpoints.save(state, self.key, metrics)
+            if stopping:
+                return
+        self._record()
+
+    def set_aside(self, refused: Refused) -> None:
+        """Keep the last finite state of a run that diverged, and write down what happened."""
+        self.state, self._metrics, transitions = refused.state, None, refused.transitions
+        losses = {name: value for name, value in refused.metrics.items() if name.endswith("loss")}
+        wrong = sorted(name for name, value in losses.items() if not math.isfinite(value))
+        if transitions:
+            cause = (
+                f"its batch holds NaN or infinity, in transitions {', '.join(map(str, transitions[:10]))} of the data"
+            )
+        else:
+            cause = "its batch is finite: try a smaller learning rate, or examine the scale of the data's rewards"
+        self.divergence = (
+            f"the update after update {self.update} was refused: {' and '.join(wrong) or 'a parameter'} became NaN or "
+            f"infinite; {cause}. The run is kept as it was before that update"
+        )
+        self.keep()
+        write_json(
+            self.run.folder.divergence,
+            {"update": self.update, "metrics": wrong, "transitions": transitions, "message": self.divergence},
+        )
+        logger.warning("%s: %s", self.run.folder.path, self.divergence)
+
+    def keep(self) -> None:
+        """Checkpoint the present state and save its policy, both complete on return."""
+        self._checkpoints.save(self.state, self.key, self._metrics)
+        self._checkpoints.finish()
+        self._save_policy()
+
+    def close(self) -> None:
+        """Release the checkpoints' threads."""
+        self._checkpoints.close()
+
+    @property
+    def _evaluation_due(self) -> bool:
+        settings = self.run.settings
+        return self.update % settings.eval_every == 0 or self.update == settings.updates
+
+    def _record(self) -> None:
+        """Evaluate if that is due, then write the line of this update."""
+        line = dict(self._metrics or {})
+        if self._evaluation_due:
+            line |= self._held_out()
+            # Sealed before environments are let loose: whatever happens in them, this much is done.
+            self._checkpoints.finish()
+            line |= self._evaluated()
+            self._save_policy()
+        self.run.folder.metrics.append({"update": self.update, **line})
+        for sink in self.run.sinks:
+            sink.write(self.update, line)
+
+    def _held_out(self) -> dict[str, float]:
+        if self._validation is None:
+            return {}
+        metrics = held_out_metrics(
+            self.run.algorithm,
+            self.state,
+            self._validation,
+            self._held_out_key,
+            batch_size=self.run.settings.batch_size,
+            batches=HELD_OUT_BATCHES,
+        )
+        return {f"validation/{name}": float(value) for name, value in metrics.items()}
+
+    def _evaluated(self) -> dict[str, Any]:
+        """Roll the policy out, record every episode, and return the summary."""
+        if self.run.evaluate is None:
+            return {}
+        try:
+            episodes = self.run.evaluate(self.run.algorithm.policy(self.state), self.update)
+        except WorkerError as error:
+            logger.warning("the evaluation at update %d failed, training goes on: %s", self.update, error)
+            return {"evaluation/error": str(error)}
+        self.run.folder.evaluations.append(*({"update": self.update, **episode} for episode in episodes))
+        verdicts = [episode["success"] for episode in episodes if episode["success"] is not None]
+        summary = {
+            "evaluation/episodes": len(episodes),
+            "evaluation/return": float(np.mean([episode["return"] for episode in episodes])),
+            "evaluation/length": float(np.mean([episode["length"] for episode in episodes])),
+        }
+        return summary | ({"evaluation/success": float(np.mean(verdicts))} if verdicts else {})
+
+    def _save_policy(self) -> None:
+        facts = {**(self.run.policy_facts or {}), "update": self.update}
+        save_policy(self.run.algorithm.policy(self.state), self.run.folder.policy, facts)
+
+
+def initial(algorithm: Algorithm, spec: Spec, seed: int) -> tuple[Any, Key, Key]:
+    """A run's first state, the key of its updates, and the key of its held-out metrics."""
+    init_key, run_key, held_out_key = jax.random.split(jax.random.key(seed), 3)
+    return _initial_state(algorithm, spec, init_key), run_key, held_out_key
+
+
+@functools.partial(jax.jit, static_argnames="spec")
+def _initial_state(algorithm: Algorithm, spec: Spec, key: Key) -> Any:
+    return algorithm.init(spec, key=key)

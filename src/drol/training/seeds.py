@@ -1,0 +1,167 @@
+"""Several runs side by side in one compiled program: seeds, and hyperparameters that change no shape."""
+
+import functools
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Key as Keys
+
+from drol.algorithm import Algorithm, TrainState
+from drol.data.replay import ReplayData
+from drol.training.loop import finite_transitions, last_finite, train_chunk
+from drol.types import Key
+
+TRIAL = 50
+"""Updates in a chunk of a trial."""
+
+WORTHWHILE = 1.05
+"""A wider program must train this much faster, per run, than the narrower one."""
+
+
+@functools.partial(jax.jit, static_argnames=("batch_size", "length"), donate_argnames="states")
+def train_chunk_of_each(
+    algorithms: Algorithm,
+    states: TrainState,
+    data: ReplayData,
+    keys: Keys[Array, " runs"],
+    *,
+    batch_size: int,
+    length: int,
+) -> tuple[TrainState, dict[str, Float[Array, " runs"]], Bool[Array, " runs"]]:
+    """`train_chunk` for stacked algorithms, states and keys; the data are shared.
+
+    Each run draws what it would have drawn alone. No number passes from one run to another, so on several devices,
+    with the runs sharded over them, nothing is communicated.
+    """
+    train = functools.partial(train_chunk, batch_size=batch_size, length=length)
+    return jax.vmap(train, in_axes=(0, 0, None, 0))(algorithms, states, data, keys)
+
+
+Member = tuple[Algorithm, TrainState, Key]
+"""What distinguishes one run from another: hyperparameters, state and key."""
+
+
+class Refused(NamedTuple):
+    """An update that would have left the finite numbers.
+
+    Attributes:
+        state: before it.
+        metrics: its own.
+        transitions: those of its batch that hold NaN or infinity.
+    """
+
+    state: TrainState
+    metrics: dict[str, float]
+    transitions: list[int]
+
+
+class Pack:
+    """Runs that advance together. A pack of one is `train_chunk` itself, bit by bit.
+
+    Args:
+        members: the runs; their algorithms may differ in continuous hyperparameters.
+        data: shared by all. If they are sharded, the pack must be of one run, whose state is held by every device.
+        devices: the runs are sharded over them if their number divides that of the runs; the default device otherwise.
+
+    Raises:
+        ValueError: if the algorithms differ in more than continuous hyperparameters, or several runs are to share
+            sharded data.
+    """
+
+    def __init__(self, members: Sequence[Member], data: ReplayData, *, devices: Sequence[jax.Device] = ()):
+        if len({jax.tree.structure(member) for member in members}) > 1:
+            raise ValueError(
+                "runs of one program may differ in seed and in continuous hyperparameters only; these differ in more"
+            )
+        self.size = len(members)
+        if data.sharding is not None and self.size > 1:
+            raise ValueError(f"sharded data are for one run at a time, found {self.size} runs in one program")
+        self._data = data
+        # One copy of the states, where `replay` begins.
+        self._before: TrainState | None = None
+        if self.size == 1:
+            (stacked,) = members
+        else:
+            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
+        if data.sharding is not None:
+            stacked = jax.device_put(stacked, NamedSharding(data.sharding.mesh, PartitionSpec()))
+        elif len(devices) > 1 and self.size % len(devices) == 0:
+            mesh = Mesh(np.array(devices), ("runs",))
+            stacked = jax.device_put(stacked, NamedSharding(mesh, PartitionSpec("runs")))
+            self._data = jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
+        self._algorithm, self._state, self._key = stacked
+
+    def train(self, *, batch_size: int, length: int) -> tuple[list[dict[str, float]], list[bool]]:
+        """One chunk: the mean of each metric, and whether all is finite, for every run.
+
+        While it lasts, the device holds one more copy of the states.
+        """
+        self._before = jax.tree.map(jnp.copy, self._state)
+        program = train_chunk if self.size == 1 else train_chunk_of_each
+        self._state, metrics, finite = program(
+            self._algorithm, self._state, self._data, self._key, batch_size=batch_size, length=length
+        )
+        if np.all(finite):
+            self._before = None
+        values = {name: np.atleast_1d(value) for name, value in metrics.items()}
+        lines = [{name: float(value[run]) for name, value in values.items()} for run in range(self.size)]
+        return lines, np.atleast_1d(finite).tolist()
+
+    def replay(self, run: int, *, batch_size: int, length: int) -> Refused:
+        """Find the update that went wrong in the chunk that has just ended for this run."""
+        algorithm, state, key = self._of(run, (self._algorithm, self._before, self._key))
+        state, metrics = last_finite(algorithm, state, self._data, key, batch_size=batch_size, length=length)
+        numbers, finite = finite_transitions(self._data, key, state.step, batch_size=batch_size)
+        transitions = sorted(set(np.asarray(numbers)[~np.asarray(finite)].tolist()))
+        return Refused(self._local(state), {name: float(value) for name, value in metrics.items()}, transitions)
+
+    def state(self, run: int) -> TrainState:
+        """The present state of one run, on one device."""
+        return self._local(self._of(run, self._state))
+
+    def _of(self, run: int, tree):
+        if self.size == 1:
+            return tree
+        return jax.device_put(_take(tree, run), jax.devices()[0])
+
+    def _local(self, tree):
+        if self._data.sharding is None:
+            return tree
+        return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
+
+
+@jax.jit
+def _take(tree, run: Int[Array, ""] | int):
+    return jax.tree.map(lambda leaf: leaf[run], tree)
+
+
+def fastest_width(
+    members: Sequence[Member], data: ReplayData, *, batch_size: int, devices: Sequence[jax.Device] = ()
+) -> int:
+    """How many of these runs to train side by side, by trial: wider by the next divisor as long as that pays.
+
+    Each trial compiles its program and trains two short chunks on copies, of which the second is timed. It ends where
+    the device's memory does.
+    """
+    best, best_seconds = 1, float("inf")
+    for width in (n for n in range(1, len(members) + 1) if len(members) % n == 0):
+        try:
+            pack = Pack(jax.tree.map(jnp.copy, members[:width]), data, devices=devices)
+            pack.train(batch_size=batch_size, length=TRIAL)
+            began = time.perf_counter()
+            pack.train(batch_size=batch_size, length=TRIAL)
+            seconds = (time.perf_counter() - began) / width
+        except jax.errors.JaxRuntimeError:
+            if width == 1:
+                raise
+            break
+        if seconds * WORTHWHILE > best_seconds:
+            break
+        best, best_seconds = width, seconds
+    return best

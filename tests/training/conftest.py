@@ -1,0 +1,11 @@
+"""The run that nothing disturbs, which disturbed ones must equal."""
+
+import pytest
+
+from tests.training.toy_run import new_folder, run
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory):
+    folder = new_folder(tmp_path_factory.mktemp("runs") / "undisturbed")
+    return folder, run(folder)

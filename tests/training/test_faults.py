@@ -1,0 +1,320 @@
+"""Faults put into a run on purpose: what is lost, what is said, and that the run then ends as if nothing had been."""
+
+import contextlib
+import errno
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from drol.evaluation import rollout
+from drol.evaluation.environments import EnvironmentSpec
+from drol.evaluation.rollout import Evaluator, as_record
+from drol.files import DataError
+from drol.training.checkpoint import Checkpoints
+from drol.training.folder import RunFolder
+from drol.training.keeper import initial
+from drol.training.loop import train_chunk
+from drol.training.settings import Settings
+from tests.toy_environment import Toy
+from tests.training.toy_run import (
+    algorithm,
+    assert_identical,
+    data,
+    latest,
+    new_folder,
+    records,
+    run,
+)
+
+
+def copy_of(folder, path):
+    shutil.copytree(folder.path, path)
+    return RunFolder(path)
+
+
+def assert_undisturbed(folder, state, undisturbed):
+    assert_identical(state, undisturbed[1])
+    assert records(folder) == records(undisturbed[0])
+
+
+# Checkpoints
+
+
+def largest_file(folder):
+    return max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+
+
+def truncate(folder):
+    file = largest_file(folder)
+    os.truncate(file, file.stat().st_size // 2)
+
+
+def flip_a_bit(folder):
+    file = largest_file(folder)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def remove(folder):
+    largest_file(folder).unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"), [(truncate, "is not what was written"), (flip_a_bit, "not what"), (remove, "is missing")]
+)
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(undisturbed, tmp_path, caplog, damage, words):
+    folder = copy_of(undisturbed[0], tmp_path / "run")
+    damage(folder.checkpoints / "40")
+    state = run(folder)
+    assert any("checkpoint 40" in record.message and words in record.message for record in caplog.records)
+    assert_undisturbed(folder, state, undisturbed)
+    assert latest(folder) == 40
+
+
+def test_a_damaged_description_is_damage_too(undisturbed, tmp_path, caplog):
+    folder = copy_of(undisturbed[0], tmp_path / "run")
+    (folder.checkpoints / "40.json").write_text('{"sha256": ')
+    assert_undisturbed(folder, run(folder), undisturbed)
+    assert any("description cannot be read" in record.message for record in caplog.records)
+
+
+def test_without_an_intact_checkpoint_the_run_begins_anew(undisturbed, tmp_path, caplog):
+    folder = copy_of(undisturbed[0], tmp_path / "run")
+    for update in (20, 40):
+        flip_a_bit(folder.checkpoints / str(update))
+    assert_undisturbed(folder, run(folder), undisturbed)
+    assert sum("is damaged" in record.message for record in caplog.records) == 2
+
+
+@pytest.mark.parametrize(
+    ("keep_last", "keep_every", "kept"), [(1, 0, [40]), (3, 0, [20, 30, 40]), (1, 20, [0, 20, 40])]
+)
+def test_the_newest_checkpoints_and_every_mth_are_kept(tmp_path, keep_last, keep_every, kept):
+    folder = new_folder(tmp_path / "run")
+    settings = Settings(
+        seed=3, updates=40, batch_size=16, eval_every=10, chunk=5, keep_last=keep_last, keep_every=keep_every
+    )
+    run(folder, settings)
+    with contextlib.closing(Checkpoints(folder.checkpoints)) as checkpoints:
+        assert checkpoints.updates() == kept
+        for update in kept:
+            assert checkpoints.newest_intact(update) == update
+
+
+def test_a_checkpoint_is_of_the_moment_of_its_saving(tmp_path):
+    """It is written in the background while training goes on and the state's own buffers are gone."""
+    state, key, _ = initial(algorithm(), data().spec, 0)
+    expected = jax.tree.map(np.array, state)
+    with contextlib.closing(Checkpoints(tmp_path)) as checkpoints:
+        checkpoints.save(state, key)
+        after, *_ = train_chunk(algorithm(), state, data(), key, batch_size=16, length=5)
+        for leaf in jax.tree.leaves(state):
+            # As on accelerators, where the chunk takes them over.
+            leaf.delete()
+        checkpoints.finish()
+        restored = checkpoints.restore(after, key, 0)
+    assert_identical(restored.state, expected)
+    assert jnp.all(jax.random.key_data(restored.key) == jax.random.key_data(key))
+
+
+# Disks
+
+
+@pytest.mark.parametrize(
+    ("place", "nth"),
+    [("metrics.jsonl", 3), ("evaluations.jsonl", 1), ("checkpoints", 6), ("checkpoints", -1), ("policy", 1)],
+    ids=["logging", "evaluating", "checkpointing", "sealing a checkpoint", "saving the policy"],
+)
+def test_a_full_disk_loses_nothing(undisturbed, tmp_path, monkeypatch, place, nth):
+    """The flush to the disk fails, as it does where the space is found missing late."""
+    folder, fsync, met = new_folder(tmp_path / "run"), os.fsync, 0
+
+    def failing(handle):
+        nonlocal met
+        path = os.readlink(f"/proc/self/fd/{handle}")
+        last = path.startswith(f"{folder.checkpoints}/.20.json")
+        met += place in path and (nth > 0 or last)
+        if met == abs(nth):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing)
+        with pytest.raises(OSError, match=f"could not write .*{place}.*the disk is full: free some space"):
+            run(folder)
+    assert_undisturbed(folder, run(folder), undisturbed)
+
+
+@contextlib.contextmanager
+def unprivileged():
+    """Permissions mean nothing to root: be somebody else for a while."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_folder_that_must_not_be_written_to_is_said_so(undisturbed, tmp_path):
+    folder = copy_of(undisturbed[0], tmp_path / "run")
+    before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
+    for path in (folder.path, folder.path / "run.lock"):
+        path.chmod(0o555)
+    with unprivileged(), pytest.raises(OSError, match=r"could not write .*: permission denied: choose another place"):
+        run(folder)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_read_only_file_system_is_said_so(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    folder = new_folder(tmp_path / "run")
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(OSError, match="the folder is read-only: choose another with --out"):
+        run(folder)
+
+
+# Environments
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [("raise", "the simulator broke"), ("die", "died with exit code 3"), ("hang", "no answer within 2")],
+)
+def test_an_environment_that_fails_costs_one_evaluation(tmp_path, monkeypatch, caplog, fault, words):
+    """Training goes on after a bounded wait, and the next evaluation finds new workers."""
+    monkeypatch.setattr(rollout, "STEP_SECONDS", 2.0)
+    signs = tmp_path / "broken"
+    signs.touch()
+    toy = EnvironmentSpec("tests.toy_environment:DrolToy-v0", (("fault", fault), ("while_there", str(signs))))
+    folder = new_folder(tmp_path / "run")
+    with Evaluator(toy, workers=1, slots=2) as evaluator:
+
+        def evaluate(policy, update):
+            try:
+                return [as_record(result) for result in evaluator.run(policy, episodes=2, seed=update)]
+            finally:
+                signs.unlink(missing_ok=True)
+
+        state = run(folder, evaluate=evaluate)
+    assert int(state.step) == 40
+    metrics, evaluations = records(folder)
+    at = {line["update"]: line for line in metrics}
+    assert words in at[20]["evaluation/error"]
+    assert "evaluation/episodes" not in at[20]
+    assert at[40]["evaluation/episodes"] == 2
+    assert [line["update"] for line in evaluations] == [40, 40]
+    assert any("training goes on" in record.message and words in record.message for record in caplog.records)
+
+
+def test_the_toy_heals(tmp_path):
+    """Else the test above could not tell new workers from old ones."""
+    signs = tmp_path / "broken"
+    signs.touch()
+    toy = Toy(fault="raise", while_there=str(signs))
+    toy.reset(seed=0)
+    with pytest.raises(RuntimeError, match="the simulator broke"):
+        toy.step(np.zeros(3))
+    signs.unlink()
+    toy.step(np.zeros(3))
+
+
+# Clocks and other processes
+
+
+@pytest.mark.parametrize("jump", [-1e6, 1e6])
+def test_a_clock_that_jumps_changes_nothing(undisturbed, tmp_path, monkeypatch, jump):
+    """By eleven days, while each checkpoint is being written."""
+    clock, save, offset = time.time, Checkpoints.save, 0.0
+
+    def jumping(self, *arguments):
+        nonlocal offset
+        save(self, *arguments)
+        offset += jump
+
+    monkeypatch.setattr(time, "time", lambda: clock() + offset)
+    monkeypatch.setattr(Checkpoints, "save", jumping)
+    folder = new_folder(tmp_path / "run")
+    assert_undisturbed(folder, run(folder), undisturbed)
+
+
+HOLDING = """
+import sys, time
+from drol.training.folder import RunFolder
+with RunFolder(sys.argv[1]).locked():
+    print("here", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_one_folder_is_for_one_process(undisturbed, tmp_path):
+    """The second is refused and told whom to wait for; a killed process leaves no lock behind."""
+    folder = new_folder(tmp_path / "run")
+    with subprocess.Popen([sys.executable, "-c", HOLDING, str(folder.path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"here\n"
+        with pytest.raises(DataError, match=rf"another process \(number {process.pid}\) is training in"):
+            run(folder)
+        process.kill()
+    assert_undisturbed(folder, run(folder), undisturbed)
+
+
+# Random kills
+
+VICTIM = """
+import sys
+from tests.training.toy_run import RunFolder, Settings, run
+print("here", flush=True)
+run(RunFolder(sys.argv[1]), Settings(**eval(sys.argv[2])))
+"""
+LONG = {"updates": 3000, "batch_size": 16, "eval_every": 10, "chunk": 5}
+
+
+def kill_somewhere(path, settings, rng):
+    """Train in another process until a random moment; False if training came to its end before."""
+    command = [sys.executable, "-W", "ignore", "-c", VICTIM, str(path), repr(settings)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"here\n"
+        try:
+            return process.wait(timeout=rng.uniform(0.0, 30.0)) != 0
+        except subprocess.TimeoutExpired:
+            process.kill()
+    assert process.returncode == -signal.SIGKILL
+    return True
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_lose_nothing(tmp_path):
+    """At least 25 of them, and for DROL_SOAK_MINUTES; a run that comes to its end is compared, and the next begins."""
+    rng, kills, finished, runs = random.Random(), 0, 0, 0
+    until = time.monotonic() + 60 * float(os.environ.get("DROL_SOAK_MINUTES", "0"))
+    while kills < 25 or time.monotonic() < until:
+        runs += 1
+        settings = LONG | {"seed": runs}
+        folder, reached = new_folder(tmp_path / f"run{runs}"), 0
+        while kill_somewhere(folder.path, settings, rng):
+            kills += 1
+            if folder.checkpoints.exists():
+                now = latest(folder) or 0
+                assert now >= reached, "a checkpoint was lost"
+                reached = now
+            if kills >= 25 and time.monotonic() >= until:
+                break
+        state = run(folder, Settings(**settings))
+        again = new_folder(tmp_path / f"undisturbed{runs}")
+        assert_undisturbed(folder, state, (again, run(again, Settings(**settings))))
+        finished += 1
+    print(f"{kills} kills, {finished} runs as if there had been none")

@@ -1,0 +1,76 @@
+"""A run of seconds on random transitions, for tests of what happens around a run."""
+
+import contextlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from drol import DROL, ReplayData, from_arrays
+from drol.training.checkpoint import Checkpoints
+from drol.training.folder import RunFolder
+from drol.training.run import train
+from drol.training.settings import Settings
+
+WALL_CLOCK = {"updates_per_second"}
+
+
+def data(seed=0, count=200):
+    rng = np.random.default_rng(seed)
+    observations = rng.normal(size=(count, 4))
+    following = np.concatenate([observations[1:], rng.normal(size=(1, 4))])
+    actions = rng.uniform(-1, 1, (count, 3))
+    terminated = rng.random(count) < 0.05
+    arrays = from_arrays(observations, actions, rng.normal(size=count), terminated, following)
+    return ReplayData.from_transitions(arrays)
+
+
+def algorithm(**options):
+    return DROL(hidden=(16, 16), num_candidates=4, **options)
+
+
+SETTINGS = Settings(seed=3, updates=40, batch_size=16, eval_every=20, chunk=5)
+
+
+def fake_evaluation(policy, update):
+    """An 'environment' whose outcome depends on the policy's parameters."""
+    action = free_action(policy)
+    return [
+        {"episode": i, "seed": i, "return": float(action[0]) + i, "length": 1, "success": i % 2 == 0} for i in range(3)
+    ]
+
+
+@jax.jit
+def action_of(policy):
+    return policy(jnp.full(4, 0.5), key=jax.random.key(0))
+
+
+def free_action(policy):
+    return np.asarray(action_of(policy))
+
+
+def run(folder, settings=SETTINGS, **options):
+    options = {"validation": data(1), "evaluate": fake_evaluation} | options
+    return train(algorithm(), data(), folder, settings, **options)
+
+
+def new_folder(path):
+    folder = RunFolder(path)
+    folder.create({"hello": 1})
+    return folder
+
+
+def latest(folder):
+    with contextlib.closing(Checkpoints(folder.checkpoints)) as checkpoints:
+        return checkpoints.latest()
+
+
+def records(folder):
+    """Both record files without wall-clock fields."""
+    metrics = [{k: v for k, v in line.items() if k not in WALL_CLOCK} for line in folder.metrics.read()]
+    return metrics, folder.evaluations.read()
+
+
+def assert_identical(ours, theirs):
+    for mine, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_array_equal(mine, other)
