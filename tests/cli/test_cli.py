@@ -17,6 +17,7 @@ from drol.cli.main import COMMANDS, main
 from drol.cli.progress import RunProgress
 from drol.extras import quiet
 from drol.policy import POLICY_KINDS
+from tests.training.test_distributed import free_port
 
 TASK = "pointmaze-medium-navigate-singletask-task1-v0"
 
@@ -109,10 +110,12 @@ def test_evaluate_a_run_and_a_policy(trained, tmp_path, capsys):
     assert "2 episodes" in capsys.readouterr().out
 
 
-def test_resume_extends_a_run(trained, data, tmp_path):
+@pytest.mark.parametrize("more", [(), ("--shard-batch",)])
+def test_resume_extends_a_run(trained, data, tmp_path, more):
+    """On the same device, or with its batches over all of them."""
     out = tmp_path / "run"
     shutil.copytree(trained, out)
-    assert drol("train", TASK, "--out", out, "--resume", "--updates", 60, "--workers", 1) == 0
+    assert drol("train", TASK, "--out", out, "--resume", "--updates", 60, "--workers", 1, *more) == 0
     updates = [json.loads(line)["update"] for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert updates[-1] == 60
     assert json.loads((out / "config.json").read_text())["settings"]["updates"] == 60
@@ -212,6 +215,12 @@ def test_refusals_before_anything_is_written(trained, data, tmp_path, capsys):
         (("train", TASK, "--data", data, "--out", out, "--seed", 1, "--seeds", "0-1"), "exclude each other"),
         (("train", TASK, "--data", data, "--out", out, "--sweep", "hidden=8,16"), "that change no shape: "),
         (("train", TASK, "--data", data, "--out", out, "--width", 0), "width must be at least 1"),
+        (("train", TASK, "--data", data, "--out", out, "--width", 2, "--shard-batch"), "leave --width out"),
+        (
+            ("train", TASK, "--data", data, "--out", out, "--distributed", "--seeds", "0-1"),
+            "one run over all processes",
+        ),
+        (("train", TASK, "--collect", 1, "--out", out, "--distributed"), "every process needs the data"),
         (("collect", "scene-play", "--seed", -1, "--out", tmp_path / "d.npz"), "seed not negative"),
         (("evaluate", tmp_path), "is no policy folder"),
         (("evaluate", trained, "--seed", -1), "must not be negative"),
@@ -241,6 +250,38 @@ def test_a_signal_ends_with_a_checkpoint_and_what_schedulers_understand(
     monkeypatch.setattr(RunProgress, "write", write)
     assert train(data, out, "--resume") == 0
     assert len((out / "evaluations.jsonl").read_text().splitlines()) == 4
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_run(data, tmp_path):
+    """Each with two devices, found by flags and by the environment; the second keeps no files."""
+    options = [
+        "--updates",
+        "40",
+        "--eval-every",
+        "20",
+        "--eval-episodes",
+        "2",
+        "--hidden",
+        "16",
+        "16",
+        "--workers",
+        "1",
+    ]
+    command = [sys.executable, "-m", "drol.cli.main", "train", TASK, "--data", str(data), *options, "--distributed"]
+    two_devices = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    address = f"localhost:{free_port()}"
+    first = ["--out", str(tmp_path / "run"), "--coordinator", address, "--processes", "2", "--process", "0"]
+    other = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": "1"}
+    (tmp_path / "elsewhere").mkdir()
+    processes = [
+        subprocess.Popen([*command, *first], env=two_devices),
+        subprocess.Popen(command, env=two_devices | other, cwd=tmp_path / "elsewhere"),
+    ]
+    assert [process.wait(timeout=300) for process in processes] == [0, 0]
+    assert last_update(tmp_path / "run") == 40
+    assert len((tmp_path / "run" / "evaluations.jsonl").read_text().splitlines()) == 4
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_collect_in_training_keeps_the_data_for_the_next_run(tmp_path, monkeypatch):
@@ -278,6 +319,23 @@ def test_bench_step_writes_its_records(tmp_path, monkeypatch, capsys):
     assert needed <= set(record)
     assert record["step_ms"] > 0.5 * record["floor_ms"]
     assert "GFLOP/s" in capsys.readouterr().out
+
+
+def test_bench_scaling_times_packs_and_shards(tmp_path, monkeypatch, capsys):
+    from drol.benchmarks import scaling
+
+    monkeypatch.setattr(scaling, "LENGTH", 2)
+    monkeypatch.setattr(scaling, "_powers_of_two", lambda _: [1, 2])
+    file = tmp_path / "scaling.json"
+    assert drol("bench", "scaling", "--size", "laptop", "--runs", 1, 2, "--json", file) == 0
+    one, two, sharded = json.loads(file.read_text())
+    assert [one["runs"], two["runs"], sharded["runs"]] == [1, 2, 1]
+    assert [one["devices"], two["devices"], sharded["devices"]] == [1, 1, 2]
+    assert one["gain"] == 1
+    assert one["exchanged"] == two["exchanged"] == {}
+    assert sharded["exchanged"]["all-reduce"] > 0
+    assert two["run_updates_per_second"] == pytest.approx(2 * 2 / two["chunk_ms"] * 1e3)
+    assert "all-reduce" in capsys.readouterr().out
 
 
 def test_the_kinds_of_policy_are_those_of_the_library():

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from drol.benchmarks.scaling import exchanged
 from drol.files import DataError
 from drol.training import seeds as module
 from drol.training.keeper import Run, initial
 from drol.training.run import train_runs
-from drol.training.seeds import Pack, fastest_width, train_chunk_of_each
+from drol.training.seeds import Pack, fastest_width
 from tests.training.toy_run import (
     SETTINGS,
     algorithm,
@@ -184,14 +185,7 @@ def test_a_pack_over_four_devices_equals_one_device_and_communicates_nothing():
     for number in range(4):
         assert_close(packs[1].state(number), packs[0].state(number))
         assert packs[1].state(number).step.devices() == {jax.devices()[0]}
-    pack = packs[1]
-    text = (
-        train_chunk_of_each.lower(pack._algorithm, pack._state, pack._data, pack._key, batch_size=16, length=20)
-        .compile()
-        .as_text()
-    )
-    for collective in ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter"):
-        assert collective not in text
+    assert exchanged(packs[1].program_text(batch_size=16, length=20)) == {}
 
 
 def test_what_does_not_fit_together_is_refused(tmp_path):

@@ -1,14 +1,13 @@
 """One run over several devices: the same training, and nothing communicated but what must be."""
 
 import json
-import math
-import re
 
 import jax
 import numpy as np
 import optax
 import pytest
 
+from drol.benchmarks.scaling import exchanged
 from drol.training.loop import train_chunk
 from drol.training.run import train
 from drol.training.seeds import Pack
@@ -67,37 +66,25 @@ def test_gradients_are_those_of_one_device(count):
         np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-6)
 
 
-COLLECTIVE = re.compile(
-    r"= (.*?) (all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter|collective-broadcast)(?:-start)?\("
-)
-
-
-def compiled(pack, length):
-    arguments = (pack._algorithm, pack._state, pack._data, pack._key)
-    return train_chunk.lower(*arguments, batch_size=ROWS, length=length).compile()
-
-
-def elements(shape):
-    return sum(math.prod(map(int, dims.split(","))) for dims in re.findall(r"\[([\d,]+)\]", shape))
-
-
 def test_devices_exchange_gradients_and_the_rows_of_a_batch_alone():
-    """All-reduces of a gradient's size; whatever else is communicated is no larger than the batch's numbers."""
+    """All-reduces of a gradient's size; whatever is gathered is no larger than the batch's row numbers."""
     pack, _ = trained(4)
-    found = COLLECTIVE.findall(compiled(pack, UPDATES).as_text())
-    state, kinds = pack.state(0), {kind for _, kind in found}
+    found = exchanged(pack.program_text(batch_size=ROWS, length=UPDATES))
+    state = pack.state(0)
     parameters = sum(leaf.size for leaf in jax.tree.leaves((state.actor, state.critic)))
-    reduced = sum(elements(shape) for shape, kind in found if kind == "all-reduce")
     batch = ROWS * (2 * data().spec.observation_dim + 2 * data().spec.action_dim + 2)
-    assert kinds <= {"all-reduce", "all-gather"}
-    assert parameters <= reduced <= parameters + 4 * batch
-    for shape, kind in found:
-        assert kind == "all-reduce" or elements(shape) <= ROWS, f"{kind} of {shape}"
+    assert found.keys() <= {"all-reduce", "all-gather"}
+    assert parameters <= found["all-reduce"] <= parameters + 4 * batch
+    assert found.get("all-gather", 0) <= 8 * ROWS
 
 
 def test_each_device_does_its_share_of_the_work():
-    """Operations of one update as the compiler counts them, Adam's included, which every device does."""
-    flops = [compiled(trained(count, length=2)[0], 2).cost_analysis()["flops"] for count in (1, 4)]
+    """Operations of an update as the compiler counts them, Adam's included, which every device does."""
+    flops = []
+    for count in (1, 4):
+        pack, _ = trained(count, length=2)
+        lowered = train_chunk.lower(*pack._arguments, batch_size=ROWS, length=2)
+        flops.append(lowered.compile().cost_analysis()["flops"])
     assert flops[1] < 0.4 * flops[0]
 
 

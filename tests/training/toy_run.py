@@ -49,9 +49,9 @@ def free_action(policy):
     return np.asarray(action_of(policy))
 
 
-def run(folder, settings=SETTINGS, **options):
+def run(folder, settings=SETTINGS, table=None, **options):
     options = {"validation": data(1), "evaluate": fake_evaluation} | options
-    return train(algorithm(), data(), folder, settings, **options)
+    return train(algorithm(), data() if table is None else table, folder, settings, **options)
 
 
 def new_folder(path):

@@ -57,6 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     )
     _add_sizes(act)
     _add_numbers(act, "--batch", [1, 4, 16, 64, 256, 1024], "N", "observations per call")
+    scaling = benchmarks.add_parser(
+        "scaling",
+        help="several runs in one program, and one run over several devices",
+        description="Times chunks of packs of runs, and of one run sharded over the devices there are.",
+    )
+    _add_sizes(scaling)
+    _add_numbers(scaling, "--runs", [1, 2, 4, 8, 16], "N", "runs in one program")
     churn = benchmarks.add_parser(
         "churn",
         help="how far a run's success moves between neighbouring evaluations, and what steadies it",
@@ -69,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     churn.add_argument("--every", type=int, default=500, metavar="N", help="updates between evaluations (default: 500)")
     churn.add_argument("--episodes", type=int, default=20, metavar="N", help="per evaluation (default: 20)")
     churn.add_argument("--workers", type=int, default=min(cores(), 8), metavar="W", help="processes")
-    for benchmark in (step, profile, train, act, churn):
+    for benchmark in (step, profile, train, act, scaling, churn):
         benchmark.add_argument("--json", type=Path, metavar="FILE", help="write the records to FILE")
 
 
@@ -91,11 +98,26 @@ def run(parsed: argparse.Namespace) -> int:
     require("rich", "train")
     from drol.files import write_json
 
-    for name, low in (("candidates", 1), ("seeds", 1), ("batch", 1), ("updates", 8), ("episodes", 0), ("workers", 1)):
+    for name, low in (
+        ("candidates", 1),
+        ("seeds", 1),
+        ("runs", 1),
+        ("batch", 1),
+        ("updates", 8),
+        ("episodes", 0),
+        ("workers", 1),
+    ):
         found = getattr(parsed, name, None)
         if found is not None and (min(found) if isinstance(found, list) else found) < low:
             raise ValueError(f"--{name} must be at least {low}, found {found}")
-    benchmarks = {"step": _step, "profile": _profile, "train": _train, "act": _act, "churn": _churn}
+    benchmarks = {
+        "step": _step,
+        "profile": _profile,
+        "train": _train,
+        "act": _act,
+        "scaling": _scaling,
+        "churn": _churn,
+    }
     records = benchmarks[parsed.benchmark](parsed)
     if parsed.json is not None:
         write_json(parsed.json, records)
@@ -263,6 +285,27 @@ def _act(parsed: argparse.Namespace) -> list[dict[str, Any]]:
         "plain p99": _number("plain_p99_us", 0),
     }
     return _show("microseconds per call, NumPy to NumPy", bench_act(parsed.size, parsed.batch), columns)
+
+
+def _scaling(parsed: argparse.Namespace) -> list[dict[str, Any]]:
+    from drol.benchmarks.scaling import LENGTH, bench_scaling
+
+    columns: Columns = {
+        **_SIZE,
+        "runs": lambda record: str(record["runs"]),
+        "devices": lambda record: str(record["devices"]),
+        "ms/update": lambda record: f"{record['chunk_ms'] / LENGTH:.1f}",
+        "range": lambda record: "{:.1f}-{:.1f}".format(*(ms / LENGTH for ms in record["chunk_ms_range"])),
+        "run-updates/s": _number("run_updates_per_second", 1),
+        "gain": lambda record: f"{record['gain']:.2f}x",
+        "exchanged": lambda record: ", ".join(f"{n} {kind}" for kind, n in record["exchanged"].items()) or "-",
+    }
+    records = _show("packs of runs", bench_scaling(parsed.size, parsed.runs), columns)
+    print(
+        "run-updates/s: updates times runs; gain: against the smallest pack\n"
+        "exchanged: numbers that devices communicate per update"
+    )
+    return records
 
 
 def _churn(parsed: argparse.Namespace) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from drol.cli import plan
+from drol.cli import devices, plan
 from drol.cli.options import add_hyperparameters, cores
 from drol.cli.plan import seed_list, sweep
 from drol.extras import require
@@ -85,14 +85,12 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     )
     run.add_argument("--tensorboard", action="store_true", help="also write TensorBoard files into the run folder")
     run.add_argument("--wandb", metavar="PROJECT", help="also log to a Weights & Biases project")
+    devices.add_arguments(parser)
     add_hyperparameters(parser, algorithm_class(_chosen_algorithm(arguments)))
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Plan the runs, then train them."""
-    from drol.data import ogbench
-    from drol.training.folder import RunFolder
-
     for module, extra, needed in (
         ("rich", "train", True),
         ("orbax.checkpoint", "train", True),
@@ -101,10 +99,34 @@ def run(parsed: argparse.Namespace) -> int:
     ):
         if needed:
             require(module, extra)
+    _refuse_contradictions(parsed)
+    if not parsed.distributed:
+        return _run(parsed)
+    from drol.training.distributed import Leader
+
+    if devices.join(parsed) > 0:
+        return devices.follow(parsed)
+    with Leader() as leader:
+        return _run(parsed, leader)
+
+
+def _refuse_contradictions(parsed: argparse.Namespace) -> None:
     if parsed.seed is not None and parsed.seeds is not None:
         raise DataError("--seed and --seeds exclude each other: name one run's seed, or those of several runs")
     if parsed.width is not None and parsed.width < 1:
         raise DataError(f"width must be at least 1, found {parsed.width}")
+    if parsed.shard_batch and parsed.width not in (None, 1):
+        raise DataError("--shard-batch trains one run at a time over all devices: leave --width out")
+    if parsed.distributed and (parsed.seeds or parsed.sweep):
+        raise DataError("--distributed trains one run over all processes: leave --seeds and --sweep out")
+    if parsed.distributed and parsed.collect is not None:
+        raise DataError("every process needs the data: make them first with `drol collect`, then name them with --data")
+
+
+def _run(parsed: argparse.Namespace, leader: Any = None) -> int:
+    from drol.data import ogbench
+    from drol.training.folder import RunFolder
+
     task, name = ogbench.parse_task(parsed.task), parsed.algorithm or "drol"
     members = plan.members(parsed)
     folders = [RunFolder(_path(parsed, f"{task.name}-{name}", member)) for member in members]
@@ -116,7 +138,7 @@ def run(parsed: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         for folder in folders:
             stack.enter_context(folder.locked())
-        return _train(parsed, configs, folders, data)
+        return _train(parsed, configs, folders, data, leader)
 
 
 def _path(parsed: argparse.Namespace, start: str, member: plan.Member) -> Path:
@@ -142,7 +164,9 @@ def _configurations(
     return configs
 
 
-def _train(parsed: argparse.Namespace, configs: list[dict[str, Any]], folders: list[Any], data: Any) -> int:
+def _train(
+    parsed: argparse.Namespace, configs: list[dict[str, Any]], folders: list[Any], data: Any, leader: Any
+) -> int:
     import jax
 
     from drol.cli.progress import TrainingProgress
@@ -159,7 +183,7 @@ def _train(parsed: argparse.Namespace, configs: list[dict[str, Any]], folders: l
     environment = EnvironmentSpec(f"ogbench:{parse_task(parsed.task).env_id}")
     with contextlib.ExitStack() as stack:
         evaluator = stack.enter_context(Evaluator(environment, workers=parsed.workers))
-        width = _width(configs, training)
+        width = 1 if parsed.shard_batch else _width(configs, training)
         progress = stack.enter_context(TrainingProgress(configs[0]["settings"]["updates"]))
         runs = []
         for config, folder in zip(configs, folders, strict=True):
@@ -185,6 +209,10 @@ def _train(parsed: argparse.Namespace, configs: list[dict[str, Any]], folders: l
                     },
                 )
             )
+        if leader is not None:
+            leader.brief(configs[0])
+        if leader is not None or parsed.shard_batch:
+            training = training.sharded(jax.devices())
         outcomes = train_runs(runs, training, validation=validation, width=width, devices=jax.devices())
     return _report(runs, outcomes)
 

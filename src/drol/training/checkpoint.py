@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from drol.algorithm import TrainState
 from drol.extras import require
@@ -51,8 +52,13 @@ class Checkpoints:
         self._keep_last, self._keep_every = keep_last, keep_every
         # Orbax measures its time limits by the wall clock: with its twenty minutes, a clock set forward while a
         # checkpoint is being written would end the run.
-        options = ocp.CheckpointManagerOptions(async_options=ocp.AsyncOptions(timeout_secs=A_CENTURY))
+        options = ocp.CheckpointManagerOptions(
+            async_options=ocp.AsyncOptions(timeout_secs=A_CENTURY),
+            multiprocessing_options=_alone(ocp),
+            create=False,
+        )
         with clear_write_errors(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
             self._manager = ocp.CheckpointManager(
                 self._folder, options=options, item_handlers=ocp.StandardCheckpointHandler()
             )
@@ -94,7 +100,9 @@ class Checkpoints:
         if update in self.updates():
             return
         with self._clear_errors():
-            self._manager.save(update, args=self._ocp.args.StandardSave(_named(state, key)))
+            # As NumPy arrays: no buffer that training reuses, and nothing that remembers devices.
+            arrays = jax.tree.map(np.array, _named(state, key))
+            self._manager.save(update, args=self._ocp.args.StandardSave(arrays))
         self._unsealed = update, metrics
 
     def finish(self) -> None:
@@ -149,9 +157,9 @@ class Checkpoints:
             raise DataError(
                 f"checkpoint {update} in {self._folder} does not fit this configuration: other arrays or other shapes"
             )
-        wanted = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), named)
         with self._unreadable(update):
-            stored = self._manager.restore(update, args=self._ocp.args.StandardRestore(wanted))
+            arrays = self._manager.restore(update, args=self._ocp.args.StandardRestore(jax.tree.map(np.asarray, named)))
+        stored = jax.tree.map(lambda array, leaf: jax.device_put(array, leaf.sharding), arrays, named)
         run_key = jax.random.wrap_key_data(stored["key"], impl=jax.random.key_impl(key))
         leaves = [stored["state"][name] for name in named["state"]]
         metrics = read_json(self._seal(update)).get("metrics")
@@ -206,6 +214,13 @@ class Checkpoints:
             yield
         except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
             raise DataError(f"checkpoint {update} in {self._folder} cannot be read ({error})") from error
+
+
+def _alone(ocp: Any) -> Any:
+    """Process 0 of several keeps the checkpoints, and no other takes part."""
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    return ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0}, barrier_sync_key_prefix="drol")
 
 
 def _flush(path: Path) -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import itertools
-import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,11 +11,13 @@ import jax
 
 from drol.algorithm import Algorithm, TrainState
 from drol.data.replay import ReplayData
+from drol.training.distributed import LeadingPack
 from drol.training.folder import RunFolder
 from drol.training.keeper import Evaluate, Keeper, Run
 from drol.training.records import Sink
 from drol.training.seeds import Pack
 from drol.training.settings import Settings
+from drol.training.signals import stop_requests
 
 
 class DivergedError(RuntimeError):
@@ -87,7 +88,8 @@ def train_runs(
     Args:
         runs: they may differ in seed, in continuous hyperparameters, and in who watches.
         data: training transitions, on the device; `data.sharded(devices)` for data-parallel training of one run after
-            the other over these devices, with `width` 1.
+            the other over these devices, with `width` 1. Under `jax.distributed` this is process 0's call, with data
+            sharded over all devices, inside a `Leader`; the other processes `follow`.
         validation: held-out transitions, for the metrics prefixed `validation/`.
         width: runs in one compiled program. With 1, each run is bit by bit what it would have been alone; with more,
             up to the order in which numbers are summed.
@@ -115,9 +117,9 @@ def train_runs(
         keepers = [stack.enter_context(contextlib.closing(Keeper(run, data.spec, validation))) for run in runs]
         for keeper, update in zip(keepers, _starts(keepers, width), strict=True):
             keeper.resume(update)
-        groups = [_Group(members, data, devices) for members in _grouped(keepers, width)]
+        groups = [_Group(members, data, devices, requests) for members in _grouped(keepers, width)]
         while not requests and (unfinished := [group for group in groups if group.unfinished]):
-            min(unfinished, key=lambda group: group.update).advance(requests)
+            min(unfinished, key=lambda group: group.update).advance()
         for keeper in keepers:
             # Also where nothing was left to train: a run may have been killed between its last record and its policy.
             keeper.keep()
@@ -128,18 +130,21 @@ def train_runs(
 class _Group:
     """Runs that share a program and have come equally far."""
 
-    def __init__(self, keepers: Sequence[Keeper], data: ReplayData, devices: Sequence[jax.Device]):
-        self._keepers = keepers
+    def __init__(self, keepers: Sequence[Keeper], data: ReplayData, devices: Sequence[jax.Device], requests: list[int]):
+        self._keepers, self._requests = keepers, requests
         self._settings = keepers[0].run.settings
         members = [(keeper.run.algorithm, keeper.state, keeper.key) for keeper in keepers]
-        self._pack = Pack(members, data, devices=devices)
+        if jax.process_count() > 1:
+            self._pack = LeadingPack(members, data, requests=requests)
+        else:
+            self._pack = Pack(members, data, devices=devices)
         self.update = keepers[0].update
 
     @property
     def unfinished(self) -> bool:
         return any(keeper.unfinished for keeper in self._keepers)
 
-    def advance(self, requests: Sequence[int]) -> None:
+    def advance(self) -> None:
         """One chunk for all, then each run's records and checkpoint, in short where there are requests to stop."""
         chunk = {"batch_size": self._settings.batch_size, "length": self._settings.chunk}
         began = time.perf_counter()
@@ -151,7 +156,7 @@ class _Group:
                 continue
             if finite[number]:
                 keeper.after_chunk(
-                    self._pack.state(number), lines[number] | {"updates_per_second": rate}, bool(requests)
+                    self._pack.state(number), lines[number] | {"updates_per_second": rate}, bool(self._requests)
                 )
             else:
                 keeper.set_aside(self._pack.replay(number, **chunk))
@@ -179,29 +184,3 @@ def _grouped(keepers: Sequence[Keeper], width: int) -> Iterator[list[Keeper]]:
         members = list(equals)
         for start in range(0, len(members), width):
             yield members[start : start + width]
-
-
-@contextlib.contextmanager
-def stop_requests() -> Iterator[list[int]]:
-    """Collect the first SIGINT or SIGTERM in a list instead of ending the process; a second one acts as usual.
-
-    Outside the main thread, where Python allows no signal handler, the list stays empty.
-    """
-    requests: list[int] = []
-    previous: dict[int, Any] = {}
-
-    def restore() -> None:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-    def request(number: int, _) -> None:
-        requests.append(number)
-        restore()
-
-    with contextlib.suppress(ValueError):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            previous[number] = signal.signal(number, request)
-    try:
-        yield requests
-    finally:
-        restore()

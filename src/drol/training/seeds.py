@@ -90,7 +90,7 @@ class Pack:
         else:
             stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
         if data.sharding is not None:
-            stacked = jax.device_put(stacked, NamedSharding(data.sharding.mesh, PartitionSpec()))
+            stacked = jax.tree.map(functools.partial(_everywhere, mesh=data.sharding.mesh), stacked)
         elif len(devices) > 1 and self.size % len(devices) == 0:
             mesh = Mesh(np.array(devices), ("runs",))
             stacked = jax.device_put(stacked, NamedSharding(mesh, PartitionSpec("runs")))
@@ -103,15 +103,30 @@ class Pack:
         While it lasts, the device holds one more copy of the states.
         """
         self._before = jax.tree.map(jnp.copy, self._state)
-        program = train_chunk if self.size == 1 else train_chunk_of_each
-        self._state, metrics, finite = program(
-            self._algorithm, self._state, self._data, self._key, batch_size=batch_size, length=length
-        )
+        self._state, metrics, finite = self._program(*self._arguments, batch_size=batch_size, length=length)
         if np.all(finite):
             self._before = None
         values = {name: np.atleast_1d(value) for name, value in metrics.items()}
         lines = [{name: float(value[run]) for name, value in values.items()} for run in range(self.size)]
         return lines, np.atleast_1d(finite).tolist()
+
+    @property
+    def _program(self):
+        return train_chunk if self.size == 1 else train_chunk_of_each
+
+    @property
+    def _arguments(self) -> tuple:
+        return self._algorithm, self._state, self._data, self._key
+
+    @property
+    def devices(self) -> int:
+        """The number of devices that share the work."""
+        return len(self._state.step.sharding.device_set)
+
+    def program_text(self, *, batch_size: int, length: int) -> str:
+        """What the compiler made of a chunk, to be examined."""
+        lowered = self._program.lower(*self._arguments, batch_size=batch_size, length=length)
+        return lowered.compile().as_text() or ""
 
     def replay(self, run: int, *, batch_size: int, length: int) -> Refused:
         """Find the update that went wrong in the chunk that has just ended for this run."""
@@ -134,6 +149,17 @@ class Pack:
         if self._data.sharding is None:
             return tree
         return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
+
+
+def _everywhere(leaf: Array, mesh: Mesh) -> Array:
+    """An array, or keys, held whole by every device, those of other processes included."""
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        numbers = _everywhere(jax.random.key_data(leaf), mesh)
+        return jax.random.wrap_key_data(numbers, impl=jax.random.key_impl(leaf))
+    value = np.asarray(leaf)
+    return jax.make_array_from_callback(
+        value.shape, NamedSharding(mesh, PartitionSpec()), lambda index: np.asarray(value[index])
+    )
 
 
 @jax.jit

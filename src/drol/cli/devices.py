@@ -1,0 +1,57 @@
+"""The options of `drol train` about devices, and its part in a process that follows another one."""
+
+import argparse
+import os
+from pathlib import Path
+
+from drol.cli import plan
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    group = parser.add_argument_group("devices", "Runs that share a program are spread over the devices there are.")
+    group.add_argument(
+        "--shard-batch", action="store_true", help="spread one run's data and batches over all devices instead"
+    )
+    group.add_argument(
+        "--distributed",
+        action="store_true",
+        help="likewise over the devices of several processes, each started with this\ncommand (Slurm, Open MPI, "
+        "Kubernetes and TPU slices need no more)",
+    )
+    group.add_argument("--coordinator", metavar="HOST:PORT", help="process 0 ($JAX_COORDINATOR_ADDRESS)")
+    group.add_argument("--processes", type=int, metavar="N", help="how many there are ($JAX_NUM_PROCESSES)")
+    group.add_argument("--process", type=int, metavar="I", help="which one this is, from 0 ($JAX_PROCESS_ID)")
+
+
+def join(parsed: argparse.Namespace) -> int:
+    """Find the other processes; which one this is."""
+    import jax
+
+    from drol.training.distributed import start
+
+    processes = _given_or_environment(parsed.processes, "JAX_NUM_PROCESSES")
+    process = _given_or_environment(parsed.process, "JAX_PROCESS_ID")
+    start(parsed.coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS"), processes, process)
+    return jax.process_index()
+
+
+def follow(parsed: argparse.Namespace) -> int:
+    """Train along with process 0; the exit status."""
+    import jax
+
+    from drol.data import ogbench
+    from drol.data.replay import ReplayData
+    from drol.training import distributed
+
+    config = distributed.briefing()
+    with distributed.getting_ready():
+        loaded = plan.data_of(ogbench.parse_task(config["task"]), config, Path(), parsed)
+        plan.check_same_data(config["data"], loaded.source)
+        data = ReplayData.from_transitions(loaded.train)
+    good = distributed.follow(plan.algorithm_of(config), data.sharded(jax.devices()), config["settings"]["seed"])
+    return 0 if good else 1
+
+
+def _given_or_environment(given: int | None, variable: str) -> int | None:
+    return int(os.environ[variable]) if given is None and variable in os.environ else given

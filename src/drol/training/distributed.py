@@ -1,0 +1,222 @@
+"""One run over the devices of several processes: process 0 leads and keeps the files, the others do as it says.
+
+Every process holds its devices' rows of the data and a whole copy of the state. Process 0 announces each chunk; what it
+does between chunks (records, checkpoints, evaluations) the others wait for.
+"""
+
+import contextlib
+import enum
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from drol.algorithm import Algorithm
+from drol.data.replay import ReplayData
+from drol.files import DataError
+from drol.training.keeper import initial
+from drol.training.seeds import Member, Pack, Refused
+from drol.training.signals import stop_requests
+from drol.types import Key
+
+HEARTBEAT_SECONDS = 30
+"""A process that gives no sign of life for so long is lost, and the others end."""
+
+SHUTDOWN_SECONDS = 10
+
+
+class LostProcessError(RuntimeError):
+    """Another process of the run is gone."""
+
+
+class Command(enum.IntEnum):
+    """What process 0 says to the others."""
+
+    BEGIN = 0
+    TRAIN = 1
+    REPLAY = 2
+    DONE = 3
+    FAILED = 4
+
+
+def start(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
+    """Join the other processes; to be called before anything else of JAX.
+
+    Args:
+        coordinator: address of process 0, `host:port`; with None for all three, JAX finds them out where it can (Slurm,
+            Open MPI, Kubernetes, TPU).
+        processes: how many there are.
+        process: which one this is, from 0.
+
+    Raises:
+        DataError: if they cannot be found out, or the coordinator does not answer.
+    """
+    try:
+        jax.distributed.initialize(
+            coordinator,
+            processes,
+            process,
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            # A process that fails waits so long for the others' farewell, and they for its end.
+            shutdown_timeout_seconds=SHUTDOWN_SECONDS,
+        )
+    except (ValueError, RuntimeError) as error:
+        raise DataError(
+            f"the processes did not find each other ({str(error).splitlines()[0]}); outside Slurm, Open MPI, "
+            f"Kubernetes and TPU slices name --coordinator HOST:PORT, --processes N and --process I"
+        ) from error
+
+
+class Leader:
+    """Process 0's side, as a context: whatever ends it, the others are told.
+
+    Raises:
+        LostProcessError: where one of them is gone.
+    """
+
+    def __init__(self):
+        self._briefed = False
+
+    def brief(self, config: Any) -> None:
+        """Tell the others what to train, as JSON, and wait until they have their data.
+
+        Raises:
+            DataError: naming those that could not load them.
+        """
+        _broadcast(config)
+        self._briefed = True
+        with getting_ready():
+            pass
+
+    def __enter__(self) -> "Leader":
+        return self
+
+    def __exit__(self, _, error: BaseException | None, __) -> None:
+        if isinstance(error, jax.errors.JaxRuntimeError):
+            raise LostProcessError(
+                "another process of this run is gone (its own output may say why); the last checkpoint is intact: "
+                "start all processes again with --resume"
+            ) from error
+        if not self._briefed:
+            _broadcast({"error": str(error)})
+        else:
+            _announce(Command.DONE if error is None else Command.FAILED)
+
+
+def briefing() -> Any:
+    """What process 0 said, on another one.
+
+    Raises:
+        DataError: if it gave up.
+    """
+    config = _broadcast(None)
+    if "error" in config:
+        raise DataError(f"process 0 ended before training: {config['error']}")
+    return config
+
+
+@contextlib.contextmanager
+def getting_ready() -> Iterator[None]:
+    """Prepare for training, then wait until every process has.
+
+    Raises:
+        DataError: naming those that failed, where this one did not.
+    """
+    try:
+        yield
+    except BaseException:
+        _gather(0)
+        raise
+    if missing := [number for number, ready in enumerate(_gather(1)) if not ready]:
+        raise DataError(f"process {', '.join(map(str, missing))} could not begin; its own output says why")
+
+
+class LeadingPack(Pack):
+    """A pack of one run that the other processes train along with this one.
+
+    Args:
+        members: the run.
+        data: sharded over the devices of all processes.
+        requests: signals to stop; those that reached another process are added.
+    """
+
+    def __init__(self, members: Sequence[Member], data: ReplayData, *, requests: list[int]):
+        _announce(Command.BEGIN)
+        ((algorithm, state, key),) = members
+        super().__init__([(algorithm, *_same(state, key))], data)
+        self._requests = requests
+
+    def train(self, *, batch_size: int, length: int) -> tuple[list[dict[str, float]], list[bool]]:
+        _announce(Command.TRAIN, batch_size, length)
+        result = super().train(batch_size=batch_size, length=length)
+        self._requests.extend(filter(None, _gather(0)))
+        return result
+
+    def replay(self, run: int, *, batch_size: int, length: int) -> Refused:
+        _announce(Command.REPLAY, batch_size, length)
+        return super().replay(run, batch_size=batch_size, length=length)
+
+
+def follow(algorithm: Algorithm, data: ReplayData, seed: int) -> bool:
+    """Train along with process 0 until it is done.
+
+    Args:
+        algorithm: the run's.
+        data: sharded over the devices of all processes.
+        seed: the run's.
+
+    Returns:
+        Whether process 0 ended as it should.
+
+    Raises:
+        LostProcessError: if it is gone.
+    """
+    pack: Any = None
+    try:
+        with stop_requests() as requests:
+            while True:
+                command, batch_size, length = _announce(Command.DONE)
+                match command:
+                    case Command.BEGIN:
+                        state, key, _ = initial(algorithm, data.spec, seed)
+                        pack = Pack([(algorithm, *_same(state, key))], data)
+                    case Command.TRAIN:
+                        pack.train(batch_size=batch_size, length=length)
+                        _gather(requests[0] if requests else 0)
+                    case Command.REPLAY:
+                        pack.replay(0, batch_size=batch_size, length=length)
+                    case _:
+                        return command == Command.DONE
+    except jax.errors.JaxRuntimeError as error:
+        raise LostProcessError("process 0 of this run, or another one, is gone; start all of them again") from error
+
+
+def _announce(command: Command, batch_size: int = 0, length: int = 0) -> tuple[int, int, int]:
+    """Process 0's command, on every process."""
+    numbers = multihost_utils.broadcast_one_to_all(np.array([command, batch_size, length], np.int32))
+    command_, batch_size, length = numbers.tolist()
+    return command_, batch_size, length
+
+
+def _broadcast(value: Any) -> Any:
+    """Process 0's value, as JSON, on every process."""
+    text = np.frombuffer(json.dumps(value).encode(), np.uint8)
+    length = int(multihost_utils.broadcast_one_to_all(np.int32(len(text))))
+    text = multihost_utils.broadcast_one_to_all(np.resize(text, length))
+    return json.loads(text.astype(np.uint8).tobytes())
+
+
+def _gather(number: int) -> list[int]:
+    """Every process's number, on every process."""
+    return multihost_utils.process_allgather(np.int32(number)).ravel().tolist()
+
+
+def _same(state: Any, key: Key) -> tuple[Any, Key]:
+    """Process 0's state and key, on every process."""
+    leaves, structure = jax.tree.flatten((state, jax.random.key_data(key)))
+    leaves = multihost_utils.broadcast_one_to_all([np.asarray(leaf) for leaf in leaves])
+    state, numbers = jax.tree.unflatten(structure, leaves)
+    return state, jax.random.wrap_key_data(numbers, impl=jax.random.key_impl(key))

@@ -1,0 +1,102 @@
+"""One run over two processes of two devices each, on this machine: JAX's distributed runtime over gloo."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from drol.files import DataError
+from drol.training import distributed
+from tests.training.toy_run import latest, new_folder, records, run
+
+PROCESS = """
+import os, signal, sys
+from drol.training import distributed
+from drol.training.seeds import Pack
+
+process, port, path, number, at = int(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+distributed.start(f"localhost:{port}", 2, process)
+
+import jax
+from tests.training.toy_run import SETTINGS, RunFolder, algorithm, data, run
+
+assert jax.device_count() == 4 and jax.local_device_count() == 2
+table = data().sharded(jax.devices())
+if process == 0:
+    with distributed.Leader() as leader:
+        leader.brief({"seed": SETTINGS.seed})
+        state = run(RunFolder(path), table=table)
+    print("update", int(state.step), flush=True)
+else:
+    train = Pack.train
+
+    def signalled(self, **options):
+        if int(self._state.step) == at:
+            os.kill(os.getpid(), number)
+        return train(self, **options)
+
+    Pack.train = signalled
+    config = distributed.briefing()
+    with distributed.getting_ready():
+        rows = [shard.data.shape[0] for shard in table.actions.addressable_shards]
+        assert rows == [50, 50], rows
+    print("good", distributed.follow(algorithm(), table, config["seed"]), flush=True)
+"""
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("localhost", 0))
+        return listener.getsockname()[1]
+
+
+def two_processes(path, number, at):
+    """Status and output of both, of which process 1 gets a signal before the chunk that begins at an update."""
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    arguments = [str(free_port()), str(path), str(int(number)), str(at)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
+    processes = [
+        subprocess.Popen([sys.executable, "-W", "ignore", "-c", PROCESS, str(process), *arguments], **pipes)
+        for process in (0, 1)
+    ]
+    try:
+        outputs = [process.communicate(timeout=180) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [(process.returncode, *output) for process, output in zip(processes, outputs, strict=True)]
+
+
+def test_two_processes_train_what_one_trains_and_survive_signals(undisturbed, tmp_path):
+    """A SIGTERM at process 1 ends both with a checkpoint; a kill -9 of it ends process 0 with a clear error."""
+    folder = new_folder(tmp_path / "run")
+    leader, follower = two_processes(folder.path, signal.SIGTERM, 20)
+    assert leader[0] == follower[0] == 0, (leader, follower)
+    assert "update 25" in leader[1]
+    assert "good True" in follower[1]
+    assert latest(folder) == 25
+    leader, follower = two_processes(folder.path, signal.SIGKILL, 35)
+    assert follower[0] == -signal.SIGKILL
+    assert leader[0] not in (0, None)
+    assert "LostProcessError: another process of this run is gone" in leader[2], leader[2]
+    assert "--resume" in leader[2]
+    assert latest(folder) == 25
+    state = run(folder)
+    for mine, other in zip(jax.tree.leaves(state), jax.tree.leaves(undisturbed[1]), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-5)
+    (metrics, evaluations), (expected, _) = records(folder), records(undisturbed[0])
+    assert [line.keys() for line in metrics] == [line.keys() for line in expected]
+    assert [line["critic_loss"] for line in metrics] == pytest.approx(
+        [line["critic_loss"] for line in expected], rel=1e-4
+    )
+    assert len(evaluations) == 6
+
+
+def test_processes_that_cannot_be_counted_are_asked_for():
+    with pytest.raises(DataError, match="name --coordinator HOST:PORT, --processes N and --process I"):
+        distributed.start()
