@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from drol.files import DataError
+from drol.cli.main import _expected_errors
 from drol.training import distributed
 from tests.training.toy_run import latest, new_folder, records, run
 
@@ -43,6 +43,8 @@ else:
     Pack.train = signalled
     config = distributed.briefing()
     with distributed.getting_ready():
+        if at < 0:
+            raise distributed.DataError("no data here")
         rows = [shard.data.shape[0] for shard in table.actions.addressable_shards]
         assert rows == [50, 50], rows
     print("good", distributed.follow(algorithm(), table, config["seed"]), flush=True)
@@ -97,6 +99,31 @@ def test_two_processes_train_what_one_trains_and_survive_signals(undisturbed, tm
     assert len(evaluations) == 6
 
 
+def test_a_process_that_cannot_begin_ends_all(tmp_path):
+    """Each says why, and no checkpoint is begun."""
+    folder = new_folder(tmp_path / "run")
+    leader, follower = two_processes(folder.path, 0, -1)
+    assert "DataError: no data here" in follower[2]
+    assert "DataError: process 1 could not begin; its own output says why" in leader[2]
+    assert leader[0] != 0
+    assert follower[0] != 0
+    assert not folder.checkpoints.exists()
+
+
+def test_what_only_one_process_can_do_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ValueError, match="several processes train one run on sharded data"):
+        run(new_folder(tmp_path / "run"))
+
+
 def test_processes_that_cannot_be_counted_are_asked_for():
-    with pytest.raises(DataError, match="name --coordinator HOST:PORT, --processes N and --process I"):
-        distributed.start()
+    """In a process of its own: JAX must not have begun."""
+    code = "from drol.cli.main import main; raise SystemExit(main(['train', 'x', '--distributed']))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "name --coordinator HOST:PORT, --processes N and --process I" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_lost_process_is_no_bug():
+    assert distributed.LostProcessError in _expected_errors()

@@ -88,12 +88,38 @@ def test_a_damaged_description_is_damage_too(undisturbed, tmp_path, caplog):
     assert any("description cannot be read" in record.message for record in caplog.records)
 
 
-def test_without_an_intact_checkpoint_the_run_begins_anew(undisturbed, tmp_path, caplog):
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file() and path.name != "run.lock"}
+
+
+def test_without_an_intact_checkpoint_nothing_is_thrown_away(undisturbed, tmp_path, caplog):
     folder = copy_of(undisturbed[0], tmp_path / "run")
     for update in (20, 40):
         flip_a_bit(folder.checkpoints / str(update))
-    assert_undisturbed(folder, run(folder), undisturbed)
+    before = contents(folder)
+    with pytest.raises(DataError, match="holds no intact checkpoint; bring one back from a backup"):
+        run(folder)
     assert sum("is damaged" in record.message for record in caplog.records) == 2
+    for update in (20, 40):
+        (folder.checkpoints / f"{update}.json").unlink()
+        del before[folder.checkpoints / f"{update}.json"]
+    with pytest.raises(DataError, match="holds no intact checkpoint"):
+        run(folder)
+    assert contents(folder) == before
+
+
+def test_a_checkpoint_that_cannot_be_read_just_now_is_not_given_up(undisturbed, tmp_path, monkeypatch):
+    folder = copy_of(undisturbed[0], tmp_path / "run")
+    before = contents(folder)
+
+    def refuse(path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("drol.training.checkpoint.sha256", refuse)
+        with pytest.raises(OSError, match="Input/output error"):
+            run(folder)
+    assert contents(folder) == before
 
 
 @pytest.mark.parametrize(
@@ -170,12 +196,12 @@ def unprivileged():
 
 def test_a_folder_that_must_not_be_written_to_is_said_so(undisturbed, tmp_path):
     folder = copy_of(undisturbed[0], tmp_path / "run")
-    before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
+    before = contents(folder)
     for path in (folder.path, folder.path / "run.lock"):
         path.chmod(0o555)
     with unprivileged(), pytest.raises(OSError, match=r"could not write .*: permission denied: choose another place"):
         run(folder)
-    assert {path: path.read_bytes() for path in before} == before
+    assert contents(folder) == before
 
 
 def test_a_read_only_file_system_is_said_so(tmp_path, monkeypatch):

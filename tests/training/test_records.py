@@ -109,7 +109,8 @@ def test_wandb_receives_metrics_by_update(tmp_path, monkeypatch):
     sink = WandbSink("project", {"seed": 1}, tmp_path)
     sink.write(10, {"loss": 0.5})
     sink.close()
-    assert logged == [{"project": "project", "config": {"seed": 1}, "dir": str(tmp_path)}, (10, {"loss": 0.5}), "end"]
+    options = {"project": "project", "name": tmp_path.name, "config": {"seed": 1}, "dir": str(tmp_path)}
+    assert logged == [options | {"reinit": "create_new"}, (10, {"loss": 0.5}), "end"]
 
 
 def test_a_missing_sink_names_its_extra(tmp_path):

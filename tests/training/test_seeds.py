@@ -13,7 +13,7 @@ import pytest
 from drol.benchmarks.scaling import exchanged
 from drol.files import DataError
 from drol.training import seeds as module
-from drol.training.keeper import Run, initial
+from drol.training.keeper import Keeper, Run, initial
 from drol.training.run import train_runs
 from drol.training.seeds import Pack, fastest_width
 from tests.training.toy_run import (
@@ -121,14 +121,36 @@ def test_one_run_of_a_pack_goes_on_alone_and_the_pack_after_it(together, tmp_pat
 
 def test_runs_of_a_pack_that_came_unequally_far_meet_again(together, tmp_path):
     """As after a kill between their checkpoints: both go on from the last update that both have."""
-    runs = some_runs(tmp_path)
+    runs = some_runs(tmp_path, sinks=[StopAt(35)])
     train_runs(runs, data(), validation=data(1), width=2)
-    for name in ("40.json", "40"):
+    for name in ("35.json", "35"):
         (runs[0].folder.checkpoints / name).rename(tmp_path / name)
     outcomes = train_runs(runs, data(), validation=data(1), width=2)
     for outcome, mine, other, state in zip(outcomes, runs, *together, strict=True):
         assert_identical(outcome.state, state)
         assert records(mine.folder) == records(other.folder)
+
+
+def test_each_program_goes_on_from_where_it_was(tmp_path, monkeypatch):
+    """Four runs in two programs: stopped while one is ahead, then with one finished, nothing is undone."""
+    bases = some_runs(tmp_path / "a", sinks=[StopAt(25)]) + some_runs(tmp_path / "b")
+    resume, starts = Keeper.resume, []
+
+    def noting(self, update):
+        starts.append(update)
+        resume(self, update)
+
+    monkeypatch.setattr(Keeper, "resume", noting)
+    train_runs(bases, data(), width=2)
+    assert [latest(one.folder) for one in bases] == [25, 25, 20, 20]
+    bases[2].sinks = [StopAt(40)]
+    train_runs(bases, data(), width=2)
+    assert starts[4:] == [25, 25, 20, 20]
+    assert [latest(one.folder) for one in bases] == [40, 40, 40, 40]
+    bases = [Run(one.algorithm, one.folder, dataclasses.replace(one.settings, updates=60)) for one in bases]
+    train_runs(bases[:1], data())
+    train_runs(bases, data(), width=2)
+    assert starts[9:] == [60, 40, 40, 40]
 
 
 def test_a_run_that_diverges_is_set_aside_and_the_other_untouched(together, tmp_path, caplog):

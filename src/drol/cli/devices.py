@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from drol.cli import plan
+from drol.files import DataError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +23,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--coordinator", metavar="HOST:PORT", help="process 0 ($JAX_COORDINATOR_ADDRESS)")
     group.add_argument("--processes", type=int, metavar="N", help="how many there are ($JAX_NUM_PROCESSES)")
     group.add_argument("--process", type=int, metavar="I", help="which one this is, from 0 ($JAX_PROCESS_ID)")
+
+
+def refuse_contradictions(parsed: argparse.Namespace) -> None:
+    """Raise for options that do not go together.
+
+    Raises:
+        DataError: naming them.
+    """
+    if parsed.shard_batch and parsed.width not in (None, 1):
+        raise DataError("--shard-batch trains one run at a time over all devices: leave --width out")
+    if parsed.distributed and (parsed.seeds or parsed.sweep):
+        raise DataError("--distributed trains one run over all processes: leave --seeds and --sweep out")
+    if parsed.distributed and parsed.width not in (None, 1):
+        raise DataError("--distributed trains one run over all devices: leave --width out")
+    if not parsed.distributed and {parsed.coordinator, parsed.processes, parsed.process} != {None}:
+        raise DataError("--coordinator, --processes and --process belong to --distributed: add it")
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Raise if batches cannot be divided among the devices.
+
+    Raises:
+        DataError: naming both numbers.
+    """
+    import jax
+
+    if batch_size % jax.device_count():
+        raise DataError(
+            f"a batch of {batch_size} cannot be divided among {jax.device_count()} devices; choose another --batch-size"
+        )
 
 
 def join(parsed: argparse.Namespace) -> int:
@@ -46,6 +77,7 @@ def follow(parsed: argparse.Namespace) -> int:
 
     config = distributed.briefing()
     with distributed.getting_ready():
+        plan.refuse_to_collect(config, parsed)
         loaded = plan.data_of(ogbench.parse_task(config["task"]), config, Path(), parsed)
         plan.check_same_data(config["data"], loaded.source)
         data = ReplayData.from_transitions(loaded.train)

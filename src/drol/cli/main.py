@@ -16,7 +16,8 @@ COMMANDS = {
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status.
 
-    0: done. 1: failed, with one clear message. 2: wrong usage. 130: stopped on request, to be resumed.
+    0: done. 1: failed, with one clear message. 2: wrong usage. 130, 143: stopped by Ctrl-C, by SIGTERM, to be
+    resumed.
     """
     try:
         return _run(sys.argv[1:] if arguments is None else arguments)
@@ -62,12 +63,13 @@ def _run(arguments: list[str]) -> int:
 
 
 def _expected_errors() -> tuple[type[Exception], ...]:
-    """What a user can mend: bad input, missing parts, a full disk, a failed environment, divergence."""
+    """What a user can mend: bad input, missing parts, a full disk, a failed environment or process, divergence."""
     from drol.extras import MissingExtraError
     from drol.processes import WorkerError
+    from drol.training.distributed import LostProcessError
     from drol.training.run import DivergedError
 
-    return (ValueError, OSError, MissingExtraError, WorkerError, DivergedError)
+    return (ValueError, OSError, MissingExtraError, WorkerError, LostProcessError, DivergedError)
 
 
 if __name__ == "__main__":

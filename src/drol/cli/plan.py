@@ -112,6 +112,16 @@ def planned(parsed: argparse.Namespace, name: str, member: Member) -> dict[str, 
     }
 
 
+def alike(stored: dict[str, Any], member: Member) -> dict[str, Any]:
+    """The configuration of a new run that differs from a stored one in seed and swept values only."""
+    names = ("task", "algorithm", "size", "preset", "eval_episodes", "collect", "collect_seed", "data_file")
+    return {name: stored[name] for name in names} | {
+        "hyperparameters": stored["hyperparameters"] | member.values,
+        "settings": stored["settings"] | {"seed": member.seed},
+        "width": stored.get("width"),
+    }
+
+
 def _swept(cls: type, member: Member) -> dict[str, float]:
     """The member's values, once it is sure that one program can hold them all."""
     continuous = [field.name for field in dataclasses.fields(cls) if isinstance(field.metadata.get("default"), float)]
@@ -157,7 +167,7 @@ def resumed(parsed: argparse.Namespace, stored: dict[str, Any], member: Member) 
         )
     changed = {"updates": updates, "keep_last": parsed.keep_last, "keep_every": parsed.keep_every}
     extended = Settings(**(stored["settings"] | {name: value for name, value in changed.items() if value is not None}))
-    width = stored["width"] if parsed.width is None else parsed.width
+    width = stored.get("width") if parsed.width is None else parsed.width
     return stored | {"settings": dataclasses.asdict(extended), "width": width}
 
 
@@ -201,6 +211,32 @@ def data_of(task: Any, config: dict[str, Any], folder: Path, parsed: argparse.Na
                 )
     with counting("downloading", lazy=True) as progress:
         return ogbench.load(task, path=path, progress=progress)
+
+
+def refuse_to_collect(config: dict[str, Any], parsed: argparse.Namespace) -> None:
+    """Among several processes, none may collect what all need.
+
+    Raises:
+        DataError: if the data are neither named nor downloadable.
+    """
+    if parsed.data is None and config["collect"] is not None:
+        raise DataError("every process needs the data: make them first with `drol collect`, then name them with --data")
+
+
+def check_alike(configs: list[dict[str, Any]], paths: list[Path]) -> None:
+    """Refuse to train runs side by side whose lengths differ.
+
+    Raises:
+        DataError: naming the first two that do.
+    """
+    for config, path in zip(configs, paths, strict=True):
+        for name, value in config["settings"].items():
+            first = configs[0]["settings"][name]
+            if name != "seed" and value != first:
+                raise DataError(
+                    f"runs that are trained together must be of one kind, but {paths[0]} has {name} {first} and {path} "
+                    f"{value}; bring them together with --updates, or train them apart"
+                )
 
 
 def check_same_data(stored: dict[str, Any], found: dict[str, Any]) -> None:

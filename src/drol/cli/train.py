@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from drol.cli import devices, plan
-from drol.cli.options import add_hyperparameters, cores
+from drol.cli.options import add_hyperparameters, cores, given_hyperparameters
 from drol.cli.plan import seed_list, sweep
 from drol.extras import require
 from drol.files import DataError
@@ -115,12 +115,11 @@ def _refuse_contradictions(parsed: argparse.Namespace) -> None:
         raise DataError("--seed and --seeds exclude each other: name one run's seed, or those of several runs")
     if parsed.width is not None and parsed.width < 1:
         raise DataError(f"width must be at least 1, found {parsed.width}")
-    if parsed.shard_batch and parsed.width not in (None, 1):
-        raise DataError("--shard-batch trains one run at a time over all devices: leave --width out")
-    if parsed.distributed and (parsed.seeds or parsed.sweep):
-        raise DataError("--distributed trains one run over all processes: leave --seeds and --sweep out")
-    if parsed.distributed and parsed.collect is not None:
-        raise DataError("every process needs the data: make them first with `drol collect`, then name them with --data")
+    devices.refuse_contradictions(parsed)
+    swept = [name for name, _ in parsed.sweep or []]
+    for name in swept:
+        if swept.count(name) > 1 or name in given_hyperparameters(parsed):
+            raise DataError(f"{name} is given twice: name all its values in one --sweep")
 
 
 def _run(parsed: argparse.Namespace, leader: Any = None) -> int:
@@ -131,6 +130,11 @@ def _run(parsed: argparse.Namespace, leader: Any = None) -> int:
     members = plan.members(parsed)
     folders = [RunFolder(_path(parsed, f"{task.name}-{name}", member)) for member in members]
     configs = _configurations(parsed, name, members, folders)
+    plan.check_alike(configs, [folder.path for folder in folders])
+    if leader is not None:
+        plan.refuse_to_collect(configs[0], parsed)
+    if leader is not None or parsed.shard_batch:
+        devices.check_batch_size(configs[0]["settings"]["batch_size"])
     data = plan.data_of(task, configs[0], folders[0].path, parsed)
     for config in configs:
         if "data" in config:
@@ -156,10 +160,13 @@ def _configurations(
         folders[0].read_config()  # which says what is missing
     configs = []
     for member, folder, there in zip(members, folders, begun, strict=True):
-        if parsed.resume and there:
-            configs.append(plan.resumed(parsed, folder.read_config(), member))
-        else:
+        if not (parsed.resume and there):
             folder.refuse_existing()
+        if parsed.resume:
+            # Runs that are new among old ones are of their kind.
+            stored = folder.read_config() if there else plan.alike(folders[begun.index(True)].read_config(), member)
+            configs.append(plan.resumed(parsed, stored, member))
+        else:
             configs.append(plan.planned(parsed, name, member))
     return configs
 
@@ -191,7 +198,8 @@ def _train(
                 config = _continued(config)
             else:
                 config |= {"data": data.source, "environment": evaluator.describe(), **_machine()}
-            config |= {"width": width}
+            if len(configs) > 1 and not parsed.shard_batch:
+                config |= {"width": width}
             write_json(folder.config, config)
             label = folder.path.name if len(folders) > 1 else "training"
             sinks = [stack.enter_context(contextlib.closing(sink)) for sink in _sinks(parsed, config, folder)]
@@ -224,9 +232,11 @@ def _width(configs: list[dict[str, Any]], data: Any) -> int:
     from drol.training.keeper import initial
     from drol.training.seeds import fastest_width
 
-    known = next((config["width"] for config in configs if config["width"] is not None), None)
-    if known is not None or len(configs) == 1:
-        return known or 1
+    widths = {config["width"] for config in configs}
+    if len(configs) == 1:
+        return 1
+    if len(widths) == 1 and (known := widths.pop()) is not None:
+        return known
     print(f"finding out how many of {len(configs)} runs to train side by side", flush=True)
     batch_size, members = configs[0]["settings"]["batch_size"], []
     for config in configs:

@@ -77,14 +77,28 @@ class Checkpoints:
 
         Args:
             limit: look no later than this update.
+
+        Returns:
+            Its update, None if there is none so early or nothing was ever saved.
+
+        Raises:
+            DataError: if all there are are damaged: what is left is not for us to throw away.
+            OSError: if one cannot be read just now.
         """
-        for update in reversed(self.updates()):
+        sealed = self.updates()
+        for update in reversed(sealed):
             if limit is not None and update > limit:
                 continue
             damage = self._damage(update)
             if damage is None:
                 return update
             logger.warning("checkpoint %d in %s is damaged (%s): not used", update, self._folder, damage)
+        # A crash leaves at most the very first checkpoint unsealed.
+        if limit is None and (sealed or any(self._manager.all_steps())):
+            raise DataError(
+                f"{self._folder} holds no intact checkpoint; bring one back from a backup, or start the run anew in "
+                f"another folder"
+            )
         return None
 
     def save(self, state: TrainState, key: Key, metrics: Mapping[str, Any] | None = None) -> None:
@@ -116,11 +130,13 @@ class Checkpoints:
         (update, metrics), self._unsealed = self._unsealed, None
         with self._clear_errors():
             self._manager.wait_until_finished()
-            for _, path in self._files(update):
+            root = self._folder / str(update)
+            for path in [*root.rglob("*"), root, self._folder]:
                 _flush(path)
             files = {name: sha256(path) for name, path in self._files(update)}
             seal = {"update": update, "metrics": None if metrics is None else finite(metrics), "sha256": files}
             write_json(self._seal(update), seal)
+            _flush(self._folder)
             for old in self.updates()[: -self._keep_last]:
                 if not self._keep_every or old % self._keep_every:
                     self._delete(old)
@@ -184,7 +200,7 @@ class Checkpoints:
         try:
             expected = dict(read_json(self._seal(update))["sha256"])
             found = {name: sha256(path) for name, path in self._files(update)}
-        except (DataError, OSError, KeyError, TypeError, ValueError) as error:
+        except (DataError, FileNotFoundError, KeyError, TypeError, ValueError) as error:
             return f"its description cannot be read: {error}"
         if missing := sorted(expected.keys() - found.keys()):
             return f"{missing[0]} is missing"
@@ -224,8 +240,11 @@ def _alone(ocp: Any) -> Any:
 
 
 def _flush(path: Path) -> None:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _named(state: TrainState, key: Key) -> dict:

@@ -64,6 +64,8 @@ def start(coordinator: str | None = None, processes: int | None = None, process:
             shutdown_timeout_seconds=SHUTDOWN_SECONDS,
         )
     except (ValueError, RuntimeError) as error:
+        if "before any JAX" in str(error):
+            raise
         raise DataError(
             f"the processes did not find each other ({str(error).splitlines()[0]}); outside Slurm, Open MPI, "
             f"Kubernetes and TPU slices name --coordinator HOST:PORT, --processes N and --process I"
@@ -78,7 +80,7 @@ class Leader:
     """
 
     def __init__(self):
-        self._briefed = False
+        self._begun = self._followed = False
 
     def brief(self, config: Any) -> None:
         """Tell the others what to train, as JSON, and wait until they have their data.
@@ -86,23 +88,26 @@ class Leader:
         Raises:
             DataError: naming those that could not load them.
         """
+        self._begun = True
         _broadcast(config)
-        self._briefed = True
         with getting_ready():
             pass
+        self._followed = True
 
     def __enter__(self) -> "Leader":
         return self
 
     def __exit__(self, _, error: BaseException | None, __) -> None:
-        if isinstance(error, jax.errors.JaxRuntimeError):
+        if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            said = str(error).splitlines()[0]
             raise LostProcessError(
-                "another process of this run is gone (its own output may say why); the last checkpoint is intact: "
-                "start all processes again with --resume"
+                f"another process of this run is gone (its own output may say why; here: {said}); the last checkpoint "
+                f"is intact: start all processes again with --resume"
             ) from error
-        if not self._briefed:
+        if not self._begun:
             _broadcast({"error": str(error)})
-        else:
+        elif self._followed and (error is None or isinstance(error, Exception)):
+            # An interruption may have come in the middle of a chunk, where nobody listens.
             _announce(Command.DONE if error is None else Command.FAILED)
 
 

@@ -97,7 +97,10 @@ class WandbSink:
         require("wandb", "wandb")
         import wandb  # pyright: ignore[reportMissingImports]
 
-        self._run = wandb.init(project=project, config=dict(config), dir=str(folder))
+        # Several runs in one process are several runs there, too.
+        self._run = wandb.init(
+            project=project, name=folder.name, config=dict(config), dir=str(folder), reinit="create_new"
+        )
 
     def write(self, update: int, metrics: Mapping[str, Any]) -> None:
         self._run.log(dict(metrics), step=update)

@@ -93,7 +93,7 @@ def train_runs(
         validation: held-out transitions, for the metrics prefixed `validation/`.
         width: runs in one compiled program. With 1, each run is bit by bit what it would have been alone; with more,
             up to the order in which numbers are summed.
-        devices: the runs of a program are spread over them, where their number divides `width`.
+        devices: the runs of a program are spread over as many of them as divide their number.
 
     Returns:
         One outcome per run.
@@ -105,6 +105,8 @@ def train_runs(
     """
     if len({dataclasses.replace(run.settings, seed=0) for run in runs}) > 1:
         raise ValueError("the settings of runs that are trained together may differ in the seed only")
+    if jax.process_count() > 1 and (len(runs) > 1 or data.sharding is None):
+        raise ValueError(f"several processes train one run on sharded data, found {len(runs)} runs")
     if data.sharding is not None and (rest := runs[0].settings.batch_size % data.sharding.num_devices):
         raise ValueError(
             f"a batch of {runs[0].settings.batch_size} cannot be divided among {data.sharding.num_devices} devices "
@@ -164,23 +166,33 @@ class _Group:
 
 def _starts(keepers: Sequence[Keeper], width: int) -> list[int | None]:
     """Where each run goes on: those that share a program at the newest update that all of them can go on from."""
-    newest = [keeper.newest_intact() for keeper in keepers]
-    going = [number for number, keeper in enumerate(keepers) if keeper.divergence is None]
-    together = [newest[number] for number in going]
-    while width > 1 and len(set(together)) > 1:
-        if None in together:
-            return newest
-        limit = min(update for update in together if update is not None)
-        together = [keepers[number].newest_intact(limit) for number in going]
-    for number, update in zip(going, together, strict=True):
-        newest[number] = update
-    return newest
+    starts: list[int | None] = []
+    for members in _slices(keepers, width):
+        newest = [keeper.newest_intact() for keeper in members]
+        going = [
+            number
+            for number, (keeper, update) in enumerate(zip(members, newest, strict=True))
+            if keeper.divergence is None and (update or 0) < keeper.run.settings.updates
+        ]
+        together = [newest[number] for number in going]
+        while len(set(together)) > 1 and None not in together:
+            limit = min(update for update in together if update is not None)
+            together = [members[number].newest_intact(limit) for number in going]
+        if None not in together:
+            for number, update in zip(going, together, strict=True):
+                newest[number] = update
+        starts += newest
+    return starts
 
 
 def _grouped(keepers: Sequence[Keeper], width: int) -> Iterator[list[Keeper]]:
-    """The unfinished runs in groups of at most `width` that have come equally far."""
-    unfinished = sorted((keeper for keeper in keepers if keeper.unfinished), key=lambda keeper: keeper.update)
-    for _, equals in itertools.groupby(unfinished, key=lambda keeper: keeper.update):
-        members = list(equals)
-        for start in range(0, len(members), width):
-            yield members[start : start + width]
+    """The unfinished runs by program: of each slice, those that have come equally far."""
+    for members in _slices(keepers, width):
+        unfinished = sorted((keeper for keeper in members if keeper.unfinished), key=lambda keeper: keeper.update)
+        for _, equals in itertools.groupby(unfinished, key=lambda keeper: keeper.update):
+            yield list(equals)
+
+
+def _slices(keepers: Sequence[Keeper], width: int) -> Iterator[Sequence[Keeper]]:
+    for start in range(0, len(keepers), width):
+        yield keepers[start : start + width]

@@ -1,6 +1,7 @@
 """Several runs side by side in one compiled program: seeds, and hyperparameters that change no shape."""
 
 import functools
+import math
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -67,7 +68,7 @@ class Pack:
     Args:
         members: the runs; their algorithms may differ in continuous hyperparameters.
         data: shared by all. If they are sharded, the pack must be of one run, whose state is held by every device.
-        devices: the runs are sharded over them if their number divides that of the runs; the default device otherwise.
+        devices: the runs are sharded over as many of them as divide their number.
 
     Raises:
         ValueError: if the algorithms differ in more than continuous hyperparameters, or several runs are to share
@@ -90,9 +91,11 @@ class Pack:
         else:
             stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
         if data.sharding is not None:
-            stacked = jax.tree.map(functools.partial(_everywhere, mesh=data.sharding.mesh), stacked)
-        elif len(devices) > 1 and self.size % len(devices) == 0:
-            mesh = Mesh(np.array(devices), ("runs",))
+            stacked = jax.tree.map(
+                functools.partial(_everywhere, sharding=NamedSharding(data.sharding.mesh, PartitionSpec())), stacked
+            )
+        elif devices and (share := math.gcd(self.size, len(devices))) > 1:
+            mesh = Mesh(np.array(devices[:share]), ("runs",))
             stacked = jax.device_put(stacked, NamedSharding(mesh, PartitionSpec("runs")))
             self._data = jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
         self._algorithm, self._state, self._key = stacked
@@ -102,6 +105,7 @@ class Pack:
 
         While it lasts, the device holds one more copy of the states.
         """
+        self._before = None
         self._before = jax.tree.map(jnp.copy, self._state)
         self._state, metrics, finite = self._program(*self._arguments, batch_size=batch_size, length=length)
         if np.all(finite):
@@ -151,15 +155,13 @@ class Pack:
         return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
 
 
-def _everywhere(leaf: Array, mesh: Mesh) -> Array:
+def _everywhere(leaf: Array, sharding: NamedSharding) -> Array:
     """An array, or keys, held whole by every device, those of other processes included."""
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        numbers = _everywhere(jax.random.key_data(leaf), mesh)
+        numbers = _everywhere(jax.random.key_data(leaf), sharding)
         return jax.random.wrap_key_data(numbers, impl=jax.random.key_impl(leaf))
     value = np.asarray(leaf)
-    return jax.make_array_from_callback(
-        value.shape, NamedSharding(mesh, PartitionSpec()), lambda index: np.asarray(value[index])
-    )
+    return jax.make_array_from_callback(value.shape, sharding, lambda index: np.asarray(value[index]))
 
 
 @jax.jit
