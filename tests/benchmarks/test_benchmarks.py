@@ -113,6 +113,7 @@ def test_nothing_but_data_and_state_is_live_between_chunks(key):
     assert len(metrics) > 5
 
 
+@pytest.mark.slow
 def test_bench_step_for_several_seeds(tmp_path, capsys):
     file = tmp_path / "bench.json"
     options = ("--size", "laptop", "--candidates", 2, "--seeds", 3, "--no-literal", "--precision", "highest")

@@ -149,6 +149,7 @@ def test_seeds_and_swept_values_are_runs_of_their_own(data, tmp_path, capsys):
     assert [last_update(out / name) for name in names] == [60] * 4
 
 
+@pytest.mark.slow
 def test_several_seeds_find_their_width_and_report_their_spread(data, tmp_path, capsys):
     out = tmp_path / "runs"
     assert train(data, out, "--seeds", "3,5") == 0
@@ -329,6 +330,7 @@ def test_bench_step_writes_its_records(tmp_path, monkeypatch, capsys):
     assert "GFLOP/s" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_bench_scaling_times_packs_and_shards(tmp_path, monkeypatch, capsys):
     from drol.benchmarks import scaling
 
