@@ -15,38 +15,8 @@ from drol.cli import evaluate as evaluate_command
 from drol.cli import train as train_command
 from drol.cli.main import COMMANDS, main
 from drol.cli.progress import RunProgress
-from drol.extras import quiet
 from drol.policy import POLICY_KINDS
-from tests.training.test_distributed import free_port
-
-TASK = "pointmaze-medium-navigate-singletask-task1-v0"
-
-
-def drol(*arguments):
-    """Run a command in this process."""
-    with quiet():
-        return main([str(argument) for argument in arguments])
-
-
-def error_of(capsys, *arguments):
-    """The one line a failing command prints."""
-    capsys.readouterr()
-    assert drol(*arguments) == 1
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1, lines
-    return lines[0]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "maze.npz"
-    assert drol("collect", "pointmaze-medium-navigate", "--episodes", 2, "--workers", 1, "--out", path) == 0
-    return path
-
-
-def train(data, out, *more):
-    options = ("--updates", 40, "--eval-every", 20, "--eval-episodes", 2, "--hidden", 16, 16, "--workers", 1)
-    return drol("train", TASK, "--data", data, "--out", out, *options, *more)
+from tests.cli.commands import TASK, drol, error_of, train
 
 
 @pytest.fixture(scope="module")
@@ -119,61 +89,6 @@ def test_resume_extends_a_run(trained, data, tmp_path, more):
     updates = [json.loads(line)["update"] for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert updates[-1] == 60
     assert json.loads((out / "config.json").read_text())["settings"]["updates"] == 60
-
-
-def last_update(folder):
-    return json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])["update"]
-
-
-def test_seeds_and_swept_values_are_runs_of_their_own(data, tmp_path, capsys):
-    """Four runs in two programs; then one goes on alone, one is lost, and all are brought together again."""
-    out = tmp_path / "runs"
-    several = ("--seeds", "0-1", "--sweep", "bc_coef=1,3")
-    assert train(data, out, *several, "--width", 2) == 0
-    names = {f"bc_coef{value}-seed{seed}": (value, seed) for value in (1, 3) for seed in (0, 1)}
-    assert {path.name for path in out.iterdir()} == names.keys()
-    for name, (value, seed) in names.items():
-        config = json.loads((out / name / "config.json").read_text())
-        assert config["hyperparameters"]["bc_coef"] == value
-        assert config["settings"]["seed"] == seed
-        assert config["width"] == 2
-        lines = (out / name / "evaluations.jsonl").read_text().splitlines()
-        assert [json.loads(line)["update"] for line in lines] == [20, 20, 40, 40]
-    assert capsys.readouterr().out.count("mean success of the last 2 evaluations") == 4
-    shutil.rmtree(out / "bc_coef1-seed1")
-    alone = out / "bc_coef3-seed1"
-    assert drol("train", TASK, "--out", alone, "--resume", "--updates", 60, "--workers", 1) == 0
-    assert [last_update(out / name) for name in names if (out / name).exists()] == [40, 40, 60]
-    assert "bring them together with --updates" in error_of(capsys, "train", TASK, "--out", out, *several, "--resume")
-    assert drol("train", TASK, "--out", out, *several, "--resume", "--updates", 60, "--workers", 1) == 0
-    assert [last_update(out / name) for name in names] == [60] * 4
-
-
-@pytest.mark.slow
-def test_several_seeds_find_their_width_and_report_their_spread(data, tmp_path, capsys):
-    out = tmp_path / "runs"
-    assert train(data, out, "--seeds", "3,5") == 0
-    printed = capsys.readouterr().out
-    width = json.loads((out / "seed3" / "config.json").read_text())["width"]
-    assert f"{width} of 2 runs share a program" in printed
-    assert "over 2 seeds: " in printed
-    assert "standard deviation" in printed
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "words"),
-    [
-        ("--seeds", "3-1", "expected seeds like 0-7"),
-        ("--seeds", "0-x", "expected seeds like 0-7"),
-        ("--seeds", "0-3,2", "named twice"),
-        ("--sweep", "bc_coef", "expected a name and values"),
-        ("--sweep", "bc_coef=1,1.0", "named twice"),
-    ],
-)
-def test_lists_that_make_no_sense_are_refused(capsys, option, value, words):
-    with pytest.raises(SystemExit):
-        drol("train", TASK, option, value)
-    assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -261,38 +176,6 @@ def test_a_signal_ends_with_a_checkpoint_and_what_schedulers_understand(
     assert len((out / "evaluations.jsonl").read_text().splitlines()) == 4
 
 
-@pytest.mark.slow
-def test_two_processes_train_one_run(data, tmp_path):
-    """Each with two devices, found by flags and by the environment; the second keeps no files."""
-    options = [
-        "--updates",
-        "40",
-        "--eval-every",
-        "20",
-        "--eval-episodes",
-        "2",
-        "--hidden",
-        "16",
-        "16",
-        "--workers",
-        "1",
-    ]
-    command = [sys.executable, "-m", "drol.cli.main", "train", TASK, "--data", str(data), *options, "--distributed"]
-    two_devices = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-    address = f"localhost:{free_port()}"
-    first = ["--out", str(tmp_path / "run"), "--coordinator", address, "--processes", "2", "--process", "0"]
-    other = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": "1"}
-    (tmp_path / "elsewhere").mkdir()
-    processes = [
-        subprocess.Popen([*command, *first], env=two_devices),
-        subprocess.Popen(command, env=two_devices | other, cwd=tmp_path / "elsewhere"),
-    ]
-    assert [process.wait(timeout=300) for process in processes] == [0, 0]
-    assert last_update(tmp_path / "run") == 40
-    assert len((tmp_path / "run" / "evaluations.jsonl").read_text().splitlines()) == 4
-    assert list((tmp_path / "elsewhere").iterdir()) == []
-
-
 def test_collect_in_training_keeps_the_data_for_the_next_run(tmp_path, monkeypatch):
     from drol.data import collect as module
 
@@ -335,7 +218,7 @@ def test_bench_scaling_times_packs_and_shards(tmp_path, monkeypatch, capsys):
     from drol.benchmarks import scaling
 
     monkeypatch.setattr(scaling, "LENGTH", 2)
-    monkeypatch.setattr(scaling, "_powers_of_two", lambda _: [1, 2])
+    monkeypatch.setattr(scaling, "_shards", lambda _: [2])
     file = tmp_path / "scaling.json"
     assert drol("bench", "scaling", "--size", "laptop", "--runs", 1, 2, "--json", file) == 0
     one, two, sharded = json.loads(file.read_text())

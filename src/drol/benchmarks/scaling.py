@@ -32,9 +32,8 @@ def bench_scaling(sizes: Sequence[str], runs: Sequence[int]) -> Iterator[dict[st
         (10^6 bytes of all states).
     """
     for size in sizes:
-        shards = [count for count in _powers_of_two(jax.device_count()) if count > 1]
         packs = {f"{count} runs": _pack(size, count) for count in runs}
-        packs |= {f"{count} shards": _pack(size, 1, count) for count in shards}
+        packs |= {f"{count} shards": _pack(size, 1, count) for count in _shards(jax.device_count())}
         programs = {name: lambda pack=pack: pack.train(batch_size=BATCH, length=LENGTH) for name, pack in packs.items()}
         for program in programs.values():
             program()
@@ -71,5 +70,6 @@ def _pack(size: str, runs: int, shards: int = 1) -> Pack:
     return Pack(members, data, devices=jax.devices())
 
 
-def _powers_of_two(limit: int) -> list[int]:
-    return [2**power for power in range(limit.bit_length())]
+def _shards(devices: int) -> list[int]:
+    """2, 4, 8, ... of them."""
+    return [2**power for power in range(1, devices.bit_length())]

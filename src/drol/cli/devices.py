@@ -31,28 +31,12 @@ def refuse_contradictions(parsed: argparse.Namespace) -> None:
     Raises:
         DataError: naming them.
     """
-    if parsed.shard_batch and parsed.width not in (None, 1):
-        raise DataError("--shard-batch trains one run at a time over all devices: leave --width out")
+    if (parsed.shard_batch or parsed.distributed) and parsed.width not in (None, 1):
+        raise DataError("--shard-batch and --distributed train one run at a time over all devices: leave --width out")
     if parsed.distributed and (parsed.seeds or parsed.sweep):
         raise DataError("--distributed trains one run over all processes: leave --seeds and --sweep out")
-    if parsed.distributed and parsed.width not in (None, 1):
-        raise DataError("--distributed trains one run over all devices: leave --width out")
     if not parsed.distributed and {parsed.coordinator, parsed.processes, parsed.process} != {None}:
         raise DataError("--coordinator, --processes and --process belong to --distributed: add it")
-
-
-def check_batch_size(batch_size: int) -> None:
-    """Raise if batches cannot be divided among the devices.
-
-    Raises:
-        DataError: naming both numbers.
-    """
-    import jax
-
-    if batch_size % jax.device_count():
-        raise DataError(
-            f"a batch of {batch_size} cannot be divided among {jax.device_count()} devices; choose another --batch-size"
-        )
 
 
 def join(parsed: argparse.Namespace) -> int:

@@ -104,6 +104,7 @@ def run(parsed: argparse.Namespace) -> int:
         return _run(parsed)
     from drol.training.distributed import Leader
 
+    parsed.shard_batch = True
     if devices.join(parsed) > 0:
         return devices.follow(parsed)
     with Leader() as leader:
@@ -123,8 +124,11 @@ def _refuse_contradictions(parsed: argparse.Namespace) -> None:
 
 
 def _run(parsed: argparse.Namespace, leader: Any = None) -> int:
+    import jax
+
     from drol.data import ogbench
     from drol.training.folder import RunFolder
+    from drol.training.settings import Settings
 
     task, name = ogbench.parse_task(parsed.task), parsed.algorithm or "drol"
     members = plan.members(parsed)
@@ -133,8 +137,8 @@ def _run(parsed: argparse.Namespace, leader: Any = None) -> int:
     plan.check_alike(configs, [folder.path for folder in folders])
     if leader is not None:
         plan.refuse_to_collect(configs[0], parsed)
-    if leader is not None or parsed.shard_batch:
-        devices.check_batch_size(configs[0]["settings"]["batch_size"])
+    if parsed.shard_batch:
+        Settings(**configs[0]["settings"]).check_devices(jax.device_count())
     data = plan.data_of(task, configs[0], folders[0].path, parsed)
     for config in configs:
         if "data" in config:
@@ -219,7 +223,7 @@ def _train(
             )
         if leader is not None:
             leader.brief(configs[0])
-        if leader is not None or parsed.shard_batch:
+        if parsed.shard_batch:
             training = training.sharded(jax.devices())
         outcomes = train_runs(runs, training, validation=validation, width=width, devices=jax.devices())
     return _report(runs, outcomes)
@@ -232,9 +236,9 @@ def _width(configs: list[dict[str, Any]], data: Any) -> int:
     from drol.training.keeper import initial
     from drol.training.seeds import fastest_width
 
-    widths = {config["width"] for config in configs}
     if len(configs) == 1:
         return 1
+    widths = {config["width"] for config in configs}
     if len(widths) == 1 and (known := widths.pop()) is not None:
         return known
     print(f"finding out how many of {len(configs)} runs to train side by side", flush=True)

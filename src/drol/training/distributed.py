@@ -183,7 +183,7 @@ def follow(algorithm: Algorithm, data: ReplayData, seed: int) -> bool:
     try:
         with stop_requests() as requests:
             while True:
-                command, batch_size, length = _announce(Command.DONE)
+                command, batch_size, length = _hear()
                 match command:
                     case Command.BEGIN:
                         state, key, _ = initial(algorithm, data.spec, seed)
@@ -199,11 +199,14 @@ def follow(algorithm: Algorithm, data: ReplayData, seed: int) -> bool:
         raise LostProcessError("process 0 of this run, or another one, is gone; start all of them again") from error
 
 
-def _announce(command: Command, batch_size: int = 0, length: int = 0) -> tuple[int, int, int]:
-    """Process 0's command, on every process."""
-    numbers = multihost_utils.broadcast_one_to_all(np.array([command, batch_size, length], np.int32))
-    command_, batch_size, length = numbers.tolist()
-    return command_, batch_size, length
+def _announce(command: Command, batch_size: int = 0, length: int = 0) -> None:
+    """Say a command, as process 0."""
+    multihost_utils.broadcast_one_to_all(np.array([command, batch_size, length], np.int32))
+
+
+def _hear() -> list[int]:
+    """The command that process 0 says next, and its two numbers."""
+    return multihost_utils.broadcast_one_to_all(np.zeros(3, np.int32)).tolist()
 
 
 def _broadcast(value: Any) -> Any:

@@ -107,11 +107,8 @@ def train_runs(
         raise ValueError("the settings of runs that are trained together may differ in the seed only")
     if jax.process_count() > 1 and (len(runs) > 1 or data.sharding is None):
         raise ValueError(f"several processes train one run on sharded data, found {len(runs)} runs")
-    if data.sharding is not None and (rest := runs[0].settings.batch_size % data.sharding.num_devices):
-        raise ValueError(
-            f"a batch of {runs[0].settings.batch_size} cannot be divided among {data.sharding.num_devices} devices "
-            f"({rest} left over); choose another batch size"
-        )
+    if data.sharding is not None:
+        runs[0].settings.check_devices(data.sharding.num_devices)
     with contextlib.ExitStack() as stack:
         requests = stack.enter_context(stop_requests())
         for run in runs:

@@ -35,6 +35,18 @@ class Settings:
                 f"{self.chunk}, which is fixed for the life of a run and at least 2"
             )
 
+    def check_devices(self, count: int) -> None:
+        """Raise if batches cannot be divided among so many devices.
+
+        Raises:
+            ValueError: naming both numbers.
+        """
+        if rest := self.batch_size % count:
+            raise ValueError(
+                f"a batch of {self.batch_size} cannot be divided among {count} devices ({rest} left over); choose "
+                f"another batch size"
+            )
+
 
 def chunk_length(updates: int, eval_every: int, longest: int = 500) -> int:
     """The longest chunk that divides both numbers.

@@ -1,0 +1,32 @@
+"""Commands as tests give them, in this process."""
+
+import json
+
+from drol.cli.main import main
+from drol.extras import quiet
+
+TASK = "pointmaze-medium-navigate-singletask-task1-v0"
+
+
+def drol(*arguments):
+    """Run a command in this process."""
+    with quiet():
+        return main([str(argument) for argument in arguments])
+
+
+def error_of(capsys, *arguments):
+    """The one line a failing command prints."""
+    capsys.readouterr()
+    assert drol(*arguments) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def train(data, out, *more):
+    options = ("--updates", 40, "--eval-every", 20, "--eval-episodes", 2, "--hidden", 16, 16, "--workers", 1)
+    return drol("train", TASK, "--data", data, "--out", out, *options, *more)
+
+
+def last_update(folder):
+    return json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])["update"]
