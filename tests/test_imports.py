@@ -15,6 +15,7 @@ ROOT = Path(drol.__file__).parent
 # tools without knowledge of learning, beside the shapes in `types`.
 LAYERS = [
     {"types", "files", "extras", "processes", "seeding"},
+    {"environments"},
     {"ops"},
     {"nn"},
     {"policy"},
@@ -71,7 +72,10 @@ def test_unknown_names_are_refused():
         drol.nonsense  # noqa: B018
 
 
-@pytest.mark.parametrize("statement", ["import drol", "import drol.cli.main", "import drol.evaluation.environments"])
+@pytest.mark.parametrize(
+    "statement",
+    ["import drol", "import drol.cli.main", "import drol.evaluation.environments", "import drol.environments.spec"],
+)
 def test_light_imports_load_no_jax(statement):
     code = f"{statement}; import sys; print('jax' in sys.modules)"
     result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)

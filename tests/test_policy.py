@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from drol import DROL, LatentPolicy, load_policy, save_policy
+from drol import DROL, LatentPolicy, Units, in_units, load_policy, save_policy
 from drol.bundle import AHEAD, _checksum
 from drol.files import DataError
 from drol.ops.latent import sample_ball
@@ -81,6 +81,41 @@ def test_round_trip(policy, saved, key, kind):
     assert loaded.facts == {"task": "some-task"}
     expected = act(policy.with_kind(kind), key)
     np.testing.assert_array_equal(act(loaded.policy, key), expected)
+
+
+UNITS = Units(
+    observation_mean=np.array([1.0, 0.0, -5.0, 10.0], np.float32),
+    observation_std=np.array([0.5, 1.0, 2.0, 10.0], np.float32),
+    action_low=np.array([-1.0, 0.0, 5.0], np.float32),
+    action_high=np.array([3.0, 0.1, 7.0], np.float32),
+)
+
+
+@pytest.mark.parametrize("kind", POLICY_KINDS)
+def test_a_policy_in_units_sees_and_speaks_them(policy, tmp_path, key, kind):
+    save_policy(in_units(policy, UNITS), tmp_path / "policy")
+    loaded = load_policy(tmp_path / "policy", kind=kind)
+    inward = (OBSERVATION - UNITS.observation_mean) / UNITS.observation_std
+    action = np.asarray(jax.jit(lambda p, o, k: p(o, key=k))(policy.with_kind(kind), inward, key))
+    centre, reach = np.array([1.0, 0.05, 6.0]), np.array([2.0, 0.05, 1.0])
+    np.testing.assert_allclose(act(loaded.policy, key), centre + reach * action, rtol=1e-4, atol=1e-5)
+    assert loaded(np.zeros((7, 4))).shape == (7, 3)
+
+
+def test_actions_in_units_never_leave_their_bounds(policy, key):
+    far = in_units(jax.tree.map(lambda weight: 100 * weight, policy), UNITS)
+    actions = jax.vmap(lambda k: far(OBSERVATION, key=k))(jax.random.split(key, 200))
+    assert (actions >= UNITS.action_low).all()
+    assert (actions <= UNITS.action_high).all()
+    assert (actions == UNITS.action_high).any()
+
+
+def test_units_go_in_and_out():
+    actions = np.random.default_rng(0).uniform(UNITS.action_low, UNITS.action_high, (50, 3))
+    np.testing.assert_allclose(UNITS.action_outward(UNITS.action_inward(actions)), actions, rtol=1e-5, atol=1e-6)
+    identity = Units.identity(SPEC)
+    np.testing.assert_array_equal(identity.action_inward(np.float32([0.25, -1, 1])), [0.25, -1, 1])
+    np.testing.assert_array_equal(identity.observation_inward(OBSERVATION), OBSERVATION)
 
 
 def test_an_actor_without_critic_can_be_stored(policy, tmp_path, key):

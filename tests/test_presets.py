@@ -1,11 +1,14 @@
 """The table of tasks and hyperparameters."""
 
+import re
+
 import pytest
 
 from drol import DROL
 from drol.algorithm import hyperparameters
 from drol.data.ogbench import known_tasks
-from drol.presets import PRESETS, SIZES, preset_for
+from drol.environments.d4rl_tasks import TASKS
+from drol.presets import AUTHORS, PRESETS, SIZES, preset_for
 
 
 def test_the_main_job():
@@ -17,10 +20,37 @@ def test_the_main_job():
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.family)
 def test_every_preset_belongs_to_tasks_and_is_accepted_by_drol(preset):
-    matching = [name for name in known_tasks() if preset_for(name) is preset]
-    assert len(matching) == 6, "five tasks and the default task"
-    values = hyperparameters(DROL(**preset.hyperparameters()))
-    assert values["bc_coef"] == pytest.approx(preset.bc_coef)
+    matching = [name for name in (*known_tasks(), *TASKS) if preset_for(name) is preset]
+    ogbench = "singletask" in preset.pattern
+    adroit = preset.family.startswith(("pen", "door", "hammer", "relocate"))
+    assert len(matching) == (6 if ogbench else 3 if adroit else 1), "OGBench: five tasks and the default task"
+    assert preset.updates == (1_000_000 if ogbench else 500_000)
+    for tuned in [False] if preset.tuned is None else [False, True]:
+        values = hyperparameters(DROL(**preset.hyperparameters(tuned=tuned)))
+        assert values["bc_coef"] == pytest.approx(preset.tuned[0] if tuned else preset.bc_coef)
+        assert values["num_candidates"] == (preset.tuned[1] if tuned else 16)
+
+
+def test_every_task_of_the_paper_has_its_own_preset():
+    published = [preset for preset in PRESETS if preset.source == AUTHORS]
+    names = [name for name in (*known_tasks(), *TASKS) if preset_for(name) in published]
+    tasks = {re.sub("singletask-v0", "singletask-task0-v0", name) for name in names}
+    assert len([name for name in tasks if "singletask" in name and "task0" not in name]) == 50
+    assert len([name for name in tasks if name.startswith("antmaze") and "singletask" not in name]) == 6
+    assert len([name for name in tasks if name.endswith("-v1")]) == 12
+
+
+def test_drol_star_where_it_differs():
+    assert preset_for("antmaze-large-play-v2").hyperparameters(tuned=True) == {"bc_coef": 0.03, "num_candidates": 16}
+    assert preset_for("antmaze-large-play-v2").hyperparameters() == {"bc_coef": 0.1, "num_candidates": 16}
+    assert preset_for("door-cloned-v1").hyperparameters(tuned=True) == {
+        "bc_coef": 10.0,
+        "num_candidates": 8,
+        "q_agg": "min",
+    }
+    assert preset_for("maze2d-umaze-v1") is None
+    with pytest.raises(ValueError, match=r"no DROL\* is published for pointmaze-medium-navigate"):
+        preset_for("pointmaze-medium-navigate-singletask-v0").hyperparameters(tuned=True)
 
 
 def test_navigation_has_its_discount():

@@ -42,4 +42,25 @@ class Toy(gymnasium.Env):
         return self._state.astype(np.float32), -1.0, bool(success), False, {"success": float(success)}
 
 
+class ScaledToy(Toy):
+    """The same with actions in other units: from -3 to 1."""
+
+    @property
+    def action_space(self):
+        return gymnasium.spaces.Box(-3, 1, (3,))
+
+    def step(self, action):
+        assert action.min() >= -3, action
+        assert action.max() <= 1, action
+        return super().step((action + 1) / 2)
+
+
+class ScoredToy(Toy):
+    """The same with reference returns: -30, that of every step to the limit, counts as 0, and 0 as 100."""
+
+    reference_scores = (-30.0, 0.0)
+
+
+gymnasium.register("DrolToyScored-v0", ScoredToy, max_episode_steps=30)
+gymnasium.register("DrolToyScaled-v0", ScaledToy, max_episode_steps=30)
 gymnasium.register("DrolToy-v0", Toy, max_episode_steps=30)

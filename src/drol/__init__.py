@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from drol.data.replay import ReplayData as ReplayData
     from drol.policy import LatentPolicy as LatentPolicy
     from drol.policy import Policy as Policy
+    from drol.policy import PolicyInUnits as PolicyInUnits
+    from drol.policy import in_units as in_units
     from drol.training.loop import train_chunk as train_chunk
     from drol.types import Batch as Batch
     from drol.types import Spec as Spec
+    from drol.types import Units as Units
 
 _HOMES = {
     "nn": None,
@@ -42,9 +45,12 @@ _HOMES = {
     "ReplayData": "data.replay",
     "LatentPolicy": "policy",
     "Policy": "policy",
+    "PolicyInUnits": "policy",
+    "in_units": "policy",
     "train_chunk": "training.loop",
     "Batch": "types",
     "Spec": "types",
+    "Units": "types",
 }
 
 __version__ = "0.1.0"

@@ -14,12 +14,11 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as to_safetensors
 
 from drol.files import DataError, read_json, write_atomic, write_json
-from drol.policy import LatentPolicy, Policy, PolicyKind
+from drol.policy import POLICIES, Policy, PolicyKind, kind_of
 
 FORMAT = "drol-policy"
 DESCRIPTION = "policy.json"
 VERSION = 1
-POLICIES: dict[str, type[Policy]] = {"latent": LatentPolicy}
 
 AHEAD = 64
 """Calls on a single observation whose draws are made at once."""
@@ -43,13 +42,12 @@ def save_policy(policy: Policy, path: str | Path, facts: Mapping[str, Any] | Non
     path = Path(path)
     if path.exists() and not (path.is_dir() and all(_is_ours(entry.name) for entry in path.iterdir())):
         raise DataError(f"{path} exists and holds other things than a policy; choose another folder")
-    kind = next(name for name, cls in POLICIES.items() if type(policy) is cls)
     leaves, _ = jax.tree_util.tree_flatten_with_path(policy)
     content = to_safetensors({_name(key): np.ascontiguousarray(leaf) for key, leaf in leaves})
     description = {
         "format": FORMAT,
         "version": VERSION,
-        "kind": kind,
+        "kind": kind_of(policy),
         "config": policy.config(),
         "facts": dict(facts or {}),
         "arrays": f"arrays-{hashlib.sha256(content).hexdigest()}.safetensors",
@@ -111,7 +109,8 @@ class LoadedPolicy:
             key: a JAX random key; without one, call number i uses `fold_in(key(seed), i)`.
 
         Returns:
-            float32 actions in [-1, 1], (action,) or (n, action), an array of the caller's own.
+            float32 actions in the units of the training data ([-1, 1] unless they had bounds of their own), (action,)
+            or (n, action), an array of the caller's own.
 
         Raises:
             ValueError: if the shape does not fit the task.
@@ -191,8 +190,6 @@ def load_policy(path: str | Path, *, kind: PolicyKind | None = None, seed: int =
         raise DataError(f"{path} is damaged: its description does not fit its arrays ({error})") from None
     facts = description["facts"]
     if kind is not None:
-        if not isinstance(policy, LatentPolicy):
-            raise ValueError(f"a policy of kind {description['kind']!r} offers no choice, found {kind!r}")
         policy = policy.with_kind(kind)
     return LoadedPolicy(policy, facts, seed=seed)
 

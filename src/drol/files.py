@@ -15,6 +15,16 @@ class DataError(ValueError):
     """Data or a file that cannot be used: says what was expected, what was found and what to do."""
 
 
+REMEDIES = {
+    errno.ENOSPC: "the disk is full: free some space, then run the command again",
+    errno.EDQUOT: "the disk quota is used up: free some space, then run the command again",
+    errno.EFBIG: "the file would exceed the allowed size",
+    errno.EROFS: "the folder is read-only: choose another with --out",
+    errno.EACCES: "permission denied: choose another place with --out",
+}
+"""What to do where the operating system refuses to write."""
+
+
 @contextlib.contextmanager
 def clear_write_errors(path: Path) -> Iterator[None]:
     """Turn an operating system's refusal to write into one message that names the file and the remedy.
@@ -25,16 +35,9 @@ def clear_write_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedies = {
-            errno.ENOSPC: "the disk is full: free some space, then run the command again",
-            errno.EDQUOT: "the disk quota is used up: free some space, then run the command again",
-            errno.EFBIG: "the file would exceed the allowed size",
-            errno.EROFS: "the folder is read-only: choose another with --out",
-            errno.EACCES: "permission denied: choose another place with --out",
-        }
-        if error.errno not in remedies:
+        if error.errno not in REMEDIES:
             raise
-        raise OSError(error.errno, f"could not write {path}: {remedies[error.errno]}") from error
+        raise OSError(error.errno, f"could not write {path}: {REMEDIES[error.errno]}") from error
 
 
 def write_atomic(path: str | Path, write: Callable[[BinaryIO], Any]) -> None:

@@ -13,7 +13,7 @@ from drol.nn.actor import LatentActor
 from drol.nn.critic import CriticEnsemble
 from drol.ops.bellman import Aggregation, aggregate
 from drol.ops.latent import default_radius, sample_ball
-from drol.types import Key, Spec
+from drol.types import Key, Spec, Units
 
 PolicyKind = Literal["one", "centre", "best-of-n", "dense"]
 POLICY_KINDS: tuple[str, ...] = get_args(PolicyKind)
@@ -23,7 +23,7 @@ class Policy(eqx.Module):
     """A function from one observation to one action; use `jax.vmap` for a batch."""
 
     def __call__(self, observation: Float[Array, " observation"], *, key: Key) -> Float[Array, " action"]:
-        """Choose an action in [-1, 1]^d: `act` on the draws of `noise`."""
+        """Choose an action: `act` on the draws of `noise`."""
         return self.act(observation, self.noise(key=key))
 
     @abc.abstractmethod
@@ -32,7 +32,11 @@ class Policy(eqx.Module):
 
     @abc.abstractmethod
     def act(self, observation: Float[Array, " observation"], noise: PyTree[Array]) -> Float[Array, " action"]:
-        """The action that the draws decide, in [-1, 1]^d."""
+        """The action that the draws decide, in [-1, 1]^d, or within the bounds of `PolicyInUnits`."""
+
+    @abc.abstractmethod
+    def with_kind(self, kind: PolicyKind) -> "Policy":
+        """The same networks, acting in another way."""
 
     @abc.abstractmethod
     def config(self) -> dict[str, Any]:
@@ -81,7 +85,6 @@ class LatentPolicy(Policy):
             )
 
     def with_kind(self, kind: PolicyKind) -> "LatentPolicy":
-        """The same networks, acting in another way."""
         return dataclasses.replace(self, kind=kind)
 
     def noise(self, *, key: Key) -> Float[Array, "*num_samples action"]:
@@ -143,3 +146,49 @@ class LatentPolicy(Policy):
             return cls(actor, critic, **options)
 
         return eqx.filter_eval_shape(build, jax.random.key(0))
+
+
+class PolicyInUnits(Policy):
+    """A policy that sees and speaks the user's units: raw observations in, actions within the user's bounds out."""
+
+    policy: Policy
+    units: Units
+
+    def noise(self, *, key: Key) -> PyTree[Array]:
+        return self.policy.noise(key=key)
+
+    def act(self, observation: Float[Array, " observation"], noise: PyTree[Array]) -> Float[Array, " action"]:
+        action = self.units.action_outward(self.policy.act(self.units.observation_inward(observation), noise))
+        # Rounding must not leave the bounds.
+        return jnp.clip(action, self.units.action_low, self.units.action_high)
+
+    def with_kind(self, kind: PolicyKind) -> "PolicyInUnits":
+        return dataclasses.replace(self, policy=self.policy.with_kind(kind))
+
+    @property
+    def spec(self) -> Spec:
+        return self.policy.spec
+
+    def config(self) -> dict[str, Any]:
+        return {"policy": kind_of(self.policy), **self.policy.config()}
+
+    @classmethod
+    def empty(cls, config: dict[str, Any]) -> "PolicyInUnits":
+        options = dict(config)
+        policy = POLICIES[options.pop("policy")].empty(options)
+        units = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), Units.identity(policy.spec))
+        return cls(policy, units)
+
+
+POLICIES: dict[str, type[Policy]] = {"latent": LatentPolicy, "in-units": PolicyInUnits}
+"""What policy files call each class."""
+
+
+def kind_of(policy: Policy) -> str:
+    """What policy files call the policy's class."""
+    return next(name for name, cls in POLICIES.items() if type(policy) is cls)
+
+
+def in_units(policy: Policy, units: Units | None) -> Policy:
+    """The policy in the user's units, for data that were rescaled; the policy itself where nothing was."""
+    return policy if units is None else PolicyInUnits(policy, jax.tree.map(jnp.asarray, units))

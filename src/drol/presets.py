@@ -7,27 +7,53 @@ from typing import Any
 AUTHORS = "authors' public production commands"
 BORROWED = "borrowed from antmaze-large-navigate: no published preset"
 
+ADVICE = "tune --bc-coef first, from 0.03 to 10, with K = 16"
+"""For tasks without a preset."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """One row of the table. `pattern` matches task names; `options` are DROL's fields."""
+    """One row of the table: DROL(16), and DROL*, whose K (and once bc_coef) was tuned per task.
+
+    Attributes:
+        family: what it is called.
+        pattern: matches the names of its tasks.
+        bc_coef, num_candidates: of DROL(16).
+        tuned: (bc_coef, K) of DROL*; None where none is published.
+        options: further fields of DROL, the same for both.
+        updates: of a run at paper size.
+        source: where the numbers come from.
+    """
 
     family: str
     pattern: str
     bc_coef: float
     num_candidates: int
-    tuned_num_candidates: int | None
+    tuned: tuple[float, int] | None
     options: tuple[tuple[str, Any], ...] = ()
+    updates: int = 1_000_000
     source: str = AUTHORS
 
-    def hyperparameters(self) -> dict[str, Any]:
-        """The fields of DROL(16) that differ from its defaults."""
-        return {"bc_coef": self.bc_coef, "num_candidates": self.num_candidates, **dict(self.options)}
+    def hyperparameters(self, *, tuned: bool = False) -> dict[str, Any]:
+        """The fields of DROL(16), or of DROL*, that differ from its defaults.
+
+        Raises:
+            ValueError: if DROL* is asked for and not published.
+        """
+        if tuned and self.tuned is None:
+            raise ValueError(f"no DROL* is published for {self.family}; leave --tuned out, or name --num-candidates")
+        bc_coef, num_candidates = self.tuned if tuned and self.tuned else (self.bc_coef, self.num_candidates)
+        return {"bc_coef": bc_coef, "num_candidates": num_candidates, **dict(self.options)}
 
 
 def _ogbench(family: str, bc_coef: float, tuned: int | None, source: str = AUTHORS, **options: Any) -> Preset:
     pattern = rf"{family}-singletask(-task\d)?-v0"
-    return Preset(family, pattern, bc_coef, 16, tuned, tuple(options.items()), source)
+    star = None if tuned is None else (bc_coef, tuned)
+    return Preset(family, pattern, bc_coef, 16, star, tuple(options.items()), source=source)
+
+
+def _d4rl(family: str, pattern: str, bc_coef: float, tuned: tuple[float, int], **options: Any) -> Preset:
+    return Preset(family, pattern, bc_coef, 16, tuned, tuple(options.items()), updates=500_000)
 
 
 _MAZE = {"discount": 0.995, "q_agg": "min"}
@@ -47,6 +73,26 @@ PRESETS = (
         _ogbench(f"pointmaze-{size}-{kind}", 0.03, None, BORROWED, **_MAZE)
         for size in ("medium", "large", "giant", "teleport")
         for kind in ("navigate", "stitch")
+    ),
+    *(
+        _d4rl(name, name, bc_coef, tuned)
+        for name, bc_coef, tuned in (
+            ("antmaze-umaze-v2", 0.3, (0.3, 2)),
+            ("antmaze-umaze-diverse-v2", 0.1, (0.1, 16)),
+            ("antmaze-medium-play-v2", 0.1, (0.1, 32)),
+            ("antmaze-medium-diverse-v2", 0.1, (0.1, 16)),
+            ("antmaze-large-play-v2", 0.1, (0.03, 16)),
+            ("antmaze-large-diverse-v2", 0.1, (0.03, 16)),
+        )
+    ),
+    *(
+        _d4rl(f"{hand}-{{human,cloned,expert}}-v1", rf"{hand}-(human|cloned|expert)-v1", bc_coef, tuned, q_agg="min")
+        for hand, bc_coef, tuned in (
+            ("pen", 1.0, (1.0, 16)),
+            ("door", 10.0, (10.0, 8)),
+            ("hammer", 3.0, (3.0, 8)),
+            ("relocate", 10.0, (10.0, 32)),
+        )
     ),
 )
 

@@ -1,8 +1,10 @@
 """Shapes and containers that every other module shares. Imports nothing of ours."""
 
 import dataclasses
+from typing import Any
 
 import equinox as eqx
+import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 Key = PRNGKeyArray
@@ -52,6 +54,38 @@ class Batch(eqx.Module):
     def spec(self) -> Spec:
         """The dimensions of this batch's observations and actions."""
         return Spec(self.observations.shape[-1], self.actions.shape[-1])
+
+
+class Units(eqx.Module):
+    """What leads from the user's units to the learner's, and back. A format: policy files hold it.
+
+    The learner sees (observation - mean) / std, and actions in [-1, 1]^d, of which -1 is `action_low` and 1
+    `action_high`. NumPy arrays serve as well as JAX's.
+    """
+
+    observation_mean: Float[Array | np.ndarray, " observation"]
+    observation_std: Float[Array | np.ndarray, " observation"]
+    action_low: Float[Array | np.ndarray, " action"]
+    action_high: Float[Array | np.ndarray, " action"]
+
+    @classmethod
+    def identity(cls, spec: Spec) -> "Units":
+        """Units that change nothing."""
+        ones = np.ones(spec.action_dim, np.float32)
+        zeros = np.zeros(spec.observation_dim, np.float32)
+        return cls(zeros, np.ones_like(zeros), -ones, ones)
+
+    def observation_inward(self, observation: Any) -> Any:
+        """Observations as the learner sees them, (..., observation)."""
+        return (observation - self.observation_mean) / self.observation_std
+
+    def action_inward(self, action: Any) -> Any:
+        """Actions of the user's as the learner sees them, (..., action)."""
+        return 2 * (action - self.action_low) / (self.action_high - self.action_low) - 1
+
+    def action_outward(self, action: Any) -> Any:
+        """The learner's actions in the user's units, (..., action)."""
+        return self.action_low + (action + 1) / 2 * (self.action_high - self.action_low)
 
 
 Rows = Int[Array, " batch"]

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drol import ReplayData, from_arrays
-from drol.data.episodes import ACTION_LIMIT, from_states
+from drol.data.arrays import log_of_states, to_transitions
+from drol.data.episodes import ACTION_LIMIT
 from drol.files import DataError
 
 
@@ -27,6 +28,10 @@ def episodes(lengths, seed=0):
         "masks": np.ones(count),
         "terminals": terminals,
     }
+
+
+def from_states(**columns):
+    return to_transitions(log_of_states(columns, "episodes"))
 
 
 @given(st.lists(st.integers(2, 6), min_size=1, max_size=5))
@@ -74,7 +79,7 @@ def test_actions_are_clipped_as_published():
         ("actions", lambda x: x * 3, "actions must lie in"),
         ("actions", lambda x: x[1:], "'actions' must have shape"),
         ("rewards", lambda x: np.full_like(x, np.inf), "'rewards' has 2 NaN or infinite"),
-        ("masks", lambda x: x * 0.5, "masks must be 0 or 1, found 0.5 in row 0"),
+        ("masks", lambda x: x * 0.5, "'masks' must be 0 or 1, found 0.5 in row 0"),
         ("terminals", lambda x: np.zeros_like(x), "must be true in its last row"),
         ("terminals", lambda x: np.ones_like(x), "single state"),
     ],
@@ -119,7 +124,7 @@ def test_own_arrays_become_the_same_transitions():
         ("observations", np.zeros((0, 3)), "no rows"),
         ("next_observations", np.zeros((6, 4)), "'next_observations' must have shape"),
         ("actions", np.full((6, 2), 5.0), "first is row 0"),
-        ("terminated", np.full(6, 2.0), "masks must be 0 or 1"),
+        ("terminated", np.full(6, 2.0), "'terminated' must be 0 or 1, found 2 in row 0"),
     ],
 )
 def test_bad_own_arrays_are_refused(key, value, words):

@@ -1,13 +1,16 @@
 """Rollouts: the same whatever the workers, honest about failures."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 
 from drol import DROL
+from drol.environments.spec import EnvironmentSpec
 from drol.evaluation import rollout
-from drol.evaluation.environments import EnvironmentGroup, EnvironmentSpec
-from drol.evaluation.rollout import EpisodeResult, Evaluator, as_record, mean_return, success_rate
+from drol.evaluation.environments import EnvironmentGroup
+from drol.evaluation.rollout import EpisodeResult, Evaluator, as_record, mean_return, mean_score, success_rate
 from drol.extras import quiet
 from drol.processes import Worker, WorkerError
 from tests.conftest import SPEC, init
@@ -94,11 +97,21 @@ def test_neighbours_in_one_process_do_not_disturb_each_other():
 
 
 def test_summaries():
-    results = [EpisodeResult(i, i, -10.0 * i, 10, verdict) for i, verdict in enumerate([True, False, None])]
+    results = [EpisodeResult(i, i, -10.0 * i, 10, verdict, None) for i, verdict in enumerate([True, False, None])]
     assert success_rate(results) == 0.5
     assert success_rate(results[2:]) is None
     assert mean_return(results) == -10
     assert as_record(results[0]) == {"episode": 0, "seed": 0, "return": 0.0, "length": 10, "success": True}
+
+
+def test_scores_are_for_environments_with_reference_returns(policy):
+    with Evaluator(EnvironmentSpec("tests.toy_environment:DrolToyScored-v0")) as evaluator:
+        results = evaluator.run(policy, episodes=4, seed=0)
+    for result in results:
+        assert result.score == pytest.approx(100 * (result.episode_return + 30) / 30)
+        assert as_record(result)["score"] == result.score
+    assert mean_score(results) == pytest.approx(np.mean([result.score for result in results]))
+    assert mean_score([dataclasses.replace(result, score=None) for result in results]) is None
 
 
 def test_ogbench_episodes_repeat(policy):

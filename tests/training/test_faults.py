@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from drol.environments.spec import EnvironmentSpec
 from drol.evaluation import rollout
-from drol.evaluation.environments import EnvironmentSpec
 from drol.evaluation.rollout import Evaluator, as_record
 from drol.files import DataError
 from drol.training.checkpoint import Checkpoints

@@ -12,7 +12,7 @@ import jax
 
 from drol.algorithms.drol import DROL
 from drol.benchmarks.step import BATCH, SPEC, megabytes, random_data
-from drol.evaluation.environments import EnvironmentSpec
+from drol.environments.spec import EnvironmentSpec
 from drol.evaluation.rollout import Evaluator, as_record
 from drol.policy import Policy
 from drol.presets import SIZES

@@ -8,6 +8,7 @@ from typing import Any
 
 from drol.cli.options import cores
 from drol.extras import require
+from drol.files import DataError
 from drol.presets import SIZES
 
 
@@ -313,10 +314,8 @@ def _churn(parsed: argparse.Namespace) -> list[dict[str, Any]]:
     from rich.table import Table
 
     from drol.benchmarks.churn import churn, spread
-    from drol.cli.plan import algorithm_of, data_of
-    from drol.data.ogbench import parse_task
+    from drol.cli.plan import algorithm_of, data_of, task_of
     from drol.data.replay import ReplayData
-    from drol.evaluation.environments import EnvironmentSpec
     from drol.evaluation.rollout import Evaluator, success_rate
     from drol.training.checkpoint import Checkpoints
     from drol.training.folder import RunFolder
@@ -324,13 +323,15 @@ def _churn(parsed: argparse.Namespace) -> list[dict[str, Any]]:
 
     folder = RunFolder(parsed.path)
     config = folder.read_config()
-    task, algorithm = parse_task(config["task"]), algorithm_of(config)
+    task, algorithm = task_of(config), algorithm_of(config)
     data = ReplayData.from_transitions(data_of(task, config, folder.path, parsed).train)
     with contextlib.closing(Checkpoints(folder.checkpoints)) as checkpoints:
         state, key, _ = checkpoints.restore(*initial(algorithm, data.spec, config["settings"]["seed"])[:2])
     options = {"updates": parsed.updates, "every": parsed.every, "batch_size": config["settings"]["batch_size"]}
     console, records = Console(), []
-    with Evaluator(EnvironmentSpec(f"ogbench:{task.env_id}"), workers=parsed.workers) as evaluator:
+    if task.environment is None:
+        raise DataError(f"{parsed.path} was trained without an environment to be evaluated in")
+    with Evaluator(task.environment, workers=parsed.workers) as evaluator:
 
         def evaluate(policy, update):
             rate = success_rate(evaluator.run(policy, episodes=parsed.episodes, seed=update))

@@ -1,21 +1,33 @@
-"""`drol collect`: make a data set with OGBench's scripted experts."""
+"""`drol collect`: make a data set with the experts that OGBench and D4RL bring along."""
 
 import argparse
 from pathlib import Path
 
 from drol.cli.options import cores
+from drol.data.tasks import Task
+from drol.environments import d4rl_tasks
+from drol.files import DataError
+
+PUBLISHED_STEPS = 1_000_000
+"""Of maze2d's data sets."""
+
+MAZE_NOISE = 0.5
+"""Of maze2d's walker, in units of actions: without noise a policy has nothing to choose from."""
 
 
 def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
     """Declare the command's options."""
     parser.add_argument(
-        "dataset", metavar="ENV-DATASET", help="for instance cube-single-play or pointmaze-medium-navigate"
+        "dataset",
+        metavar="ENV-DATASET",
+        help="for instance cube-single-play, pointmaze-medium-navigate or (with D4RL) maze2d-umaze-v1",
     )
     parser.add_argument(
         "--episodes",
         type=int,
         metavar="N",
-        help="training episodes (default: as many as OGBench published);\na tenth as many are added for validation",
+        help="training episodes (default: as many as were published);\nfor OGBench a tenth as many are added for "
+        "validation",
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="S", help="the same seed gives the same file (default: 0)"
@@ -26,26 +38,63 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     parser.add_argument(
         "--out",
         type=Path,
-        metavar="FILE.npz",
-        help="training file; validation goes to FILE-val.npz\n(default: ENV-DATASET-v0.npz)",
+        metavar="FILE",
+        help="training file; OGBench's validation goes to FILE-val.npz\n(default: ENV-DATASET-v0.npz, for D4RL .hdf5)",
     )
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Collect, and say where the files are."""
+    if d4rl_tasks.is_d4rl(parsed.dataset):
+        known = d4rl_tasks.task(parsed.dataset)
+        episodes = parsed.episodes or PUBLISHED_STEPS // known.max_episode_steps
+        paths = [_walk(parsed.dataset, episodes, parsed.seed, parsed.out or Path(f"{parsed.dataset}.hdf5"))]
+    else:
+        name = parsed.dataset.removesuffix("-v0")
+        paths = _by_experts(name, parsed.episodes, parsed.seed, parsed.out or Path(f"{name}-v0.npz"), parsed.workers)
+    print(f"wrote {' and '.join(map(str, paths))}")
+    return 0
+
+
+def collected(task: Task, episodes: int, seed: int, folder: Path, workers: int) -> Path:
+    """The task's data set of so many episodes, made now unless it is in `folder` already.
+
+    Raises:
+        DataError: if the task has no expert.
+    """
+    if task.kind == "d4rl":
+        path = folder / f"{task.name}-{episodes}episodes-seed{seed}.hdf5"
+        return path if path.exists() else _walk(task.name, episodes, seed, path)
+    if task.kind != "ogbench":
+        raise DataError(
+            f"--collect is for tasks with an expert of their own, OGBench's and maze2d; {task.name} has none"
+        )
+    from drol.data.ogbench import parse_task
+
+    dataset = parse_task(task.name).dataset.removesuffix("-v0")
+    path = folder / f"{dataset}-{episodes}episodes-seed{seed}.npz"
+    if not path.exists():
+        # The training file is written last: without it, its companion is a leftover.
+        path.with_name(f"{path.stem}-val.npz").unlink(missing_ok=True)
+        _by_experts(dataset, episodes, seed, path, workers)
+    return path
+
+
+def _by_experts(name: str, episodes: int | None, seed: int, out: Path, workers: int) -> list[Path]:
     from drol.cli.progress import counting
     from drol.data.collect import collect, parse_collection
 
-    parse_collection(parsed.dataset)
-    out = parsed.out or Path(f"{parsed.dataset.removesuffix('-v0')}-v0.npz")
-    with counting(f"collecting {parsed.dataset}") as progress:
-        paths = collect(
-            parsed.dataset,
-            out=out,
-            episodes=parsed.episodes,
-            seed=parsed.seed,
-            workers=parsed.workers,
-            progress=progress,
-        )
-    print(f"wrote {paths[0]} and {paths[1]}")
-    return 0
+    parse_collection(name)
+    with counting(f"collecting {name}") as progress:
+        return list(collect(name, out=out, episodes=episodes, seed=seed, workers=workers, progress=progress))
+
+
+def _walk(name: str, episodes: int, seed: int, out: Path) -> Path:
+    from drol.cli.progress import counting
+    from drol.data import d4rl_maze
+
+    if out.exists():
+        raise DataError(f"{out} exists already; choose another name with --out or remove it")
+    steps = episodes * d4rl_tasks.task(name).max_episode_steps
+    with counting(f"collecting {name}") as progress:
+        return d4rl_maze.collect(name, out=out, steps=steps, seed=seed, noise=MAZE_NOISE, progress=progress)

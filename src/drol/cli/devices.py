@@ -55,14 +55,13 @@ def follow(parsed: argparse.Namespace) -> int:
     """Train along with process 0; the exit status."""
     import jax
 
-    from drol.data import ogbench
     from drol.data.replay import ReplayData
     from drol.training import distributed
 
     config = distributed.briefing()
     with distributed.getting_ready():
         plan.refuse_to_collect(config, parsed)
-        loaded = plan.data_of(ogbench.parse_task(config["task"]), config, Path(), parsed)
+        loaded = plan.data_of(plan.task_of(config), config, Path(), parsed)
         plan.check_same_data(config["data"], loaded.source)
         data = ReplayData.from_transitions(loaded.train)
     good = distributed.follow(plan.algorithm_of(config), data.sharded(jax.devices()), config["settings"]["seed"])

@@ -1,9 +1,14 @@
 """`drol evaluate`: roll a trained policy out and report its success rate."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from drol.cli.options import cores
+
+if TYPE_CHECKING:
+    from drol.environments.spec import EnvironmentSpec
 
 KINDS = ("one", "centre", "best-of-n", "dense")
 
@@ -19,7 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     )
     parser.add_argument("--episodes", type=int, default=50, metavar="N", help="how many (default: 50)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of environments and latents (default: 0)")
-    parser.add_argument("--task", metavar="TASK", help="evaluate in another task than the policy's own")
+    parser.add_argument(
+        "--task",
+        "--env",
+        dest="environment",
+        metavar="TASK",
+        help="evaluate in another task, or gymnasium environment (module:Id-v0),\nthan the policy's own",
+    )
     parser.add_argument(
         "--workers", type=int, default=min(cores(), 8), metavar="W", help="processes (default: all cores, at most 8)"
     )
@@ -29,9 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
 def run(parsed: argparse.Namespace) -> int:
     """Evaluate, print the figures, write them if asked."""
     from drol.bundle import load_policy
-    from drol.data.ogbench import parse_task
-    from drol.evaluation.environments import EnvironmentSpec
-    from drol.evaluation.rollout import Evaluator, as_record, mean_return, success_rate
+    from drol.evaluation.rollout import Evaluator, as_record, mean_return, mean_score, success_rate
     from drol.files import DataError, write_json
 
     if parsed.episodes < 1:
@@ -39,30 +48,44 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.seed < 0:
         raise DataError(f"--seed must not be negative, found {parsed.seed}")
     loaded = load_policy(parsed.path, kind=parsed.policy)
-    name = parsed.task or loaded.facts.get("task")
-    if name is None:
-        raise DataError(f"{parsed.path} does not name the task it was trained for; give it with --task")
-    task = parse_task(name)
-    with Evaluator(EnvironmentSpec(f"ogbench:{task.env_id}"), workers=parsed.workers) as evaluator:
+    spec = _environment(parsed.environment, loaded.facts)
+    if spec is None:
+        raise DataError(f"{parsed.path} does not name an environment to be evaluated in; give one with --env")
+    with Evaluator(spec, workers=parsed.workers) as evaluator:
         environment = evaluator.describe()
         results = evaluator.run(loaded.policy, episodes=parsed.episodes, seed=parsed.seed)
     summary = {
         "path": str(parsed.path),
-        "task": task.name,
+        "task": parsed.environment or loaded.facts.get("task") or spec.id,
         "policy": loaded.policy.config()["kind"],
         "episodes": len(results),
         "seed": parsed.seed,
         "success": success_rate(results),
+        "score": mean_score(results),
         "return": mean_return(results),
         "environment": environment,
         "facts": loaded.facts,
     }
+    timing = {"pre": ", success judged before the step", "post": ", success judged after the step"}
     rate = "no verdict" if summary["success"] is None else f"{summary['success']:.3f}"
+    score = "" if summary["score"] is None else f"normalised score {summary['score']:.1f}, "
     print(
-        f"{task.name}: success {rate}, mean return {summary['return']:.1f} "
-        f"({len(results)} episodes, policy {summary['policy']!r}, seed {parsed.seed}, "
-        f"success judged {'before' if environment['success_timing'] == 'pre' else 'after'} the step)"
+        f"{summary['task']}: {score}success {rate}, mean return {summary['return']:.1f} "
+        f"({len(results)} episodes, policy {summary['policy']!r}, seed {parsed.seed}"
+        f"{timing.get(environment['success_timing'], '')})"
     )
     if parsed.json is not None:
         write_json(parsed.json, summary | {"results": [as_record(result) for result in results]})
     return 0
+
+
+def _environment(name: str | None, facts: Mapping[str, Any]) -> "EnvironmentSpec | None":
+    """The environment that was asked for, else the one the policy was judged in while it was trained."""
+    from drol.data.tasks import environment_of
+    from drol.environments.spec import EnvironmentSpec
+
+    if name is not None:
+        return environment_of(name)
+    if facts.get("environment") is not None:
+        return EnvironmentSpec.from_record(facts["environment"])
+    return None if "task" not in facts or "environment" in facts else environment_of(facts["task"])

@@ -5,10 +5,12 @@ import importlib
 import sys
 
 COMMANDS = {
-    "collect": "make a data set with OGBench's scripted experts",
+    "collect": "make a data set with the experts of OGBench or of D4RL's maze2d",
+    "doctor": "examine a data set before anybody trains on it",
     "train": "train a policy on a task",
     "evaluate": "roll a trained policy out and report its success rate",
     "presets": "list tasks, hyperparameters and sizes",
+    "install-d4rl": "install D4RL's environments, which pip alone cannot",
     "bench": "measure speed on this machine",
 }
 
@@ -48,7 +50,7 @@ def _run(arguments: list[str]) -> int:
             name, help=help, description=help.capitalize() + ".", formatter_class=argparse.RawTextHelpFormatter
         )
         if arguments[:1] == [name]:
-            chosen = importlib.import_module(f"drol.cli.{name}")
+            chosen = importlib.import_module(f"drol.cli.{name.replace('-', '_')}")
             chosen.add_arguments(command, arguments[1:])
     parsed = parser.parse_args(arguments)
     if parsed.version:

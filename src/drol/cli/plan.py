@@ -6,9 +6,21 @@ import itertools
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from drol.cli.options import given_hyperparameters
+from drol.data import files, tasks
+from drol.data.offline import OfflineData, normalised
+from drol.data.tasks import Task
+from drol.environments.spec import EnvironmentSpec
 from drol.files import DataError
 from drol.presets import SIZES, preset_for
+
+KEPT = (
+    *("task", "evaluated_in", "algorithm", "size", "preset", "eval_episodes", "collect", "collect_seed", "data_file"),
+    *("action_low", "action_high", "normalize_observations"),
+)
+"""What all runs of a command have in common, beside their settings and hyperparameters."""
 
 
 class Member(NamedTuple):
@@ -70,17 +82,20 @@ def sweep(text: str) -> tuple[str, list[float]]:
     return name.strip().lstrip("-").replace("-", "_"), numbers
 
 
-def planned(parsed: argparse.Namespace, name: str, member: Member) -> dict[str, Any]:
+def planned(parsed: argparse.Namespace, task: Task, name: str, member: Member) -> dict[str, Any]:
     """The configuration of a new run: preset, then size, then what was given."""
     from drol.algorithm import hyperparameters
     from drol.algorithms.registry import algorithm_class
     from drol.training.settings import Settings, chunk_length
 
-    size, preset = SIZES[parsed.size or "laptop"], preset_for(parsed.task)
+    size, preset = SIZES[parsed.size or "laptop"], preset_for(task.name) if name == "drol" else None
     cls = algorithm_class(name)
-    options = {"hidden": size.hidden} | (preset.hyperparameters() if preset and name == "drol" else {})
+    if parsed.tuned and preset is None:
+        raise DataError(f"no preset is published for {name} on {task.name}: leave --tuned out")
+    options = {"hidden": size.hidden} | (preset.hyperparameters(tuned=parsed.tuned) if preset else {})
     options |= given_hyperparameters(parsed) | _swept(cls, member)
-    updates = size.updates if parsed.updates is None else parsed.updates
+    updates = preset.updates if preset and size.name == "paper" else size.updates
+    updates = updates if parsed.updates is None else parsed.updates
     eval_every = min(size.eval_every, updates) if parsed.eval_every is None else parsed.eval_every
     episodes = size.eval_episodes if parsed.eval_episodes is None else parsed.eval_episodes
     if episodes < 1:
@@ -98,24 +113,27 @@ def planned(parsed: argparse.Namespace, name: str, member: Member) -> dict[str, 
         keep_every=defaults.keep_every if parsed.keep_every is None else parsed.keep_every,
     )
     return {
-        "task": parsed.task,
+        "task": task.name,
+        "evaluated_in": task.environment and task.environment.as_record(),
         "algorithm": name,
         "hyperparameters": hyperparameters(cls(**options)),
         "size": size.name,
-        "preset": None if preset is None else {"family": preset.family, "source": preset.source},
+        "preset": preset and {"family": preset.family, "source": preset.source, "tuned": parsed.tuned},
         "settings": dataclasses.asdict(settings),
         "width": parsed.width,
         "eval_episodes": episodes,
         "collect": parsed.collect,
         "collect_seed": parsed.collect_seed or 0,
         "data_file": None if parsed.data is None else str(parsed.data.absolute()),
+        "action_low": parsed.action_low,
+        "action_high": parsed.action_high,
+        "normalize_observations": parsed.normalize_observations,
     }
 
 
 def alike(stored: dict[str, Any], member: Member) -> dict[str, Any]:
     """The configuration of a new run that differs from a stored one in seed and swept values only."""
-    names = ("task", "algorithm", "size", "preset", "eval_episodes", "collect", "collect_seed", "data_file")
-    return {name: stored[name] for name in names} | {
+    return {name: stored[name] for name in KEPT} | {
         "hyperparameters": stored["hyperparameters"] | member.values,
         "settings": stored["settings"] | {"seed": member.seed},
         "width": stored.get("width"),
@@ -133,17 +151,21 @@ def _swept(cls: type, member: Member) -> dict[str, float]:
     return member.values
 
 
-def resumed(parsed: argparse.Namespace, stored: dict[str, Any], member: Member) -> dict[str, Any]:
+def resumed(parsed: argparse.Namespace, task: Task, stored: dict[str, Any], member: Member) -> dict[str, Any]:
     """The stored configuration, if nothing given contradicts it; `--updates` may extend it."""
     from drol.training.settings import Settings
 
     given = {
-        "task": parsed.task,
+        "task": task.name,
+        "evaluated_in": task.environment.as_record() if parsed.env and task.environment else None,
         "algorithm": parsed.algorithm,
         "size": parsed.size,
         "eval_episodes": parsed.eval_episodes,
         "collect": parsed.collect,
         "collect_seed": parsed.collect_seed,
+        "action_low": parsed.action_low,
+        "action_high": parsed.action_high,
+        "normalize_observations": parsed.normalize_observations or None,
     }
     settings = {
         "seed": member.seed if parsed.seeds else parsed.seed,
@@ -186,31 +208,49 @@ def algorithm_of(config: dict[str, Any]) -> Any:
     return from_hyperparameters(algorithm_class(config["algorithm"]), config["hyperparameters"])
 
 
-def data_of(task: Any, config: dict[str, Any], folder: Path, parsed: argparse.Namespace) -> Any:
-    """Load the task's data, collecting it first, beside the run's folder, where asked to."""
+def task_of(config: dict[str, Any]) -> Task:
+    """The task a configuration names, in the environment that it names."""
+    environment = config["evaluated_in"]
+    task = tasks.parse_task(config["task"])
+    return dataclasses.replace(task, environment=environment and EnvironmentSpec.from_record(environment))
+
+
+def data_of(
+    task: Task, config: dict[str, Any], folder: Path, parsed: argparse.Namespace, scratch: Path | None = None
+) -> OfflineData:
+    """Load the task's data, collecting them first, beside the run's folder, where asked to.
+
+    Args:
+        task: what to load.
+        config: the run's.
+        folder: the run's.
+        parsed: the command's options.
+        scratch: a folder for mapped tables, where the data are to be mapped.
+    """
+    from drol.cli.collect import collected
     from drol.cli.progress import counting
-    from drol.data import ogbench
-    from drol.data.collect import collect
 
     path = parsed.data or (config["data_file"] and Path(config["data_file"]))
     if path is None and config["collect"] is not None:
-        dataset = task.dataset.removesuffix("-v0")
-        name = f"{dataset}-{config['collect']}episodes-seed{config['collect_seed']}.npz"
-        path = folder.parent / "data" / name
-        if not path.exists():
-            # The training file is written last: without it, its companion is a leftover.
-            path.with_name(f"{path.stem}-val.npz").unlink(missing_ok=True)
-            with counting(f"collecting {dataset}") as progress:
-                collect(
-                    dataset,
-                    out=path,
-                    episodes=config["collect"],
-                    seed=config["collect_seed"],
-                    workers=parsed.workers,
-                    progress=progress,
-                )
+        path = collected(task, config["collect"], config["collect_seed"], folder.parent / "data", parsed.workers)
     with counting("downloading", lazy=True) as progress:
-        return ogbench.load(task, path=path, progress=progress)
+        data = tasks.load(task, path=path, bounds=_bounds(task, config), folder=scratch, progress=progress)
+    return normalised(data) if config["normalize_observations"] else data
+
+
+def is_mapped(task: Task) -> bool:
+    """Whether a task's data are too large for memory; only logs of the user's own can be."""
+    return task.kind == "own" and files.is_large(Path(task.name))
+
+
+def _bounds(task: Task, config: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Bounds of actions as given, one number for all dimensions or one for each."""
+    low, high = config["action_low"], config["action_high"]
+    if low is None and high is None:
+        return None
+    if low is None or high is None:
+        raise DataError("--action-low and --action-high belong together: give both")
+    return np.asarray(low, np.float32), np.asarray(high, np.float32)
 
 
 def refuse_to_collect(config: dict[str, Any], parsed: argparse.Namespace) -> None:

@@ -71,7 +71,9 @@ class RunProgress:
             line = "" if self._name == "training" else f"{self._name}: "
             line += f"update {update:>8}"
             if "evaluation/success" in metrics:
-                line += f"  success {self._success} ({metrics['evaluation/episodes']} episodes)"
+                line += f"  success {self._success}"
+            line += f" ({metrics['evaluation/episodes']} episodes)"
+            line += f"  score {metrics['evaluation/score']:.1f}" if "evaluation/score" in metrics else ""
             line += f"  return {metrics['evaluation/return']:.1f}"
             held_out = {"held-out BC": "validation/bc_loss", "TD error": "validation/critic_loss"}
             line += "".join(f"  {label} {metrics[name]:.4f}" for label, name in held_out.items() if name in metrics)

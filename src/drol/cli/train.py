@@ -2,21 +2,20 @@
 
 import argparse
 import contextlib
-import platform
-import statistics
-import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from drol.cli import devices, plan
 from drol.cli.options import add_hyperparameters, cores, given_hyperparameters
 from drol.cli.plan import seed_list, sweep
+from drol.cli.report import continued, machine, report
+from drol.data.mapped import scratch
+from drol.data.tasks import Task, parse_task
 from drol.extras import require
 from drol.files import DataError
-from drol.presets import SIZES
-
-PACKAGES = ("drol", "jax", "jaxlib", "equinox", "optax", "numpy", "orbax-checkpoint", "ogbench", "gymnasium", "mujoco")
+from drol.presets import ADVICE, SIZES
 
 
 def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
@@ -24,22 +23,51 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     from drol.algorithms.registry import ALGORITHMS, algorithm_class
 
     parser.add_argument(
-        "task", metavar="TASK", help="for instance cube-single-play-singletask-task2-v0; see `drol presets`"
+        "task",
+        metavar="TASK",
+        help="an OGBench or D4RL task (cube-single-play-singletask-task2-v0, pen-human-v1, ...;\nsee `drol presets`), "
+        "minari:DATASET, or a log of your own: FILE.npz, FILE.hdf5, or a\nfolder with one such file per episode",
     )
     parser.add_argument("--algorithm", metavar="NAME", help=f"one of {', '.join(ALGORITHMS)} (default: drol)")
     data = parser.add_argument_group(
-        "data", "By default ogbench's cache folder is searched, then the official download tried."
+        "data",
+        "By default the folder where ogbench, d4rl or minari keeps its data is searched, then the official download "
+        "tried.",
     )
     data.add_argument(
-        "--data", type=Path, metavar="FILE.npz", help="a training file in OGBench's format, with FILE-val.npz beside it"
+        "--data",
+        type=Path,
+        metavar="FILE",
+        help="the task's training file: OGBench's npz, with FILE-val.npz beside it, or D4RL's HDF5",
     )
     data.add_argument(
         "--collect",
         type=int,
         metavar="N",
-        help="make N episodes here with OGBench's scripted experts\n(kept in data/ beside the run, and used again)",
+        help="make N episodes here with the experts of OGBench, or of D4RL's maze2d\n(kept in data/ beside the run, "
+        "and used again)",
     )
     data.add_argument("--collect-seed", type=int, metavar="S", help="seed of that collection (default: 0)")
+    data.add_argument(
+        "--env",
+        metavar="ENV",
+        help="evaluate in this gymnasium environment (module:Id-v0) or task instead;\na log of your own is evaluated "
+        "nowhere without",
+    )
+    for name, bound in (("--action-low", "lower"), ("--action-high", "upper")):
+        data.add_argument(
+            name,
+            type=float,
+            nargs="+",
+            metavar="X",
+            help=f"{bound} bound of the log's actions, one number or one per dimension\n(default: as the log states, "
+            "else the environment's, else -1 and 1)",
+        )
+    data.add_argument(
+        "--normalize-observations",
+        action="store_true",
+        help="to mean 0 and standard deviation 1; the policy keeps both",
+    )
     length = parser.add_argument_group("length and size")
     length.add_argument("--size", choices=tuple(SIZES), help="networks, updates and evaluations (default: laptop)")
     length.add_argument("--updates", type=int, metavar="N", help="updates in all")
@@ -83,6 +111,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         metavar="W",
         help="processes for collection and evaluation\n(default: all cores, at most 8)",
     )
+    run.add_argument("--tuned", action="store_true", help="the preset's DROL* instead of DROL(16)")
     run.add_argument("--tensorboard", action="store_true", help="also write TensorBoard files into the run folder")
     run.add_argument("--wandb", metavar="PROJECT", help="also log to a Weights & Biases project")
     devices.add_arguments(parser)
@@ -126,24 +155,27 @@ def _refuse_contradictions(parsed: argparse.Namespace) -> None:
 def _run(parsed: argparse.Namespace, leader: Any = None) -> int:
     import jax
 
-    from drol.data import ogbench
     from drol.training.folder import RunFolder
     from drol.training.settings import Settings
 
-    task, name = ogbench.parse_task(parsed.task), parsed.algorithm or "drol"
+    task, name = parse_task(parsed.task, environment=parsed.env), parsed.algorithm or "drol"
     members = plan.members(parsed)
-    folders = [RunFolder(_path(parsed, f"{task.name}-{name}", member)) for member in members]
-    configs = _configurations(parsed, name, members, folders)
+    folders = [RunFolder(_path(parsed, f"{task.label}-{name}", member)) for member in members]
+    configs = _configurations(parsed, task, name, members, folders)
+    # What is resumed is judged where it was, whatever was left out of the command.
+    task = plan.task_of(configs[0])
     plan.check_alike(configs, [folder.path for folder in folders])
     if leader is not None:
         plan.refuse_to_collect(configs[0], parsed)
     if parsed.shard_batch:
         Settings(**configs[0]["settings"]).check_devices(jax.device_count())
-    data = plan.data_of(task, configs[0], folders[0].path, parsed)
-    for config in configs:
-        if "data" in config:
-            plan.check_same_data(config["data"], data.source)
     with contextlib.ExitStack() as stack:
+        mapped = plan.is_mapped(task) and not parsed.shard_batch
+        room = stack.enter_context(scratch()) if mapped else None
+        data = plan.data_of(task, configs[0], folders[0].path, parsed, room)
+        for config in configs:
+            if "data" in config:
+                plan.check_same_data(config["data"], data.source)
         for folder in folders:
             stack.enter_context(folder.locked())
         return _train(parsed, configs, folders, data, leader)
@@ -156,7 +188,7 @@ def _path(parsed: argparse.Namespace, start: str, member: plan.Member) -> Path:
 
 
 def _configurations(
-    parsed: argparse.Namespace, name: str, members: list[plan.Member], folders: list[Any]
+    parsed: argparse.Namespace, task: Task, name: str, members: list[plan.Member], folders: list[Any]
 ) -> list[dict[str, Any]]:
     """One per run: the stored one of a run that is resumed, a new one otherwise. Nothing is written yet."""
     begun = [folder.config.exists() for folder in folders]
@@ -169,9 +201,11 @@ def _configurations(
         if parsed.resume:
             # Runs that are new among old ones are of their kind.
             stored = folder.read_config() if there else plan.alike(folders[begun.index(True)].read_config(), member)
-            configs.append(plan.resumed(parsed, stored, member))
+            configs.append(plan.resumed(parsed, task, stored, member))
         else:
-            configs.append(plan.planned(parsed, name, member))
+            configs.append(plan.planned(parsed, task, name, member))
+    if name == "drol" and not parsed.resume and configs[0]["preset"] is None:
+        print(f"note: no hyperparameters are published for {task.label}, so DROL's defaults apply; {ADVICE}")
     return configs
 
 
@@ -181,27 +215,29 @@ def _train(
     import jax
 
     from drol.cli.progress import TrainingProgress
-    from drol.data.ogbench import parse_task
+    from drol.data.mapped import MappedData
     from drol.data.replay import ReplayData
-    from drol.evaluation.environments import EnvironmentSpec
     from drol.evaluation.rollout import Evaluator
     from drol.files import write_json
     from drol.training.keeper import Run
     from drol.training.run import train_runs
     from drol.training.settings import Settings
 
-    training, validation = ReplayData.from_transitions(data.train), ReplayData.from_transitions(data.validation)
-    environment = EnvironmentSpec(f"ogbench:{parse_task(parsed.task).env_id}")
+    mapped = isinstance(data.train.observations, np.memmap)
+    training: Any = MappedData(data.train) if mapped else ReplayData.from_transitions(data.train)
+    validation = None if data.validation is None else ReplayData.from_transitions(data.validation)
     with contextlib.ExitStack() as stack:
-        evaluator = stack.enter_context(Evaluator(environment, workers=parsed.workers))
-        width = 1 if parsed.shard_batch else _width(configs, training)
+        evaluator = None
+        if (environment := plan.task_of(configs[0]).environment) is not None:
+            evaluator = stack.enter_context(Evaluator(environment, workers=parsed.workers))
+        width = 1 if parsed.shard_batch or mapped else _width(configs, training)
         progress = stack.enter_context(TrainingProgress(configs[0]["settings"]["updates"]))
         runs = []
         for config, folder in zip(configs, folders, strict=True):
             if "data" in config:
-                config = _continued(config)
+                config = continued(config)
             else:
-                config |= {"data": data.source, "environment": evaluator.describe(), **_machine()}
+                config |= {"data": data.source, "environment": evaluator and evaluator.describe(), **machine()}
             if len(configs) > 1 and not parsed.shard_batch:
                 config |= {"width": width}
             write_json(folder.config, config)
@@ -212,13 +248,15 @@ def _train(
                     algorithm=plan.algorithm_of(config),
                     folder=folder,
                     settings=Settings(**config["settings"]),
-                    evaluate=_evaluation(evaluator, config),
+                    evaluate=None if evaluator is None else _evaluation(evaluator, config),
                     sinks=[*sinks, progress.of(label)],
                     policy_facts={
                         "task": config["task"],
+                        "environment": config["evaluated_in"],
                         "algorithm": config["algorithm"],
                         "seed": config["settings"]["seed"],
                     },
+                    units=data.units,
                 )
             )
         if leader is not None:
@@ -226,7 +264,7 @@ def _train(
         if parsed.shard_batch:
             training = training.sharded(jax.devices())
         outcomes = train_runs(runs, training, validation=validation, width=width, devices=jax.devices())
-    return _report(runs, outcomes)
+    return report(runs, outcomes)
 
 
 def _width(configs: list[dict[str, Any]], data: Any) -> int:
@@ -273,63 +311,6 @@ def _evaluation(evaluator: Any, config: dict[str, Any]) -> Any:
         return [as_record(result) for result in evaluator.run(policy, episodes=config["eval_episodes"], seed=seed)]
 
     return evaluate
-
-
-def _report(runs: list[Any], outcomes: list[Any]) -> int:
-    """Say how it went and what to do next; the exit status."""
-    updates, means = runs[0].settings.updates, []
-    for run, outcome in zip(runs, outcomes, strict=True):
-        seed, name = run.settings.seed, f"{run.folder.path}: " if len(runs) > 1 else ""
-        last = [line for line in run.folder.metrics.read() if line.get("evaluation/success") is not None][-3:]
-        if outcome.divergence is not None:
-            print(f"drol: error: {name}{outcome.divergence}", file=sys.stderr)
-        elif outcome.stopped_by is None and last:
-            mean = statistics.fmean(line["evaluation/success"] for line in last)
-            episodes = sum(line["evaluation/episodes"] for line in last)
-            print(
-                f"{name}mean success of the last {len(last)} evaluations: {mean:.3f} ({episodes} episodes, seed {seed})"
-            )
-            means.append(mean)
-    if signals := [outcome.stopped_by for outcome in outcomes if outcome.stopped_by is not None]:
-        furthest = max(int(outcome.state.step) for outcome in outcomes if outcome.stopped_by is not None)
-        print(f"stopped at update {furthest} of {updates}; continue with the same command and --resume")
-        # What a shell reports for a process that a signal ended: 130 for Ctrl-C, 143 for SIGTERM.
-        return 128 + signals[0]
-    if len(means) > 1 and len({run.settings.seed for run in runs}) == len(runs):
-        spread = statistics.stdev(means)
-        print(f"over {len(means)} seeds: {statistics.fmean(means):.3f}, standard deviation {spread:.3f}")
-    if len(runs) == 1 and outcomes[0].divergence is None:
-        folder = runs[0].folder
-        print(f"policy: {folder.policy}   evaluate it with: drol evaluate {folder.path} --episodes 50")
-    return 1 if any(outcome.divergence is not None for outcome in outcomes) else 0
-
-
-def _continued(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of a resumed run, with what it is continued on; says where that differs."""
-    now = _machine()
-    for name in ("versions", "device", "machine"):
-        if config[name] != now[name]:
-            print(f"note: {name} differ from the run's start; results may differ in rounding", file=sys.stderr)
-    return config | {"resumes": [*config.get("resumes", []), now]}
-
-
-def _machine() -> dict[str, Any]:
-    """Versions and hardware, for the record."""
-    import jax
-
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = None
-    device = jax.devices()[0]
-    return {
-        "versions": versions | {"python": platform.python_version()},
-        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
-        "machine": {"cores": cores(), "processor": platform.machine(), "system": platform.system()},
-        "command": sys.argv[1:],
-    }
 
 
 def _chosen_algorithm(arguments: list[str]) -> str:

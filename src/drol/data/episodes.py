@@ -1,10 +1,15 @@
 """From arrays on disk or in memory to transitions that respect episode boundaries."""
 
 import dataclasses
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from drol.files import DataError
+
+if TYPE_CHECKING:
+    # Not at run time: JAX comes with it, which the processes that collect data can do without.
+    from drol.types import Units
 
 ACTION_LIMIT = 1 - 1e-5
 """Data set actions are clipped to +- this value (as in the authors' code)."""
@@ -39,7 +44,9 @@ class Transitions:
         return len(self.actions)
 
 
-def check_array(name: str, array: np.ndarray, shape: tuple[int | None, ...], where: str) -> np.ndarray:
+def check_array(
+    name: str, array: np.ndarray, shape: tuple[int | None, ...], where: str, rows: np.ndarray | None = None
+) -> np.ndarray:
     """`array` as float32, checked.
 
     Args:
@@ -47,6 +54,7 @@ def check_array(name: str, array: np.ndarray, shape: tuple[int | None, ...], whe
         array: anything NumPy holds.
         shape: expected lengths, None where any will do.
         where: the file or call it came from.
+        rows: the source's number of each row; 0, 1, ... without.
 
     Raises:
         DataError: for a wrong number of dimensions or length, a type that is no number, NaN or infinity.
@@ -62,26 +70,42 @@ def check_array(name: str, array: np.ndarray, shape: tuple[int | None, ...], whe
     finite = np.isfinite(single)
     if not finite.all():
         row, count = int(np.argwhere(~finite)[0][0]), int((~finite).sum())
+        row = row if rows is None else rows[row]
         raise DataError(
             f"{where}: {name!r} has {count} NaN or infinite values (in float32), the first in row {row}; remove or mend"
         )
     return single
 
 
-def check_actions(actions: np.ndarray, where: str) -> np.ndarray:
-    """Actions clipped to +-(1 - 1e-5).
+def check_actions(
+    actions: np.ndarray, where: str, units: "Units | None" = None, rows: np.ndarray | None = None
+) -> np.ndarray:
+    """Actions in the learner's units, clipped to +-(1 - 1e-5).
+
+    Args:
+        actions: (T, action).
+        where: the file or call they came from.
+        units: whose bounds they keep to; [-1, 1] without.
+        rows: the source's number of each row; 0, 1, ... without.
 
     Raises:
-        DataError: if an action lies outside [-1, 1] by more than rounding.
+        DataError: if an action lies outside its bounds by more than rounding.
     """
-    beyond = np.abs(actions).max(axis=-1, initial=0) > 1 + 1e-4
+    scaled = actions if units is None else units.action_inward(actions)
+    beyond = np.abs(scaled).max(axis=-1, initial=0) > 1 + 1e-4
     if beyond.any():
-        row = int(np.argmax(beyond))
+        first = int(np.argmax(beyond))
+        row = first if rows is None else rows[first]
+        bounds = "[-1, 1]" if units is None else f"{_shown(units.action_low)} to {_shown(units.action_high)}"
         raise DataError(
-            f"{where}: actions must lie in [-1, 1]; {int(beyond.sum())} rows do not, the first is row {row} with "
-            f"{np.array2string(actions[row], precision=3)}; rescale them to [-1, 1] first"
+            f"{where}: actions must lie in {bounds}; {int(beyond.sum())} rows do not, the first is row {row} "
+            f"with {_shown(actions[first])}; state the bounds they keep to (--action-low, --action-high), or mend them"
         )
-    return np.clip(actions, -ACTION_LIMIT, ACTION_LIMIT)
+    return np.clip(scaled, -ACTION_LIMIT, ACTION_LIMIT).astype(np.float32)
+
+
+def _shown(numbers: Any) -> str:
+    return np.array2string(np.asarray(numbers), precision=3, threshold=8)
 
 
 def check_masks(masks: np.ndarray, where: str) -> np.ndarray:
@@ -94,70 +118,3 @@ def check_masks(masks: np.ndarray, where: str) -> np.ndarray:
     if wrong.any():
         raise DataError(f"{where}: masks must be 0 or 1, found {masks[wrong][0]:g} in row {int(np.argmax(wrong))}")
     return masks
-
-
-def episode_rows(terminals: np.ndarray, where: str) -> np.ndarray:
-    """The rows that start a transition in the format where every episode ends with its last state.
-
-    Args:
-        terminals: (M,) true at the last state of each episode.
-        where: the file or call it came from.
-
-    Returns:
-        Row numbers of the states that have a successor, in order.
-
-    Raises:
-        DataError: if the last row does not end an episode, or an episode has a single state.
-    """
-    ends = terminals.astype(bool)
-    if not len(ends) or not ends[-1]:
-        raise DataError(f"{where}: 'terminals' must be true in its last row, where the last episode ends; cut off?")
-    starts = np.concatenate([[True], ends[:-1]])
-    if (starts & ends).any():
-        row = int(np.argmax(starts & ends))
-        raise DataError(
-            f"{where}: the episode at row {row} has a single state and so no transition; remove one-step episodes"
-        )
-    return np.flatnonzero(~ends)
-
-
-def from_states(
-    observations: np.ndarray,
-    actions: np.ndarray,
-    rewards: np.ndarray,
-    masks: np.ndarray,
-    terminals: np.ndarray,
-    *,
-    where: str = "from_states",
-) -> Transitions:
-    """Transitions from episodes of states, in OGBench's format: each episode ends with a state that has no successor.
-
-    Args:
-        observations: (M, observation), every state, final ones included.
-        actions: (M, action); the action at an episode's last state is ignored.
-        rewards: (T,) for the states that have a successor, in order.
-        masks: (T,) likewise, 1 - terminated.
-        terminals: (M,) true at each episode's last state.
-        where: named in messages.
-
-    Raises:
-        DataError: for wrong shapes, values or episodes.
-    """
-    observations = check_array("observations", observations, (None, None), where)
-    actions = check_array("actions", actions, (len(observations), None), where)
-    terminals = check_array("terminals", terminals, (len(observations),), where)
-    rows = episode_rows(terminals, where)
-    rewards = check_array("rewards", rewards, (len(rows),), where)
-    masks = check_masks(check_array("masks", masks, (len(rows),), where), where)
-    actions = check_actions(actions[rows], where)
-    continues = np.append(rows[1:] == rows[:-1] + 1, False)
-    number = np.arange(len(rows))
-    return Transitions(
-        observations=observations,
-        actions=actions,
-        rewards=rewards,
-        masks=masks,
-        index=rows.astype(np.int32),
-        next_index=(rows + 1).astype(np.int32),
-        next_action_index=np.where(continues, number + 1, number).astype(np.int32),
-    )

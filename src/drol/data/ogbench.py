@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import functools
+import os
 import re
 import zipfile
 from collections.abc import Callable
@@ -11,13 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from drol.data.download import download
-from drol.data.episodes import Transitions, check_array, episode_rows, from_states
+from drol.data.arrays import log_of_states, to_transitions
+from drol.data.download import download, verify_record
+from drol.data.episodes import check_array
+from drol.data.log import Log
+from drol.data.npz import read_npz
+from drol.data.offline import OfflineData
 from drol.extras import quiet, require
-from drol.files import DataError, sha256
+from drol.files import DataError
 
 CACHE = Path("~/.ogbench/data")
 """The folder in which ogbench itself keeps its data sets."""
+
+STATES = ("qpos", "qvel", "button_states")
+"""Columns from which the simulator's state can be restored."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,15 +35,6 @@ class Task:
     name: str
     env_id: str
     dataset: str
-
-
-@dataclasses.dataclass(frozen=True)
-class OfflineData:
-    """A task's training and validation transitions, and where they came from (for the run's record)."""
-
-    train: Transitions
-    validation: Transitions
-    source: dict[str, Any]
 
 
 @functools.cache
@@ -71,6 +70,13 @@ def parse_task(name: str) -> Task:
     return Task(name, f"{env}-singletask{end}", f"{env}-{kind}-v0")
 
 
+def base_url() -> str:
+    """Where ogbench publishes its data sets; the environment variable DROL_OGBENCH_URL names a mirror."""
+    from ogbench.utils import DATASET_URL
+
+    return os.environ.get("DROL_OGBENCH_URL", DATASET_URL)
+
+
 def load(
     task: Task,
     *,
@@ -96,41 +102,54 @@ def load(
         train = folder / f"{task.dataset}.npz"
         for name in (train.name, f"{train.stem}-val.npz"):
             if not (folder / name).exists():
-                download(name, folder, progress)
+                download(f"{base_url()}/{name}", folder / name, progress, other_ways=_other_ways(name, folder))
     else:
         train = Path(path).expanduser()
     validation = train.with_name(f"{train.stem}-val.npz")
     files = [(file, _read(file, task)) for file in (train, validation)]
-    labelled = [_relabel(file, columns, task) for file, columns in files]
+    labelled = [to_transitions(_relabelled(file, columns, task)) for file, columns in files]
     source = {
         "kind": "ogbench",
-        "files": [{"name": f.name, "bytes": f.stat().st_size, "sha256": sha256(f)} for f, _ in files],
+        "files": [{"name": f.name, "bytes": f.stat().st_size, "sha256": verify_record(f)} for f, _ in files],
     }
     return OfflineData(*labelled, source=source)
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an npz file; nothing is unpickled.
+def is_format(path: Path) -> bool:
+    """Whether an npz file has OGBench's columns: `terminals` that mark final states, and no rewards of its own."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {name.removesuffix(".npy") for name in archive.namelist()}
+    except (OSError, zipfile.BadZipFile):
+        return False
+    return {"observations", "actions", "terminals"} <= names and not names & {"rewards", "next_observations"}
+
+
+def read(path: Path, task: Task | None = None) -> Log:
+    """A file in OGBench's format as a log, labelled with a task's rewards if one is named.
 
     Raises:
-        DataError: if it is missing, truncated, damaged or holds Python objects.
+        DataError: if it is missing, damaged or not in the format.
     """
-    try:
-        # Opened here: np.load leaves the file open when it is no npz.
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; collect it with `drol collect`, or give another file") from None
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path} is not readable as an npz file ({error}); cut off or damaged? Collect or download it anew"
-        ) from None
+    columns = _read(path, task)
+    log = _relabelled(path, columns, task) if task else log_of_states(columns, str(path))
+    return dataclasses.replace(log, states={name: columns[name] for name in STATES if name in columns})
 
 
-def _read(path: Path, task: Task) -> dict[str, np.ndarray]:
+def _other_ways(name: str, folder: Path) -> str:
+    dataset = name.removesuffix(".npz").removesuffix("-val").removesuffix("-v0")
+    return (
+        f"Other ways: make the data here with OGBench's own experts (`drol train TASK --collect 150`, or "
+        f"`drol collect {dataset} --out FILE.npz` and then `--data FILE.npz`); or fetch {name} on another machine "
+        f"and put it into {folder}, or name it with --data."
+    )
+
+
+def _read(path: Path, task: Task | None) -> dict[str, np.ndarray]:
     columns = read_npz(path)
-    needed = ["observations", "actions", "terminals", "qpos"]
-    needed += ["button_states"] if task.env_id.startswith(("scene", "puzzle")) else []
+    needed = ["observations", "actions", "terminals"]
+    needed += ["qpos"] if task else []
+    needed += ["button_states"] if task and task.env_id.startswith(("scene", "puzzle")) else []
     missing = [key for key in needed if key not in columns]
     if missing:
         raise DataError(
@@ -143,8 +162,8 @@ def _read(path: Path, task: Task) -> dict[str, np.ndarray]:
     return columns
 
 
-def _relabel(path: Path, columns: dict[str, np.ndarray], task: Task) -> Transitions:
-    """Add the task's rewards and masks, by ogbench's own relabelling of the state before the action."""
+def _relabelled(path: Path, columns: dict[str, np.ndarray], task: Task) -> Log:
+    """The log with the task's rewards and masks, by ogbench's own relabelling of the state before the action."""
     from ogbench.relabel_utils import relabel_dataset
 
     where, env = str(path), _task_env(task.env_id)
@@ -156,22 +175,14 @@ def _relabel(path: Path, columns: dict[str, np.ndarray], task: Task) -> Transiti
                 f"{where}: {task.name} has {name} of {width} numbers, found an array of shape {columns[name].shape}; "
                 f"is the file of another environment?"
             )
-    check_array("terminals", columns["terminals"], (None,), where)
     for name in ("qpos", "button_states"):
         if name in columns:
             check_array(name, columns[name], (None, None), where)
-    rows = episode_rows(columns["terminals"], where)
-    labels = {key: columns[key][rows] for key in ("qpos", "button_states") if key in columns}
+    log = log_of_states(columns, where)
+    labels = {key: columns[key][log.rows] for key in ("qpos", "button_states") if key in columns}
     with quiet():
         relabel_dataset(task.env_id, env, labels)
-    return from_states(
-        columns["observations"],
-        columns["actions"],
-        labels["rewards"],
-        labels["masks"],
-        columns["terminals"],
-        where=where,
-    )
+    return dataclasses.replace(log, rewards=labels["rewards"], terminated=labels["masks"] == 0)
 
 
 @functools.lru_cache(maxsize=1)

@@ -23,6 +23,8 @@ class ReplayData(eqx.Module):
     Attributes:
         padding: rows at the end that fill the last device's share and are never drawn.
         sharding: how rows, and the rows of batches, are spread over devices; None on one device.
+        numbers: where only some transitions of a data set are here, theirs, ascending; see `MappedData`.
+        total: then, how many there are in all.
     """
 
     observations: Float[Array, "states observation"]
@@ -34,6 +36,8 @@ class ReplayData(eqx.Module):
     next_action_index: Int[Array, " transitions"]
     padding: int = eqx.field(static=True, default=0)
     sharding: NamedSharding | None = eqx.field(static=True, default=None)
+    numbers: Int[Array, " transitions"] | None = None
+    total: int | None = eqx.field(static=True, default=None)
 
     @classmethod
     def from_transitions(cls, data: Transitions) -> "ReplayData":
@@ -53,8 +57,8 @@ class ReplayData(eqx.Module):
 
     @property
     def size(self) -> int:
-        """The number of transitions."""
-        return self.actions.shape[0] - self.padding
+        """The number of transitions, of the whole data set where only some are here."""
+        return self.actions.shape[0] - self.padding if self.total is None else self.total
 
     @property
     def spec(self) -> Spec:
@@ -63,6 +67,8 @@ class ReplayData(eqx.Module):
 
     def take(self, numbers: Int[Array, " batch"]) -> Batch:
         """The transitions with these numbers."""
+        if self.numbers is not None:
+            numbers = jnp.searchsorted(self.numbers, numbers)
         batch = Batch(
             observations=self.observations[self.index[numbers]],
             actions=self.actions[numbers],
@@ -81,12 +87,17 @@ class ReplayData(eqx.Module):
 
     def draw(self, batch_size: int, *, key: Key) -> Int[Array, " batch"]:
         """Numbers of transitions, uniform with replacement."""
-        return jax.random.randint(key, (batch_size,), 0, self.size)
+        return draw_numbers(self.size, batch_size, key=key)
 
     @jax.named_scope("sample")
     def sample(self, batch_size: int, *, key: Key) -> Batch:
         """The transitions that `draw` names."""
         return self.take(self.draw(batch_size, key=key))
+
+
+def draw_numbers(size: int, batch_size: int, *, key: Key) -> Int[Array, " batch"]:
+    """Numbers below `size`, uniform with replacement."""
+    return jax.random.randint(key, (batch_size,), 0, size)
 
 
 def _spread(table: np.ndarray, sharding: NamedSharding) -> Array:

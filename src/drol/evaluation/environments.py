@@ -3,27 +3,10 @@
 import dataclasses
 from typing import Any
 
-import gymnasium
 import numpy as np
 
-from drol.seeding import make_reproducible, reset_seeded
-
-
-@dataclasses.dataclass(frozen=True)
-class EnvironmentSpec:
-    """What makes an environment, in words a worker process understands.
-
-    Attributes:
-        id: a gymnasium id; `module:id` imports the module that registers it first.
-        options: keyword arguments of `gymnasium.make`.
-    """
-
-    id: str
-    options: tuple[tuple[str, Any], ...] = ()
-
-    def make(self) -> gymnasium.Env:
-        """Build the environment, ready for `reset_seeded`."""
-        return make_reproducible(gymnasium.make(self.id, **dict(self.options)))
+from drol.environments.spec import EnvironmentSpec
+from drol.seeding import reset_seeded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +38,7 @@ class EnvironmentGroup:
             "id": env.spec.id if env.spec else None,
             "max_episode_steps": env.spec.max_episode_steps if env.spec else None,
             "success_timing": getattr(env.unwrapped, "_success_timing", None),
+            "reference_scores": getattr(env.unwrapped, "reference_scores", None),
         }
 
     def reset(self, seeds: dict[int, int]) -> dict[int, StepResult]:

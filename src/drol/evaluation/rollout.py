@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from drol.evaluation.environments import EnvironmentSpec, StepResult
+from drol.environments.spec import EnvironmentSpec
+from drol.evaluation.environments import StepResult
 from drol.policy import Policy
 from drol.processes import Worker, close_all
 from drol.seeding import episode_seed
@@ -28,13 +29,19 @@ STEP_SECONDS = 60.0
 
 @dataclasses.dataclass(frozen=True)
 class EpisodeResult:
-    """One evaluation episode. `success` is the environment's verdict at the last step, None where it gives none."""
+    """One evaluation episode.
+
+    Attributes:
+        success: the environment's verdict at the last step, None where it gives none.
+        score: the return between the environment's reference returns, which count as 0 and 100; None where it has none.
+    """
 
     episode: int
     seed: int
     episode_return: float
     length: int
     success: bool | None
+    score: float | None
 
 
 @jax.jit
@@ -82,6 +89,7 @@ class Evaluator:
                 self._workers.append(Worker(group, self._environment, len(part)))
             for worker in self._workers:
                 worker.receive(START_SECONDS)
+            self._references = self.describe()["reference_scores"]
             stack.pop_all()
 
     def describe(self) -> dict:
@@ -141,9 +149,16 @@ class Evaluator:
                             episode_return=float(returns[slot]),
                             length=int(steps[slot]),
                             success=result.success,
+                            score=self._score(float(returns[slot])),
                         )
                     )
                     running[slot] = -1
+
+    def _score(self, episode_return: float) -> float | None:
+        if self._references is None:
+            return None
+        low, high = self._references
+        return 100 * (episode_return - low) / (high - low)
 
     def _exchange(self, method: str, arguments: dict) -> dict[int, StepResult]:
         """Call a method on the groups that hold the named slots, all at once."""
@@ -181,10 +196,18 @@ def _check_observation(observation: np.ndarray, policy: Policy) -> None:
         )
 
 
+def mean_score(results: Sequence[EpisodeResult]) -> float | None:
+    """The mean normalised score, None where the environment has no reference returns."""
+    scores = [result.score for result in results if result.score is not None]
+    return float(np.mean(scores)) if scores else None
+
+
 def as_record(result: EpisodeResult) -> dict[str, Any]:
-    """An episode as a line of `evaluations.jsonl`."""
-    names = {"episode_return": "return"}
-    return {names.get(name, name): value for name, value in dataclasses.asdict(result).items()}
+    """An episode as a line of `evaluations.jsonl`; a score only where there is one."""
+    names, fields = {"episode_return": "return"}, dataclasses.asdict(result)
+    if result.score is None:
+        del fields["score"]
+    return {names.get(name, name): value for name, value in fields.items()}
 
 
 def success_rate(results: Sequence[EpisodeResult]) -> float | None:

@@ -15,6 +15,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from drol.algorithm import Algorithm
+from drol.data.mapped import MappedData
 from drol.data.replay import ReplayData
 from drol.files import DataError
 from drol.training.keeper import initial
@@ -148,7 +149,7 @@ class LeadingPack(Pack):
         requests: signals to stop; those that reached another process are added.
     """
 
-    def __init__(self, members: Sequence[Member], data: ReplayData, *, requests: list[int]):
+    def __init__(self, members: Sequence[Member], data: ReplayData | MappedData, *, requests: list[int]):
         _announce(Command.BEGIN)
         ((algorithm, state, key),) = members
         super().__init__([(algorithm, *_same(state, key))], data)

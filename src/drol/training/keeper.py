@@ -14,7 +14,7 @@ from drol.algorithm import Algorithm, TrainState
 from drol.bundle import save_policy
 from drol.data.replay import ReplayData
 from drol.files import read_json, write_json
-from drol.policy import Policy
+from drol.policy import Policy, in_units
 from drol.processes import WorkerError
 from drol.training.checkpoint import Checkpoints
 from drol.training.folder import RunFolder
@@ -22,7 +22,7 @@ from drol.training.loop import held_out_metrics
 from drol.training.records import Sink
 from drol.training.seeds import Refused
 from drol.training.settings import Settings
-from drol.types import Key, Spec
+from drol.types import Key, Spec, Units
 
 logger = logging.getLogger("drol")
 
@@ -43,6 +43,7 @@ class Run:
         evaluate: rolls a policy out.
         sinks: receive every metric, the evaluation's included.
         policy_facts: stored with the policy, for instance its task.
+        units: the user's, in which policies are evaluated and saved.
     """
 
     algorithm: Algorithm
@@ -51,6 +52,7 @@ class Run:
     evaluate: Evaluate | None = None
     sinks: Sequence[Sink] = ()
     policy_facts: Mapping[str, Any] | None = None
+    units: Units | None = None
 
 
 class Keeper:
@@ -190,7 +192,7 @@ class Keeper:
         if self.run.evaluate is None:
             return {}
         try:
-            episodes = self.run.evaluate(self.run.algorithm.policy(self.state), self.update)
+            episodes = self.run.evaluate(self._policy(), self.update)
         except WorkerError as error:
             logger.warning("the evaluation at update %d failed, training goes on: %s", self.update, error)
             return {"evaluation/error": str(error)}
@@ -201,11 +203,16 @@ class Keeper:
             "evaluation/return": float(np.mean([episode["return"] for episode in episodes])),
             "evaluation/length": float(np.mean([episode["length"] for episode in episodes])),
         }
-        return summary | ({"evaluation/success": float(np.mean(verdicts))} if verdicts else {})
+        scores = [episode["score"] for episode in episodes if "score" in episode]
+        summary |= {"evaluation/success": float(np.mean(verdicts))} if verdicts else {}
+        return summary | ({"evaluation/score": float(np.mean(scores))} if scores else {})
 
     def _save_policy(self) -> None:
         facts = {**(self.run.policy_facts or {}), "update": self.update}
-        save_policy(self.run.algorithm.policy(self.state), self.run.folder.policy, facts)
+        save_policy(self._policy(), self.run.folder.policy, facts)
+
+    def _policy(self) -> Policy:
+        return in_units(self.run.algorithm.policy(self.state), self.run.units)
 
 
 def initial(algorithm: Algorithm, spec: Spec, seed: int) -> tuple[Any, Key, Key]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, PyTree
 
 from drol.algorithm import Algorithm, TrainState, step
-from drol.data.replay import ReplayData
+from drol.data.replay import ReplayData, draw_numbers
 from drol.types import Key, Metrics
 
 State = TypeVar("State", bound=TrainState)
@@ -76,6 +76,15 @@ def all_finite(tree: PyTree) -> Bool[Array, ""]:
     """Whether no array of floats holds NaN or infinity."""
     numbers = jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in numbers]))
+
+
+@functools.partial(jax.jit, static_argnames=("size", "batch_size", "length"))
+def chunk_numbers(
+    key: Key, update: Int[Array, ""], *, size: int, batch_size: int, length: int
+) -> Int[Array, "length batch"]:
+    """The transitions, of `size`, that the `length` updates from `update` on draw."""
+    sample_keys, _ = jax.vmap(draw_keys, in_axes=(None, 0))(key, update + jnp.arange(length))
+    return jax.vmap(lambda sample_key: draw_numbers(size, batch_size, key=sample_key))(sample_keys)
 
 
 def draw_keys(key: Key, update: Int[Array, ""] | int) -> tuple[Key, Key]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 
 from drol.algorithm import Algorithm, TrainState
+from drol.data.mapped import MappedData
 from drol.data.replay import ReplayData
 from drol.training.distributed import LeadingPack
 from drol.training.folder import RunFolder
@@ -40,7 +41,7 @@ class Outcome(NamedTuple):
 
 def train(
     algorithm: Algorithm,
-    data: ReplayData,
+    data: ReplayData | MappedData,
     folder: RunFolder,
     settings: Settings,
     *,
@@ -68,7 +69,7 @@ def train(
 
 def train_runs(
     runs: Sequence[Run],
-    data: ReplayData,
+    data: ReplayData | MappedData,
     *,
     validation: ReplayData | None = None,
     width: int = 1,
@@ -87,9 +88,9 @@ def train_runs(
 
     Args:
         runs: they may differ in seed, in continuous hyperparameters, and in who watches.
-        data: training transitions, on the device; `data.sharded(devices)` for data-parallel training of one run after
-            the other over these devices, with `width` 1. Under `jax.distributed` this is process 0's call, with data
-            sharded over all devices, inside a `Leader`; the other processes `follow`.
+        data: training transitions, on the device, or mapped, with `width` 1; `data.sharded(devices)` for data-parallel
+            training of one run after the other over these devices, with `width` 1. Under `jax.distributed` this is
+            process 0's call, with data sharded over all devices, inside a `Leader`; the other processes `follow`.
         validation: held-out transitions, for the metrics prefixed `validation/`.
         width: runs in one compiled program. With 1, each run is bit by bit what it would have been alone; with more,
             up to the order in which numbers are summed.
@@ -129,7 +130,13 @@ def train_runs(
 class _Group:
     """Runs that share a program and have come equally far."""
 
-    def __init__(self, keepers: Sequence[Keeper], data: ReplayData, devices: Sequence[jax.Device], requests: list[int]):
+    def __init__(
+        self,
+        keepers: Sequence[Keeper],
+        data: ReplayData | MappedData,
+        devices: Sequence[jax.Device],
+        requests: list[int],
+    ):
         self._keepers, self._requests = keepers, requests
         self._settings = keepers[0].run.settings
         members = [(keeper.run.algorithm, keeper.state, keeper.key) for keeper in keepers]

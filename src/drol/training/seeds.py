@@ -14,8 +14,9 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxtyping import Key as Keys
 
 from drol.algorithm import Algorithm, TrainState
+from drol.data.mapped import MappedData
 from drol.data.replay import ReplayData
-from drol.training.loop import finite_transitions, last_finite, train_chunk
+from drol.training.loop import chunk_numbers, finite_transitions, last_finite, train_chunk
 from drol.types import Key
 
 TRIAL = 50
@@ -67,22 +68,25 @@ class Pack:
 
     Args:
         members: the runs; their algorithms may differ in continuous hyperparameters.
-        data: shared by all. If they are sharded, the pack must be of one run, whose state is held by every device.
+        data: shared by all. If they are sharded or mapped, the pack must be of one run; sharded, its state is held by
+            every device.
         devices: the runs are sharded over as many of them as divide their number.
 
     Raises:
         ValueError: if the algorithms differ in more than continuous hyperparameters, or several runs are to share
-            sharded data.
+            sharded or mapped data.
     """
 
-    def __init__(self, members: Sequence[Member], data: ReplayData, *, devices: Sequence[jax.Device] = ()):
+    def __init__(self, members: Sequence[Member], data: ReplayData | MappedData, *, devices: Sequence[jax.Device] = ()):
         if len({jax.tree.structure(member) for member in members}) > 1:
             raise ValueError(
                 "runs of one program may differ in seed and in continuous hyperparameters only; these differ in more"
             )
         self.size = len(members)
-        if data.sharding is not None and self.size > 1:
-            raise ValueError(f"sharded data are for one run at a time, found {self.size} runs in one program")
+        if (data.sharding is not None or isinstance(data, MappedData)) and self.size > 1:
+            raise ValueError(
+                f"sharded and mapped data are for one run at a time, found {self.size} runs in one program"
+            )
         self._data = data
         # One copy of the states, where `replay` begins.
         self._before: TrainState | None = None
@@ -107,7 +111,10 @@ class Pack:
         """
         self._before = None
         self._before = jax.tree.map(jnp.copy, self._state)
-        self._state, metrics, finite = self._program(*self._arguments, batch_size=batch_size, length=length)
+        data = self._window(self._state, batch_size, length)
+        self._state, metrics, finite = self._program(
+            self._algorithm, self._state, data, self._key, batch_size=batch_size, length=length
+        )
         if np.all(finite):
             self._before = None
         values = {name: np.atleast_1d(value) for name, value in metrics.items()}
@@ -118,9 +125,12 @@ class Pack:
     def _program(self):
         return train_chunk if self.size == 1 else train_chunk_of_each
 
-    @property
-    def _arguments(self) -> tuple:
-        return self._algorithm, self._state, self._data, self._key
+    def _window(self, state: TrainState, batch_size: int, length: int) -> ReplayData:
+        """The data that the chunk from `state` on draws from: all, or the rows it draws of mapped ones."""
+        if isinstance(self._data, ReplayData):
+            return self._data
+        numbers = chunk_numbers(self._key, state.step, size=self._data.size, batch_size=batch_size, length=length)
+        return self._data.window(np.asarray(numbers).ravel())
 
     @property
     def devices(self) -> int:
@@ -129,14 +139,19 @@ class Pack:
 
     def program_text(self, *, batch_size: int, length: int) -> str:
         """What the compiler made of a chunk, to be examined."""
-        lowered = self._program.lower(*self._arguments, batch_size=batch_size, length=length)
+        data = self._window(self._state, batch_size, length)
+        lowered = self._program.lower(
+            self._algorithm, self._state, data, self._key, batch_size=batch_size, length=length
+        )
         return lowered.compile().as_text() or ""
 
     def replay(self, run: int, *, batch_size: int, length: int) -> Refused:
         """Find the update that went wrong in the chunk that has just ended for this run."""
+        assert self._before is not None
+        data = self._window(self._before, batch_size, length)
         algorithm, state, key = self._of(run, (self._algorithm, self._before, self._key))
-        state, metrics = last_finite(algorithm, state, self._data, key, batch_size=batch_size, length=length)
-        numbers, finite = finite_transitions(self._data, key, state.step, batch_size=batch_size)
+        state, metrics = last_finite(algorithm, state, data, key, batch_size=batch_size, length=length)
+        numbers, finite = finite_transitions(data, key, state.step, batch_size=batch_size)
         transitions = sorted(set(np.asarray(numbers)[~np.asarray(finite)].tolist()))
         return Refused(self._local(state), {name: float(value) for name, value in metrics.items()}, transitions)
 

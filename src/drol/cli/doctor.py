@@ -1,0 +1,125 @@
+"""`drol doctor`: examine a data set before training on it."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from drol.data.doctor import Finding, Report
+
+COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
+
+
+def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
+    """Declare the command's options."""
+    parser.add_argument("dataset", metavar="DATA", help="a task or data set by name, or a file")
+    parser.add_argument("--data", type=Path, metavar="FILE", help="the data set's file, if not in its usual folder")
+    parser.add_argument(
+        "--env",
+        metavar="ENV",
+        help="replay logged actions in this environment: a task, or\na gymnasium id (MODULE:ID imports MODULE first)",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the samples (default: 0)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write findings and figures to FILE")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Examine, print, write if asked; 1 if an error was found."""
+    from drol.data.doctor import examine
+    from drol.data.tasks import read_log
+    from drol.extras import require
+    from drol.files import DataError, write_json
+
+    require("rich", "train")
+    if parsed.seed < 0:
+        raise DataError(f"--seed must not be negative, found {parsed.seed}")
+    log = read_log(parsed.dataset, parsed.data)
+    env = None if parsed.env is None else _environment(parsed.env)
+    report = examine(log, env, seed=parsed.seed)
+    _show(report)
+    if parsed.json is not None:
+        write_json(parsed.json, report.as_json())
+    return 1 if report.of("error") else 0
+
+
+def _environment(name: str) -> Any:
+    """The environment called `name`."""
+    import gymnasium
+
+    from drol.data.tasks import environment_of
+    from drol.extras import quiet
+    from drol.files import DataError
+
+    try:
+        with quiet():
+            return environment_of(name).make()
+    except gymnasium.error.Error as error:
+        raise DataError(f"--env {name} cannot be made: {error}") from None
+
+
+def _show(report: "Report") -> None:
+    """The verdict, the findings, the figures."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    worst = report.findings[0].severity if report.findings else "note"
+    console.print(report.verdict, style=COLOURS[worst] if worst != "note" else "bold green", markup=False)
+    facts = report.facts
+    console.print(
+        f"{facts['transitions']:,} transitions, {facts['episodes']:,} episodes, observation "
+        f"{facts['observation_dim']}, action {facts['action_dim']}, {facts['bytes'] / 1e6:.1f} MB, examined in "
+        f"{facts['seconds']:.1f} s",
+        markup=False,
+    )
+    for finding in report.findings:
+        console.print()
+        _show_finding(console, finding)
+    if report.coverage:
+        console.print()
+        _show_coverage(console, report.coverage)
+
+
+def _show_finding(console: Any, finding: "Finding") -> None:
+    from rich.text import Text
+
+    console.print(Text(f"{finding.severity}: {finding.name}", COLOURS[finding.severity]), end="  ")
+    console.print(finding.what, markup=False)
+    if finding.rows:
+        more = ", ..." if finding.count > len(finding.rows) else ""
+        rows = ", ".join(map(str, finding.rows))
+        console.print(f"  where   row{'s' if finding.count > 1 else ''} {rows}{more} ({finding.count} in all)")
+    console.print(f"  why     {finding.why}", markup=False)
+    console.print(f"  remedy  {finding.remedy}", markup=False)
+
+
+def _show_coverage(console: Any, figures: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    names = list(figures["lengths"])
+    table = Table("", *names, title="Coverage")
+    for label, row in (("length", figures["lengths"]), ("return", figures["returns"])):
+        if row is not None:
+            table.add_row(label, *(f"{row[name]:.6g}" for name in names))
+    console.print(table)
+    ends = f"Of the episodes {100 * figures['ends_terminated']:.1f} % end terminated"
+    if figures["ends_truncated"] is not None:
+        ends += f", {100 * figures['ends_truncated']:.1f} % truncated"
+    console.print(f"{ends}. {100 * figures['rows_terminated']:.2f} % of all transitions are terminated.")
+    actions = Table("action", "mean", "std", "min", "max", "at a bound")
+    for number, row in enumerate(figures["actions"]):
+        numbers = [f"{row[key]:.3g}" for key in ("mean", "std", "min", "max")]
+        actions.add_row(str(number), *numbers, f"{100 * row['at_bound']:.1f} %")
+    console.print(actions)
+    modes = figures["modes"]
+    if modes is not None:
+        console.print(
+            f"In similar states of other episodes, actions vary by {100 * modes['spread']:.0f} % of their whole "
+            f"variance, in about {modes['modes']:.1f} ways (90 % of states: at most {modes['modes_90%']:.0f}). "
+            f"Hint, no more: {modes['candidates_hint']} candidates."
+        )
+    if figures.get("replay"):
+        replay = figures["replay"]
+        console.print(
+            f"Replay of {replay['steps']} steps: drift {replay['drift_median']:.2g} of a typical step in the median, "
+            f"{replay['drift_max']:.2g} at most."
+        )

@@ -1,0 +1,124 @@
+"""Actions out of bounds, in other units, or without choice."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from drol.data.doctor.findings import Finding
+from drol.data.doctor.survey import Survey
+
+ROUNDING = 1e-4
+"""How far beyond a bound counts as rounding, in units of half the range; training's own tolerance."""
+
+UNITS_SHARE = 0.05
+"""Where more rows than this lie outside, the units are wrong, not the rows."""
+
+SMALL = 0.1
+"""No action beyond a tenth of the range: the unit is probably another (metres for centimetres, say)."""
+
+AT_BOUND = 1e-3
+"""How near to a bound counts as at it; training clips to 1 - 1e-5."""
+
+SATURATED = 0.5
+"""The share of a dimension's actions at its bounds from which it is worth knowing."""
+
+ENOUGH = 100
+"""Transitions from which the range of actions can be judged."""
+
+
+def check_actions(survey: Survey) -> Iterator[Finding]:
+    """Bounds, units, saturation and constancy, in one pass."""
+    low, high = bounds(survey)
+    wide = high > low
+    beyond, at_bound, finite = np.zeros(len(survey.log), bool), np.zeros(len(low)), 0
+    least, greatest = np.full(len(low), np.inf), np.full(len(low), -np.inf)
+    for block in survey.blocks():
+        actions = 2 * (survey.actions(block) - low) / np.where(wide, high - low, 1) - 1
+        size = np.abs(actions)
+        beyond[block] = (np.where(np.isfinite(size), size, 0) > 1 + ROUNDING).any(axis=1)
+        at_bound += (size >= 1 - AT_BOUND).sum(axis=0)
+        finite += len(actions)
+        least = np.fmin(least, np.fmin.reduce(actions, axis=0))
+        greatest = np.fmax(greatest, np.fmax.reduce(actions, axis=0))
+    yield from _outside(survey, beyond)
+    if len(survey.log) < ENOUGH or beyond.any():
+        return
+    yield from _units(survey, least, greatest)
+    yield from _still(survey, least, greatest, at_bound / finite)
+
+
+def bounds(survey: Survey) -> tuple[np.ndarray, np.ndarray]:
+    """The bounds the source states, or -1 and 1; float64."""
+    width = survey.log.actions.shape[1]
+    low = -np.ones(width) if survey.log.action_low is None else survey.log.action_low
+    high = np.ones(width) if survey.log.action_high is None else survey.log.action_high
+    return np.asarray(low, np.float64), np.asarray(high, np.float64)
+
+
+def _outside(survey: Survey, beyond: np.ndarray) -> Iterator[Finding]:
+    at = np.flatnonzero(beyond)
+    if not len(at):
+        return
+    low, high = bounds(survey)
+    allowed = f"[{low.min():g}, {high.max():g}]"
+    largest = max(float(np.nanmax(np.abs(survey.actions(block)), initial=0)) for block in survey.blocks())
+    units = len(at) > UNITS_SHARE * len(survey.log)
+    yield Finding(
+        "action-units" if units else "action-bounds",
+        "error",
+        f"actions lie outside {allowed}, up to {largest:g}" + (": other units?" if units else ""),
+        "the policy cannot make them: training refuses them",
+        "give the bounds of the actions, or rescale them to [-1, 1]" if units else "remove or clip these rows",
+        survey.rows(at),
+        len(at),
+    )
+
+
+def _units(survey: Survey, least: np.ndarray, greatest: np.ndarray) -> Iterator[Finding]:
+    largest = float(np.maximum(np.abs(least), np.abs(greatest)).max())
+    if largest == 0:
+        return
+    half = (least >= 0).all() and (greatest > least).all()
+    if largest < SMALL or half:
+        found = f"no action is larger than {largest:.2g} of the allowed 1" if not half else "all lie in the upper half"
+        yield Finding(
+            "action-units",
+            "warning",
+            f"actions use a small part of their range: {found}",
+            "they were probably recorded in other units, and a policy that uses the whole range acts far off the data",
+            "rescale them so that -1 and 1 are the bounds of the environment's actions",
+        )
+
+
+def _still(survey: Survey, least: np.ndarray, greatest: np.ndarray, share: np.ndarray) -> Iterator[Finding]:
+    constant = np.flatnonzero(least == greatest)
+    if len(constant):
+        yield Finding(
+            "constant-action",
+            "note",
+            f"action {_named(constant)} always {_value(survey, int(constant[0]))}"
+            if len(constant) == 1
+            else f"action {_named(constant)} never change",
+            "the data cannot say what another value would do",
+            "leave them out, if the environment ignores them",
+        )
+    saturated = np.flatnonzero((share > SATURATED) & (least < greatest))
+    if len(saturated):
+        shares = ", ".join(f"{100 * share[n]:.0f} %" for n in saturated[:8])
+        yield Finding(
+            "saturated-action",
+            "note",
+            f"action {_named(saturated)} mostly at a bound ({shares} of all transitions)",
+            "natural for a gripper or a bang-bang controller; otherwise larger actions were clipped away",
+            "check that actions were not scaled beyond their bounds before they were clipped",
+        )
+
+
+def _named(numbers: np.ndarray) -> str:
+    if len(numbers) == 1:
+        return f"dimension {numbers[0]} is"
+    return f"dimensions {', '.join(str(n) for n in numbers[:8])}{', ...' if len(numbers) > 8 else ''} are"
+
+
+def _value(survey: Survey, number: int) -> str:
+    return f"{float(survey.actions(slice(0, 1))[0, number]):g}"

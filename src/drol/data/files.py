@@ -1,0 +1,266 @@
+"""Your own logs on disk: npz, HDF5, or a folder of episodes."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from drol.data.arrays import (
+    check_flags,
+    check_table,
+    hold_out,
+    in_memory,
+    log_of_tuples,
+    to_transitions,
+    units_of,
+)
+from drol.data.hdf5 import hdf5_bytes, read_hdf5
+from drol.data.log import Log
+from drol.data.mapped import MEMORY_SHARE, Column, memory_bytes, room_in
+from drol.data.npz import npz_bytes, read_npz
+from drol.data.offline import OfflineData
+from drol.environments.flatten import flatten
+from drol.files import DataError, sha256
+
+READERS = {".npz": (read_npz, npz_bytes), ".hdf5": (read_hdf5, hdf5_bytes), ".h5": (read_hdf5, hdf5_bytes)}
+
+ALIASES = {
+    "terminated": ("terminals", "terminations"),
+    "truncated": ("timeouts", "truncations"),
+}
+"""Names that mean the same."""
+
+LARGE = ("observations", "actions", "next_observations")
+SMALL = ("rewards", "terminated", "truncated", "ends", "index", "next_index", "rows")
+
+Bounds = tuple[np.ndarray, np.ndarray]
+
+STATES = ("qpos", "qvel", "infos/qpos", "infos/qvel")
+
+EXPECTED = (
+    "'observations' (T, n), 'actions' (T, m), 'rewards' (T,), 'terminated' (T,) and, where there are such, 'truncated' "
+    "(T,) and 'next_observations' (T, n)"
+)
+
+
+def load(
+    path: Path, *, bounds: Bounds | None = None, default_bounds: Bounds | None = None, folder: Path | None = None
+) -> OfflineData:
+    """Training and validation data of a log, in the learner's units.
+
+    Validation are the episodes of `NAME-val.npz` (or `.hdf5`) beside the file if it is there, else one episode in
+    twenty; none where there are fewer than twenty, or where the log is mapped.
+
+    Args:
+        path: see `read`.
+        bounds: of the actions, instead of those the log states; (action,) or one number for all, each.
+        default_bounds: for logs that state none.
+        folder: where given, the large tables are written there and memory-mapped.
+
+    Raises:
+        DataError: naming the file, the array, the row, what was expected and what was found.
+    """
+    beside = path.with_name(f"{path.stem}-val{path.suffix}")
+    has_validation = path.is_file() and beside.exists()
+    log = read(path, folder)
+    train, held_out = (log, read(beside)) if has_validation else hold_out(log)
+    parts = [train] if held_out is None else [train, held_out]
+    if bounds is None and log.action_low is None:
+        bounds = default_bounds
+    if bounds is not None:
+        low, high = (np.full(log.actions.shape[-1], bound) if bound.size == 1 else bound for bound in bounds)
+        parts = [dataclasses.replace(part, action_low=low, action_high=high) for part in parts]
+    units = units_of(parts[0])
+    first = to_transitions(parts[0], units, allocate=in_memory if folder is None else room_in(folder))
+    rest = [to_transitions(part, units) for part in parts[1:]]
+    files = sorted(path.iterdir()) if path.is_dir() else [path, beside] if has_validation else [path]
+    source = {
+        "kind": "own",
+        "files": [{"name": f.name, "bytes": f.stat().st_size, "sha256": sha256(f)} for f in files if f.is_file()],
+    }
+    return OfflineData(first, rest[0] if rest else None, source, units)
+
+
+def read(path: Path, folder: Path | None = None) -> Log:
+    """Read a log from a file, or from a folder with one file per episode (in the order of their names).
+
+    The arrays are those of `from_arrays`. `terminals` and `terminations` mean `terminated`, `timeouts` and
+    `truncations` mean `truncated`. Several arrays in a group `observations/` are laid side by side, in alphabetical
+    order. Without `next_observations`, s' is the next row's observation, and rows that end an episode without being
+    terminated are left out, because nobody knows what followed them; an episode may instead bring its final observation
+    along: one more row of observations than of actions. `action_low` and `action_high` (m,) state other bounds than
+    [-1, 1]. `qpos` and `qvel` serve `drol doctor --env`.
+
+    Args:
+        path: the file or folder.
+        folder: where given, the large tables are copied into it and memory-mapped.
+
+    Raises:
+        DataError: naming the file, the array, what was expected and what was found.
+    """
+    if path.is_dir():
+        return _read_folder(path, folder)
+    return log_of_columns(_columns(path, folder), str(path))
+
+
+def is_large(path: Path, share: float = MEMORY_SHARE) -> bool:
+    """Whether the arrays of a file, or of a folder's files, take more than a share of memory."""
+    files = [path] if path.is_file() else list(path.glob("*"))
+    return sum(READERS[file.suffix][1](file) for file in files if file.suffix in READERS) > share * memory_bytes()
+
+
+def _columns(path: Path, folder: Path | None) -> dict[str, np.ndarray]:
+    if path.suffix not in READERS:
+        raise DataError(f"{path}: expected a file ending in {', '.join(READERS)}, or a folder of such files")
+    if not path.exists():
+        raise DataError(f"{path} does not exist; name a log file, or a folder of them")
+    return READERS[path.suffix][0](path, folder)
+
+
+def _read_folder(path: Path, folder: Path | None) -> Log:
+    files = sorted(file for file in path.iterdir() if file.suffix in READERS and not file.name.startswith("."))
+    if not files:
+        raise DataError(f"{path}: expected one file per episode ({', '.join(READERS)}), found none")
+    return concatenated((read(file) for file in files), str(path), folder)
+
+
+def concatenated(logs: Iterable[Log], where: str, folder: Path | None = None) -> Log:
+    """Logs one after the other as one; each one's last transition ends an episode.
+
+    Args:
+        logs: at least one; taken one at a time.
+        where: what to call the whole in messages.
+        folder: where given, the large tables are written there and memory-mapped.
+
+    Raises:
+        DataError: if their columns differ.
+    """
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in (*LARGE, *SMALL)}
+    states: dict[str, list[np.ndarray]] = {}
+    first, rows, successors = None, 0, 0
+    with contextlib.ExitStack() as stack:
+        writers = {name: stack.enter_context(contextlib.closing(Column(name, folder))) for name in LARGE}
+        for log in logs:
+            first = first or log
+            _check_alike(first, log, where)
+            for name in LARGE:
+                if (array := getattr(log, name)) is not None:
+                    writers[name].append(array)
+            for name in SMALL:
+                shift = {"index": rows, "rows": rows, "next_index": successors}.get(name, 0)
+                if (array := getattr(log, name)) is not None:
+                    columns[name].append(array + shift if shift else array)
+            for name, array in log.states.items():
+                states.setdefault(name, []).append(array)
+            rows += len(log.observations)
+            successors += len(log.successors)
+    assert first is not None
+    joined = {name: np.concatenate(parts) for name, parts in columns.items() if parts}
+    joined |= {name: table for name, writer in writers.items() if (table := writer.finished()) is not None}
+    whole = {name: np.concatenate(parts) for name, parts in states.items() if sum(map(len, parts)) == rows}
+    return dataclasses.replace(first, where=where, **joined, states=whole)
+
+
+def _check_alike(first: Log, log: Log, where: str) -> None:
+    for name in (*LARGE, *SMALL):
+        mine, theirs = getattr(log, name), getattr(first, name)
+        if (mine is None) != (theirs is None) or (mine is not None and mine.shape[1:] != theirs.shape[1:]):
+            raise DataError(
+                f"{where}: all files must be of one kind, but {name!r} differ in {first.where} and {log.where}"
+            )
+    bounds = [(entry.action_low, entry.action_high) for entry in (first, log)]
+    if not all(np.array_equal(mine, theirs) for mine, theirs in zip(*bounds, strict=True)):  # pyright: ignore
+        raise DataError(
+            f"{where}: all files must state the same bounds of actions; {first.where} and {log.where} differ"
+        )
+
+
+def log_of_columns(columns: Mapping[str, np.ndarray], where: str) -> Log:
+    """A log of named arrays; see `read`.
+
+    Raises:
+        DataError: naming the array, what was expected and what was found.
+    """
+    named = _named(columns, where)
+    for name in ("observations", "actions"):
+        check_table(name, named[name], None, where)
+    log = log_of_tuples(named, where) if "next_observations" in named else _log_of_rows(named, where)
+    if log.rewards is not None and log.rewards.shape != (len(log),):
+        raise DataError(f"{where}: 'rewards' must have shape ({len(log)},), found {log.rewards.shape}")
+    states = {name.removeprefix("infos/"): named[name] for name in STATES if name in named}
+    return dataclasses.replace(
+        log,
+        states={name: array for name, array in states.items() if len(array) == len(log.observations)},
+        action_low=named.get("action_low"),
+        action_high=named.get("action_high"),
+    )
+
+
+def _named(columns: Mapping[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
+    """The arrays under one name each, with what is needed there."""
+    named = {name: array for name, array in columns.items() if array.ndim or name in ALIASES}
+    for name, aliases in ALIASES.items():
+        given = [alias for alias in (name, *aliases) if alias in columns]
+        if len(given) > 1:
+            raise DataError(f"{where}: {' and '.join(map(repr, given))} mean the same; keep one of them")
+        if given:
+            named[name] = columns[given[0]]
+    for name in ("observations", "next_observations"):
+        parts = {key.removeprefix(f"{name}/"): array for key, array in columns.items() if key.startswith(f"{name}/")}
+        if parts and name not in named:
+            if len({len(array) for array in parts.values()}) > 1:
+                raise DataError(f"{where}: the arrays of {name!r} must have the same length")
+            named[name] = flatten(parts, len(next(iter(parts.values()))))
+    missing = [name for name in ("observations", "actions", "terminated") if name not in named]
+    if missing:
+        found = ", ".join(sorted(columns)) or "none"
+        hint = "; 'dones' does not tell an end from a time-out: split it" if "dones" in columns else ""
+        raise DataError(f"{where}: expected {EXPECTED}; {', '.join(missing)} missing, found {found}{hint}")
+    return named
+
+
+def _log_of_rows(columns: Mapping[str, np.ndarray], where: str) -> Log:
+    """Rows in the order of time, without successors of their own."""
+    observations, actions = columns["observations"], columns["actions"]
+    count = len(actions)
+    if len(observations) not in (count, count + 1):
+        raise DataError(
+            f"{where}: 'observations' must have as many rows as 'actions', {count}, or one more; found "
+            f"{len(observations)}"
+        )
+    terminated = check_flags("terminated", columns["terminated"], count, where)
+    truncated = check_flags("truncated", columns["truncated"], count, where) if "truncated" in columns else None
+    number, ends = np.arange(count), terminated if truncated is None else terminated | truncated
+    kept = np.full(count, True)
+    if len(observations) == count:
+        # What followed a time-out is unknown; what followed an end does not matter.
+        kept = ~ends | terminated
+        kept[-1:] &= terminated[-1:]
+        next_index = np.where(terminated, number, number + 1)
+    else:
+        if ends[:-1].any():
+            row = int(np.argmax(ends))
+            raise DataError(
+                f"{where}: with one more row of observations than of actions it must be a single episode, but it ends "
+                f"in row {row} of {count}; put each episode into a file of its own"
+            )
+        next_index = number + 1
+    rows = number[kept]
+    last = np.append(rows[1:] != rows[:-1] + 1, True)[: len(rows)] | terminated[kept]
+    rewards = columns.get("rewards")
+    if rewards is not None and rewards.shape != (count,):
+        raise DataError(f"{where}: 'rewards' must have shape ({count},), found {rewards.shape}")
+    return Log(
+        where=where,
+        observations=observations,
+        actions=actions if kept.all() else actions[kept],
+        rewards=None if rewards is None else rewards[kept],
+        terminated=terminated[kept],
+        truncated=None if truncated is None else last & ~terminated[kept],
+        ends=last,
+        index=rows,
+        next_index=next_index[kept],
+        rows=rows,
+    )

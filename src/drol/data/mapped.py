@@ -1,0 +1,146 @@
+"""Data larger than memory: tables on the disk, of which each chunk of updates takes the rows it draws."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from drol.data.arrays import Allocate
+from drol.data.episodes import Transitions
+from drol.data.replay import ReplayData
+from drol.files import clear_write_errors
+from drol.types import Spec
+
+MEMORY_SHARE = 0.25
+"""Data that take more than this share of the machine's memory are mapped: as read, converted and on the device they
+would be there three times."""
+
+
+def memory_bytes() -> int:
+    """The machine's memory."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for mapped tables, removed at the end: in `$DROL_SCRATCH`, or in ~/.cache/drol."""
+    parent = Path(os.environ.get("DROL_SCRATCH", "~/.cache/drol")).expanduser()
+    with clear_write_errors(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="mapped-", dir=parent) as folder:
+            yield Path(folder)
+
+
+class Column:
+    """A table that grows by rows, in memory or in a file.
+
+    Args:
+        name: of its file.
+        folder: of its file; None for memory.
+    """
+
+    def __init__(self, name: str, folder: Path | None):
+        self._parts: list[np.ndarray] = []
+        self._path = None if folder is None else folder / f"{name}.raw"
+        self._file = None if self._path is None else open(self._path, "wb")  # noqa: SIM115  (closed by `close`)
+        self._rows = 0
+
+    def append(self, rows: np.ndarray) -> None:
+        """Add rows."""
+        self._rows += len(rows)
+        if self._file is None:
+            self._parts.append(rows)
+            return
+        # The first part decides the type; only that it is like the others' is kept.
+        self._parts = self._parts or [rows[:0]]
+        with clear_write_errors(Path(self._file.name)):
+            self._file.write(np.ascontiguousarray(rows, self._parts[0].dtype).tobytes())
+
+    def close(self) -> None:
+        """Close the file, if there is one."""
+        if self._file is not None:
+            self._file.close()
+
+    def finished(self) -> np.ndarray | None:
+        """The whole table; None if there is no row."""
+        self.close()
+        if not self._rows:
+            return None
+        if self._path is None:
+            return np.concatenate(self._parts)
+        empty = self._parts[0]
+        return np.memmap(self._path, empty.dtype, "r", shape=(self._rows, *empty.shape[1:]))
+
+
+def room_in(folder: Path) -> Allocate:
+    """Room for the tables of `to_transitions` in files."""
+
+    def allocate(name: str, shape: tuple[int, int]) -> np.ndarray:
+        return np.lib.format.open_memmap(folder / f"table-{name}.npy", "w+", np.float32, shape)
+
+    return allocate
+
+
+class MappedData:
+    """Transitions on the disk, fed to the device window by window.
+
+    A run draws what it would draw with all of them on the device.
+
+    Args:
+        transitions: the large tables memory-mapped.
+    """
+
+    sharding = None
+
+    def __init__(self, transitions: Transitions):
+        self._transitions = transitions
+
+    @property
+    def size(self) -> int:
+        """The number of transitions."""
+        return len(self._transitions)
+
+    @property
+    def spec(self) -> Spec:
+        """The dimensions of observations and actions."""
+        return Spec(self._transitions.observations.shape[-1], self._transitions.actions.shape[-1])
+
+    def window(self, numbers: np.ndarray) -> ReplayData:
+        """The transitions with these numbers, as data that still go by the numbers of the whole.
+
+        Args:
+            numbers: (N,) of transitions, in any order, repeated or not; the result's shapes depend on N alone.
+        """
+        whole, capacity = self._transitions, 2 * len(numbers)
+        drawn = np.unique(numbers)
+        # The actions that follow are needed as well, but not their observations.
+        present = np.union1d(drawn, whole.next_action_index[drawn])
+        places = np.searchsorted(present, drawn)
+        index = np.zeros(capacity, np.int32)
+        index[places] = np.arange(len(drawn))
+        next_action_index = np.zeros(capacity, np.int32)
+        next_action_index[places] = np.searchsorted(present, whole.next_action_index[drawn])
+        observations = np.zeros((capacity, self.spec.observation_dim), np.float32)
+        observations[: len(drawn)] = whole.observations[whole.index[drawn]]
+        observations[len(numbers) :][: len(drawn)] = whole.observations[whole.next_index[drawn]]
+
+        def padded(table: np.ndarray, fill: int = 0) -> Array:
+            missing = capacity - len(table)
+            return jnp.asarray(np.pad(table, [(0, missing)] + [(0, 0)] * (table.ndim - 1), constant_values=fill))
+
+        return ReplayData(
+            observations=jnp.asarray(observations),
+            actions=padded(whole.actions[present]),
+            rewards=padded(whole.rewards[present]),
+            masks=padded(whole.masks[present]),
+            index=jnp.asarray(index),
+            next_index=jnp.asarray(index + len(numbers)),
+            next_action_index=jnp.asarray(next_action_index),
+            numbers=padded(present.astype(np.int32), np.iinfo(np.int32).max),
+            total=self.size,
+        )

@@ -1,0 +1,161 @@
+"""What can be trained on, by name: OGBench's tasks, D4RL's, Minari's data sets, and logs of your own."""
+
+import contextlib
+import dataclasses
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from drol.data import files
+from drol.data.log import Log
+from drol.data.offline import OfflineData
+from drol.environments import d4rl_tasks
+from drol.environments.spec import EnvironmentSpec, action_bounds
+from drol.extras import quiet
+from drol.files import DataError
+
+MINARI = "minari:"
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A data set and the environment it is judged in.
+
+    Attributes:
+        name: what names it again; the absolute path of a log of your own.
+        label: what run folders are called after.
+        kind: whose it is.
+        environment: where policies are evaluated; None where nobody has named one.
+    """
+
+    name: str
+    label: str
+    kind: Literal["ogbench", "d4rl", "minari", "own"]
+    environment: EnvironmentSpec | None
+
+
+def parse_task(name: str, *, environment: str | None = None) -> Task:
+    """What `name` means: an OGBench or D4RL task, `minari:DATASET`, or the path of a log.
+
+    Args:
+        name: as given on the command line.
+        environment: evaluate there instead; see `environment_of`.
+
+    Raises:
+        DataError: if it means nothing; the message names the nearest task.
+    """
+    task = _parse(name)
+    return task if environment is None else dataclasses.replace(task, environment=environment_of(environment))
+
+
+def _parse(name: str) -> Task:
+    if name.startswith(MINARI):
+        dataset = name.removeprefix(MINARI)
+        return Task(name, f"minari-{dataset.replace('/', '-')}", "minari", EnvironmentSpec(dataset, kind="minari"))
+    if d4rl_tasks.is_d4rl(name):
+        return Task(name, name, "d4rl", EnvironmentSpec(name, kind="d4rl"))
+    path = Path(name).expanduser()
+    if path.is_dir() or path.suffix in files.READERS:
+        return Task(str(path.absolute()), path.stem, "own", None)
+    from drol.data import ogbench
+
+    if name not in ogbench.known_tasks():
+        near = difflib.get_close_matches(name, [*ogbench.known_tasks(), *d4rl_tasks.TASKS], n=1, cutoff=0.0)
+        raise DataError(
+            f"unknown task {name!r}; the nearest known is {near[0]!r}. Data of your own are named by their file or "
+            f"folder, Minari's as minari:DATASET"
+        )
+    return Task(name, name, "ogbench", EnvironmentSpec(f"ogbench:{ogbench.parse_task(name).env_id}"))
+
+
+def environment_of(name: str) -> EnvironmentSpec:
+    """The environment of a task, or the one gymnasium knows by that name (`module:Id-v0` imports the module first)."""
+    from drol.data import ogbench
+
+    if name.startswith(MINARI) or d4rl_tasks.is_d4rl(name) or name in ogbench.known_tasks():
+        found = _parse(name).environment
+        assert found is not None
+        return found
+    return EnvironmentSpec(name)
+
+
+def load(
+    task: Task,
+    *,
+    path: Path | None = None,
+    bounds: tuple[np.ndarray, np.ndarray] | None = None,
+    folder: Path | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> OfflineData:
+    """A task's data, ready for training.
+
+    Args:
+        task: see `parse_task`.
+        path: its training file; without, the folders where its data sets are kept are searched and the official
+            download is tried.
+        bounds: of the actions of a log of your own, (action,) or one number each; without, those that the log states,
+            else the environment's, else [-1, 1].
+        folder: for tables that are memory-mapped, where a log of your own is too large for memory.
+        progress: called with (bytes so far, bytes in all or None) during a download.
+
+    Raises:
+        DataError: if the data are missing, damaged or not what they should be.
+    """
+    if bounds is not None and task.kind != "own":
+        raise DataError(f"bounds of actions are for data of your own; those of {task.name} are known")
+    if path is not None and task.kind in ("minari", "own"):
+        raise DataError(f"{task.name} names its data itself: leave --data out")
+    if task.kind == "own":
+        default = None if bounds is not None or task.environment is None else _bounds_in(task.environment)
+        return files.load(Path(task.name), bounds=bounds, default_bounds=default, folder=folder)
+    if task.kind == "d4rl":
+        from drol.data import d4rl
+
+        return d4rl.load(task.name, path=path, progress=progress)
+    if task.kind == "minari":
+        from drol.data import minari
+
+        return minari.load(task.name.removeprefix(MINARI), progress=progress)
+    from drol.data import ogbench
+
+    return ogbench.load(ogbench.parse_task(task.name), path=path, progress=progress)
+
+
+def _bounds_in(environment: EnvironmentSpec) -> tuple[np.ndarray, np.ndarray] | None:
+    with quiet():
+        env = environment.make()
+    with contextlib.closing(env):
+        return action_bounds(env.action_space)
+
+
+def read_log(name: str, data: Path | None = None) -> Log:
+    """A data set as it is, to be examined: nothing is checked but that it can be read.
+
+    Args:
+        name: a task, or the path of a log; a file in OGBench's format needs no task, but has no rewards without.
+        data: the task's training file, searched for without, but never downloaded.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    from drol.data import ogbench
+
+    path = Path(name).expanduser()
+    if path.suffix == ".npz" and path.is_file() and ogbench.is_format(path):
+        return ogbench.read(path)
+    task = _parse(name)
+    if task.kind == "own":
+        return files.read(Path(task.name))
+    if task.kind == "minari":
+        from drol.data import minari
+
+        return minari.read(task.name.removeprefix(MINARI))
+    if task.kind == "d4rl":
+        from drol.data import d4rl
+
+        return d4rl.read(task.name, data or d4rl.dataset_folder() / d4rl_tasks.task(task.name).file)
+    parsed = ogbench.parse_task(task.name)
+    return ogbench.read(data or ogbench.CACHE.expanduser() / f"{parsed.dataset}.npz", parsed)

@@ -1,0 +1,44 @@
+"""Dictionaries of observations as one row of numbers, in one stated order."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+
+def flatten(observation: Any, rows: int | None = None) -> np.ndarray:
+    """Observations as numbers in a row.
+
+    Dictionaries go by their keys in alphabetical order, nested ones likewise, tuples in their own order, arrays in C
+    order.
+
+    Args:
+        observation: one observation; or, with `rows`, arrays that hold so many each, along their first axis.
+        rows: how many.
+
+    Returns:
+        (observation,), or (rows, observation).
+    """
+    shape = (-1,) if rows is None else (rows, -1)
+    if isinstance(observation, Mapping):
+        parts = [flatten(observation[key], rows) for key in sorted(observation)]
+    elif isinstance(observation, tuple):
+        parts = [flatten(part, rows) for part in observation]
+    else:
+        array = np.asarray(observation)
+        return array.reshape((rows, int(np.prod(array.shape[1:], dtype=int)))) if rows is not None else array.ravel()
+    return np.concatenate([part.reshape(shape) for part in parts], axis=-1)
+
+
+class FlatObservations(gymnasium.ObservationWrapper):
+    """An environment whose observations `flatten` has laid in a row."""
+
+    def __init__(self, env: gymnasium.Env):
+        super().__init__(env)
+        size = len(flatten(env.observation_space.sample()))
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float64)
+
+    def observation(self, observation: Any) -> np.ndarray:
+        """The same, in a row."""
+        return flatten(observation)

@@ -1,0 +1,179 @@
+"""Minari data sets on the disk, and the environments they were recorded in."""
+
+import contextlib
+import importlib
+import json
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+
+from drol.environments.flatten import FlatObservations
+from drol.extras import MissingExtraError, quiet, require
+from drol.files import DataError, read_json
+
+if TYPE_CHECKING:
+    from minari import MinariDataset
+
+SMALLEST_EPISODE = 64
+"""Bytes; no episode takes fewer on the disk."""
+
+
+def folder(dataset_id: str) -> Path:
+    """Where minari keeps the files of a data set; the environment variable MINARI_DATASETS_PATH names another root.
+
+    Raises:
+        DataError: if it is no name of a Minari data set.
+        MissingExtraError: if minari is not installed.
+    """
+    require("minari", "minari")
+    with quiet():
+        from minari.dataset.minari_dataset import DATASET_ID_RE
+        from minari.storage.datasets_root_dir import get_dataset_path
+
+    match = DATASET_ID_RE.fullmatch(dataset_id)
+    if match is None or match["version"] is None:
+        raise DataError(
+            f"{dataset_id!r} is no name of a Minari data set: expected NAME-v0 or SPACE/NAME-v0, as in "
+            f"D4RL/pointmaze/umaze-v2; `minari list remote` lists those there are"
+        )
+    return get_dataset_path(dataset_id) / "data"
+
+
+def open_dataset(dataset_id: str) -> "MinariDataset":
+    """A data set that lies in minari's folder, its description checked; no episode is read.
+
+    Raises:
+        DataError: if it is missing or damaged.
+        MissingExtraError: if minari, or a package it needs here, is not installed.
+    """
+    where = folder(dataset_id)
+    if not where.is_dir():
+        raise DataError(
+            f"Minari data set {dataset_id!r} is not in {where}; fetch it with `minari download {dataset_id}`, or copy "
+            f"its folder there from a machine that has it"
+        )
+    metadata = _metadata(where)
+    with clear_errors(dataset_id):
+        if not {"observation_space", "action_space"} <= metadata.keys():
+            _check_entry_points(dataset_id, metadata)  # minari makes the environment, to ask it
+        from minari import load_dataset
+
+        return load_dataset(dataset_id)
+
+
+def make(dataset_id: str) -> gymnasium.Env:
+    """The environment a data set names for evaluation, else the one it was recorded in.
+
+    With flat actions, and a flat box or a dictionary of observations. The two may differ, and not in the time limit
+    alone.
+
+    Raises:
+        DataError: if the data set is missing or damaged, names no environment, or one that cannot be made.
+        MissingExtraError: if the environment's package is not installed.
+    """
+    dataset = open_dataset(dataset_id)
+    metadata = _metadata(folder(dataset_id))
+    if dataset.env_spec is None:
+        raise DataError(
+            f"Minari data set {dataset_id!r} does not say which environment it was recorded in; evaluate in a "
+            f"gymnasium environment that you name yourself, or train without evaluation"
+        )
+    wanted = metadata.get("requirements")
+    required = ", ".join(map(str, wanted)) if wanted and isinstance(wanted, list) else "nothing in particular"
+    try:
+        with quiet():
+            _check_entry_points(dataset_id, metadata)
+            return _flat(dataset.recover_environment(eval_env=True))
+    except DataError:
+        raise
+    except (ModuleNotFoundError, gymnasium.error.DependencyNotInstalled) as error:
+        package = getattr(error, "name", None)
+        raise MissingExtraError(
+            f"the environment of Minari data set {dataset_id!r}, {dataset.env_spec.id}, needs "
+            f"{f'the package {package!r}' if package else 'a package'}, which is not installed ({error}); the data set "
+            f"asks for: {required}"
+        ) from None
+    except Exception as error:
+        raise DataError(
+            f"the environment of Minari data set {dataset_id!r}, {dataset.env_spec.id}, cannot be made "
+            f"({shown(error)}); are the installed packages of other versions? The data set asks for: {required}"
+        ) from None
+
+
+@contextlib.contextmanager
+def clear_errors(dataset_id: str) -> Iterator[None]:
+    """Turn whatever minari and what it stands on raise over a data set into one message; their warnings are silenced.
+
+    Raises:
+        DataError: naming the data set, its folder and what to do.
+    """
+    try:
+        with quiet():
+            yield
+    except (DataError, MissingExtraError):
+        raise
+    except Exception as error:  # h5py, json and minari's own checks raise of many kinds, bare assertions among them
+        raise DataError(
+            f"Minari data set {dataset_id!r} cannot be read from {folder(dataset_id)} ({shown(error)}); incomplete or "
+            f"damaged? Remove the folder and fetch it anew with `minari download {dataset_id}`"
+        ) from None
+
+
+def _metadata(where: Path) -> dict[str, Any]:
+    """What `metadata.json` says, the parts everything hangs on checked."""
+    file = where / "metadata.json"
+    metadata = read_json(file)
+    if not isinstance(metadata, dict):
+        raise DataError(f"{file} should hold the description of a Minari data set, found {type(metadata).__name__}")
+    needed = ("dataset_id", "minari_version", "data_format", "total_episodes", "total_steps")
+    if missing := [key for key in needed if key not in metadata]:
+        raise DataError(f"{file}: expected {', '.join(needed)}; {', '.join(missing)} missing. Cut off or damaged?")
+    for key in ("total_episodes", "total_steps"):
+        if type(metadata[key]) is not int or metadata[key] < 1:
+            raise DataError(f"{file}: {key!r} should be a whole number of at least 1, found {metadata[key]!r}")
+    # Before minari reserves room for so many.
+    size = sum(file.stat().st_size for file in where.rglob("*") if file.is_file())
+    if metadata["total_episodes"] * SMALLEST_EPISODE > size:
+        raise DataError(
+            f"{file}: 'total_episodes' is {metadata['total_episodes']}, more than fit into the {size} bytes of {where}"
+        )
+    return metadata
+
+
+def _check_entry_points(dataset_id: str, metadata: dict[str, Any]) -> None:
+    """Refuse an environment whose making would call something else: a data set may come from anywhere.
+
+    Environment classes, wrapper classes and functions that the installed packages registered will do.
+    """
+    specs = [json.loads(text) for text in (metadata["env_spec"], metadata.get("eval_env_spec")) if text is not None]
+    wrappers = [wrapper for spec in specs for wrapper in spec.get("additional_wrappers", ())]
+    called = [(spec["entry_point"], gymnasium.Env) for spec in specs]
+    called += [(wrapper["entry_point"], gymnasium.Wrapper) for wrapper in wrappers]
+    for entry_point, kind in called:
+        module, _, name = str(entry_point).partition(":")
+        found = getattr(importlib.import_module(module), name)
+        registered = (registered.entry_point for registered in gymnasium.registry.values())
+        if not (isinstance(found, type) and issubclass(found, kind)) and entry_point not in registered:
+            raise DataError(
+                f"Minari data set {dataset_id!r} names {entry_point!r} as (part of) its environment, which is no "
+                f"{kind.__name__} of gymnasium's; nothing was called"
+            )
+
+
+def _flat(env: gymnasium.Env) -> gymnasium.Env:
+    """The same with actions in a row, and boxes of observations likewise (`EnvironmentSpec` flattens dictionaries)."""
+    actions, observations = env.action_space, env.observation_space
+    if isinstance(observations, gymnasium.spaces.Box) and len(observations.shape) != 1:
+        env = FlatObservations(env)
+    if isinstance(actions, gymnasium.spaces.Box) and len(actions.shape) != 1:
+        flat = gymnasium.spaces.flatten_space(actions)
+        env = gymnasium.wrappers.TransformAction(env, lambda action: action.reshape(actions.shape), flat)
+    return env
+
+
+def shown(error: Exception) -> str:
+    """An error of another library's, in a line."""
+    return textwrap.shorten(f"{type(error).__name__}: {error}", 200)

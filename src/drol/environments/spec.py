@@ -1,0 +1,60 @@
+"""What makes an environment, in words a worker process understands."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import gymnasium
+import numpy as np
+
+from drol.environments.flatten import FlatObservations
+from drol.seeding import make_reproducible
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvironmentSpec:
+    """An environment by name.
+
+    Attributes:
+        id: a gymnasium id (`module:id` imports the module that registers it first), a D4RL id such as `pen-human-v1`,
+            or the name of a Minari data set.
+        options: keyword arguments of `gymnasium.make`.
+        kind: whose id it is.
+    """
+
+    id: str
+    options: tuple[tuple[str, Any], ...] = ()
+    kind: Literal["gymnasium", "d4rl", "minari"] = "gymnasium"
+
+    def as_record(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return {"id": self.id, "kind": self.kind, "options": [list(option) for option in self.options]}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "EnvironmentSpec":
+        """What `as_record` gave."""
+        options = tuple((name, value) for name, value in record["options"])
+        return cls(record["id"], options, record["kind"])
+
+    def make(self) -> gymnasium.Env:
+        """Build the environment, ready for `reset_seeded`; dictionaries of observations come flattened."""
+        env = make_reproducible(self._make())
+        return env if isinstance(env.observation_space, gymnasium.spaces.Box) else FlatObservations(env)
+
+    def _make(self) -> gymnasium.Env:
+        if self.kind == "d4rl":
+            from drol.environments import d4rl
+
+            return d4rl.make(self.id)
+        if self.kind == "minari":
+            from drol.environments import minari
+
+            return minari.make(self.id)
+        return gymnasium.make(self.id, **dict(self.options))
+
+
+def action_bounds(space: gymnasium.Space) -> tuple[np.ndarray, np.ndarray] | None:
+    """The bounds of a box of actions, flat, (action,) each; None for other spaces and for boxes without end."""
+    if not isinstance(space, gymnasium.spaces.Box) or not np.isfinite([space.low, space.high]).all():
+        return None
+    return space.low.ravel().astype(np.float32), space.high.ravel().astype(np.float32)

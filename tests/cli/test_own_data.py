@@ -1,0 +1,92 @@
+"""Logs of one's own from the command line to a policy that speaks their units."""
+
+import json
+
+import numpy as np
+import pytest
+
+from drol import load_policy
+from drol.data import files
+from tests.cli.commands import drol, error_of
+
+ENVIRONMENT = "tests.toy_environment:DrolToyScaled-v0"
+SHORT = ("--updates", 40, "--eval-every", 20, "--eval-episodes", 2, "--hidden", 16, 16, "--workers", 1)
+
+
+def write_log(path, episodes=25, length=12):
+    """Walks towards the origin in the scaled toy's units, each with its final observation left to the next row."""
+    rng = np.random.default_rng(0)
+    columns = {name: [] for name in ("observations", "actions", "rewards", "terminated", "truncated")}
+    for _ in range(episodes):
+        state = rng.normal(size=4)
+        for step in range(length):
+            action = np.clip(-2 * state[:3] / 0.3 - 1 + rng.normal(size=3), -3, 1)
+            row = (state, action, -1.0, False, step == length - 1)
+            for name, value in zip(columns, row, strict=True):
+                columns[name].append(value)
+            state = state + np.append(0.3 * (action + 1) / 2, 0)
+    np.savez(path, **{name: np.array(column) for name, column in columns.items()})
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    path = tmp_path_factory.mktemp("own") / "robot.npz"
+    write_log(path)
+    return path
+
+
+def test_from_a_log_to_a_policy_in_its_units(log, tmp_path, capsys):
+    out = tmp_path / "run"
+    options = ("--out", out, "--env", ENVIRONMENT, *SHORT)
+    assert drol("train", log, *options, "--normalize-observations") == 0
+    said = capsys.readouterr().out
+    assert "no hyperparameters are published for robot" in said
+    assert "mean success of the last 2 evaluations" in said
+    config = json.loads((out / "config.json").read_text())
+    assert config["task"] == str(log)
+    assert config["evaluated_in"]["id"] == ENVIRONMENT
+    assert config["preset"] is None
+    policy = load_policy(out)
+    raw = np.load(log)
+    np.testing.assert_allclose(policy.policy.units.observation_mean, raw["observations"].mean(0), atol=0.2)
+    actions = policy(raw["observations"][:50])
+    assert actions.min() >= -3
+    assert actions.max() <= 1
+    assert actions.min() < -1, "the log's units, not the learner's"
+    assert drol("evaluate", out, "--episodes", 2, "--workers", 1) == 0
+    assert drol("train", log, "--out", out, "--resume", "--updates", 60, "--workers", 1) == 0
+    assert len((out / "metrics.jsonl").read_text().splitlines()) == 3
+    assert "--resume cannot change it to [-2.0]" in error_of(
+        capsys, "train", log, "--out", out, "--resume", "--action-low", -2, "--action-high", 1
+    )
+
+
+def test_a_log_larger_than_memory_trains_from_the_disk(log, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(files, "memory_bytes", lambda: 1)
+    monkeypatch.setenv("DROL_SCRATCH", str(tmp_path / "scratch"))
+    out = tmp_path / "run"
+    assert drol("train", log, "--out", out, "--action-low", -3, "--action-high", 1, *SHORT) == 0
+    assert "load it with drol.load_policy" in capsys.readouterr().out
+    assert not list((tmp_path / "scratch").iterdir())
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["update"] for line in lines] == [20, 40]
+    assert "evaluation/return" not in lines[-1], "no environment was named"
+    assert np.isfinite(lines[-1]["critic_loss"])
+    assert load_policy(out)(np.zeros(4)).shape == (3,)
+    assert "does not name an environment" in error_of(capsys, "evaluate", out)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "actions must lie in [-1, 1]"),
+        (("--action-low", -3), "--action-low and --action-high belong together"),
+        (("--data", "other.npz", "--action-low", -3, "--action-high", 1), "leave --data out"),
+        (("--collect", 5), "--collect is for tasks with an expert"),
+        (("--tuned",), "no preset is published"),
+        (("--action-low", -3, -3, "--action-high", 1, 1), "bounds of actions must be 3 finite numbers"),
+    ],
+)
+def test_refusals_say_what_to_do(log, tmp_path, capsys, options, words):
+    assert words in error_of(capsys, "train", log, "--out", tmp_path / "run", *options, *SHORT)
+    assert not (tmp_path / "run").exists()
