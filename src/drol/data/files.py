@@ -210,8 +210,8 @@ def _named(columns: Mapping[str, np.ndarray], where: str) -> dict[str, np.ndarra
     for name in ("observations", "next_observations"):
         parts = {key.removeprefix(f"{name}/"): array for key, array in columns.items() if key.startswith(f"{name}/")}
         if parts and name not in named:
-            if len({len(array) for array in parts.values()}) > 1:
-                raise DataError(f"{where}: the arrays of {name!r} must have the same length")
+            if len({array.shape[:1] for array in parts.values()} | {()}) != 2:
+                raise DataError(f"{where}: the arrays of {name!r} must have the same number of rows")
             named[name] = flatten(parts, len(next(iter(parts.values()))))
     missing = [name for name in ("observations", "actions", "terminated") if name not in named]
     if missing:

@@ -20,7 +20,6 @@ def flatten(observation: Any, rows: int | None = None) -> np.ndarray:
     Returns:
         (observation,), or (rows, observation).
     """
-    shape = (-1,) if rows is None else (rows, -1)
     if isinstance(observation, Mapping):
         parts = [flatten(observation[key], rows) for key in sorted(observation)]
     elif isinstance(observation, tuple):
@@ -28,7 +27,7 @@ def flatten(observation: Any, rows: int | None = None) -> np.ndarray:
     else:
         array = np.asarray(observation)
         return array.reshape((rows, int(np.prod(array.shape[1:], dtype=int)))) if rows is not None else array.ravel()
-    return np.concatenate([part.reshape(shape) for part in parts], axis=-1)
+    return np.concatenate(parts, axis=-1)
 
 
 class FlatObservations(gymnasium.ObservationWrapper):
