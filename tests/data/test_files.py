@@ -102,6 +102,8 @@ def test_bounds_rescale_actions_and_policies_speak_the_users_units(tmp_path):
     assert load(tmp_path / "plain.npz", default_bounds=(low, high)).units is not None
     one = load(tmp_path / "plain.npz", bounds=(np.array([-3.0]), np.array([10.0])))
     assert one.units.action_low.tolist() == [-3, -3]
+    np.savez(tmp_path / "scalar.npz", **columns, action_low=-3.0, action_high=10)
+    assert load(tmp_path / "scalar.npz").units.action_high.tolist() == [10, 10]
     with pytest.raises(DataError, match=r"actions must lie in \[0. 0.\] to \[1. 1.\]"):
         load(tmp_path / "plain.npz", bounds=(np.zeros(2), np.ones(2)))
     with pytest.raises(DataError, match="the lower below the higher"):

@@ -17,12 +17,14 @@ def run(parsed: argparse.Namespace) -> int:
 
     require("rich", "train")
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from drol.presets import ADVICE, AUTHORS, BORROWED, PRESETS, SIZES
 
     console = Console()
-    table = Table("family or task", "bc_coef", "K", "DROL*", "further", title="Presets of DROL(16), and of DROL*")
+    # Names are for copying: they are never cut short.
+    family = Column("family or task", no_wrap=True, min_width=33)
+    table = Table(family, "bc_coef", "K", "DROL*", "further", title="Presets of DROL(16), and of DROL*")
     for preset in PRESETS:
         further = ", ".join(f"{name} {value}" for name, value in preset.options)
         mark = "" if preset.source == AUTHORS else " (1)"

@@ -181,8 +181,8 @@ def units_of(log: Log) -> Units | None:
     """
     if log.action_low is None or log.action_high is None:
         return None
-    low, high = (np.asarray(bound, np.float32).ravel() for bound in (log.action_low, log.action_high))
     width = log.actions.shape[-1]
+    low, high = (bound_for(width, bound) for bound in (log.action_low, log.action_high))
     if (
         low.shape != (width,)
         or high.shape != (width,)
@@ -196,6 +196,15 @@ def units_of(log: Log) -> Units | None:
         return None
     identity = Units.identity(Spec(log.observations.shape[-1], width))
     return dataclasses.replace(identity, action_low=low, action_high=high)
+
+
+def bound_for(width: int, bound: np.ndarray) -> np.ndarray:
+    """A bound as one number per dimension of the actions; what is no number becomes NaN, to be refused as such."""
+    if bound.dtype.kind not in "fiu":
+        return np.full(width, np.nan, np.float32)
+    with np.errstate(over="ignore"):
+        single = bound.astype(np.float32).ravel()
+    return np.full(width, single[0]) if single.size == 1 else single
 
 
 def hold_out(log: Log) -> tuple[Log, Log | None]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from drol.data.arrays import (
+    bound_for,
     check_flags,
     check_table,
     hold_out,
@@ -34,6 +35,8 @@ ALIASES = {
 
 LARGE = ("observations", "actions", "next_observations")
 SMALL = ("rewards", "terminated", "truncated", "ends", "index", "next_index", "rows")
+
+BOUNDS = ("action_low", "action_high")
 
 Bounds = tuple[np.ndarray, np.ndarray]
 
@@ -70,8 +73,7 @@ def load(
     if bounds is None and log.action_low is None:
         bounds = default_bounds
     if bounds is not None:
-        low, high = (np.full(log.actions.shape[-1], bound) if bound.size == 1 else bound for bound in bounds)
-        parts = [dataclasses.replace(part, action_low=low, action_high=high) for part in parts]
+        parts = [dataclasses.replace(part, action_low=bounds[0], action_high=bounds[1]) for part in parts]
     units = units_of(parts[0])
     first = to_transitions(parts[0], units, allocate=in_memory if folder is None else room_in(folder))
     rest = [to_transitions(part, units) for part in parts[1:]]
@@ -193,8 +195,7 @@ def log_of_columns(columns: Mapping[str, np.ndarray], where: str) -> Log:
     return dataclasses.replace(
         log,
         states={name: array for name, array in states.items() if len(array) == len(log.observations)},
-        action_low=named.get("action_low"),
-        action_high=named.get("action_high"),
+        **{name: bound_for(log.actions.shape[-1], columns[name]) for name in BOUNDS if name in columns},
     )
 
 
