@@ -4,6 +4,10 @@ import importlib.util
 from pathlib import Path
 
 import jax.numpy as jnp
+import numpy as np
+
+from drol.data import files
+from drol.data.doctor import examine
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -25,6 +29,17 @@ def test_own_arrays_walks_home():
     assert load("own_arrays").main(updates=1_000) < 0.25
 
 
+def test_pendulum_logs_state_their_units(tmp_path):
+    assert -700 < load("pendulum_logs").main(tmp_path / "pendulum.npz", episodes=25) < -150
+    data = files.load(tmp_path / "pendulum.npz")
+    assert len(data.train) == 24 * 200
+    assert data.units.action_low.tolist() == [-2]
+    assert (data.train.masks == 1).all()
+    assert (data.train.next_action_index == np.arange(len(data.train))).sum() == 24
+    report = examine(files.read(tmp_path / "pendulum.npz"))
+    assert not [finding for finding in report.findings if finding.severity != "note"]
+
+
 def test_routing_mechanism_draws_its_figures(tmp_path):
     handovers, cloning = load("routing_mechanism").main(tmp_path / "new", updates=600, counts=(1, 8))
     assert handovers > 0
@@ -34,4 +49,5 @@ def test_routing_mechanism_draws_its_figures(tmp_path):
 
 
 def test_every_example_is_tested():
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"custom_loop", "own_arrays", "routing_mechanism"}
+    names = {"custom_loop", "own_arrays", "pendulum_logs", "routing_mechanism"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == names

@@ -21,7 +21,7 @@ def write_log(path, episodes=25, length=12):
         state = rng.normal(size=4)
         for step in range(length):
             action = np.clip(-2 * state[:3] / 0.3 - 1 + rng.normal(size=3), -3, 1)
-            row = (state, action, -1.0, False, step == length - 1)
+            row = (state, action, -np.abs(state[:3]).sum(), False, step == length - 1)
             for name, value in zip(columns, row, strict=True):
                 columns[name].append(value)
             state = state + np.append(0.3 * (action + 1) / 2, 0)
@@ -59,6 +59,22 @@ def test_from_a_log_to_a_policy_in_its_units(log, tmp_path, capsys):
     assert "--resume cannot change it to [-2.0]" in error_of(
         capsys, "train", log, "--out", out, "--resume", "--action-low", -2, "--action-high", 1
     )
+
+
+def test_the_doctor_reports_and_sets_the_exit_status(log, tmp_path, capsys):
+    bounded = dict(np.load(log)) | {"action_low": -3.0, "action_high": 1.0}
+    np.savez(tmp_path / "good.npz", **bounded)
+    assert drol("doctor", tmp_path / "good.npz", "--json", tmp_path / "good.json") == 0
+    assert "25 episodes" in capsys.readouterr().out
+    bounded["rewards"] = np.where(np.arange(len(bounded["rewards"])) == 7, np.nan, bounded["rewards"])
+    np.savez(tmp_path / "bad.npz", **bounded)
+    assert drol("doctor", tmp_path / "bad.npz", "--json", tmp_path / "bad.json") == 1
+    said = capsys.readouterr().out
+    assert "row 7" in said
+    assert "remedy" in said
+    for name, sound in (("good", True), ("bad", False)):
+        findings = json.loads((tmp_path / f"{name}.json").read_text())["findings"]
+        assert ("error" not in {finding["severity"] for finding in findings}) == sound
 
 
 def test_a_log_larger_than_memory_trains_from_the_disk(log, tmp_path, monkeypatch, capsys):
