@@ -56,9 +56,9 @@ class ScaledToy(Toy):
 
 
 class ScoredToy(Toy):
-    """The same with reference returns: -30, that of every step to the limit, counts as 0, and 0 as 100."""
+    """The same with reference returns: -40 counts as 0, and -10 as 100."""
 
-    reference_scores = (-30.0, 0.0)
+    reference_scores = (-40.0, -10.0)
 
 
 gymnasium.register("DrolToyScored-v0", ScoredToy, max_episode_steps=30)

@@ -21,7 +21,6 @@ class Preset:
         bc_coef, num_candidates: of DROL(16).
         tuned: (bc_coef, K) of DROL*; None where none is published.
         options: further fields of DROL, the same for both.
-        updates: of a run at paper size.
         source: where the numbers come from.
     """
 
@@ -31,7 +30,6 @@ class Preset:
     num_candidates: int
     tuned: tuple[float, int] | None
     options: tuple[tuple[str, Any], ...] = ()
-    updates: int = 1_000_000
     source: str = AUTHORS
 
     def hyperparameters(self, *, tuned: bool = False) -> dict[str, Any]:
@@ -49,11 +47,11 @@ class Preset:
 def _ogbench(family: str, bc_coef: float, tuned: int | None, source: str = AUTHORS, **options: Any) -> Preset:
     pattern = rf"{family}-singletask(-task\d)?-v0"
     star = None if tuned is None else (bc_coef, tuned)
-    return Preset(family, pattern, bc_coef, 16, star, tuple(options.items()), source=source)
+    return Preset(family, pattern, bc_coef, 16, star, tuple(options.items()), source)
 
 
 def _d4rl(family: str, pattern: str, bc_coef: float, tuned: tuple[float, int], **options: Any) -> Preset:
-    return Preset(family, pattern, bc_coef, 16, tuned, tuple(options.items()), updates=500_000)
+    return Preset(family, pattern, bc_coef, 16, tuned, tuple(options.items()))
 
 
 _MAZE = {"discount": 0.995, "q_agg": "min"}
@@ -99,18 +97,19 @@ PRESETS = (
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """How large the networks are and how long a run is."""
+    """How large the networks are and how long a run is: `updates`, or `d4rl_updates` on D4RL's tasks."""
 
     name: str
     hidden: tuple[int, ...]
     updates: int
+    d4rl_updates: int
     eval_every: int
     eval_episodes: int
 
 
 SIZES = {
-    "laptop": Size("laptop", (256, 256, 256), 45_000, 5_000, 20),
-    "paper": Size("paper", (512, 512, 512, 512), 1_000_000, 100_000, 50),
+    "laptop": Size("laptop", (256, 256, 256), 45_000, 45_000, 5_000, 20),
+    "paper": Size("paper", (512, 512, 512, 512), 1_000_000, 500_000, 100_000, 50),
 }
 
 

@@ -1,13 +1,20 @@
 """Logs of one's own from the command line to a policy that speaks their units."""
 
+import argparse
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from drol import load_policy
+from drol.cli import train
+from drol.cli.plan import check_same_data, members, planned, stored_in, task_of
 from drol.data import files
-from tests.cli.commands import drol, error_of
+from drol.data.tasks import parse_task
+from drol.files import DataError
+from drol.training.folder import RunFolder
+from tests.cli.commands import TASK, drol, error_of
 
 ENVIRONMENT = "tests.toy_environment:DrolToyScaled-v0"
 SHORT = ("--updates", 40, "--eval-every", 20, "--eval-episodes", 2, "--hidden", 16, 16, "--workers", 1)
@@ -18,7 +25,7 @@ def write_log(path, episodes=25, length=12):
     rng = np.random.default_rng(0)
     columns = {name: [] for name in ("observations", "actions", "rewards", "terminated", "truncated")}
     for _ in range(episodes):
-        state = rng.normal(size=4)
+        state = rng.normal(loc=(0, 0, 0, 5))
         for step in range(length):
             action = np.clip(-2 * state[:3] / 0.3 - 1 + rng.normal(size=3), -3, 1)
             row = (state, action, -np.abs(state[:3]).sum(), False, step == length - 1)
@@ -54,11 +61,48 @@ def test_from_a_log_to_a_policy_in_its_units(log, tmp_path, capsys):
     assert actions.max() <= 1
     assert actions.min() < -1, "the log's units, not the learner's"
     assert drol("evaluate", out, "--episodes", 2, "--workers", 1) == 0
-    assert drol("train", log, "--out", out, "--resume", "--updates", 60, "--workers", 1) == 0
+    moved = tmp_path / "elsewhere" / "robot.npz"
+    moved.parent.mkdir()
+    shutil.copy(log, moved)
+    assert drol("train", moved, "--out", out, "--resume", "--updates", 60, "--workers", 1) == 0
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 3
     assert "--resume cannot change it to [-2.0]" in error_of(
         capsys, "train", log, "--out", out, "--resume", "--action-low", -2, "--action-high", 1
     )
+
+
+def test_runs_of_earlier_versions_are_completed(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.create(dict.fromkeys(("settings", "hyperparameters", "data")) | {"task": "scene-play-singletask-task2-v0"})
+    config = stored_in(folder)
+    assert task_of(config).environment.id == "ogbench:scene-singletask-task2-v0"
+    assert (config["action_low"], config["normalize_observations"]) == (None, False)
+
+
+def test_other_data_are_named_when_a_run_is_resumed():
+    before = {"files": [{"name": "a.npz", "sha256": "1" * 64}, {"name": "b.npz", "sha256": "2" * 64}]}
+    after = {"files": [{"name": "a.npz", "sha256": "1" * 64}, {"name": "c.npz", "sha256": "3" * 64}]}
+    check_same_data(before, before)
+    with pytest.raises(DataError, match=r"b.npz \(SHA-256 222222222222...\) is missing now"):
+        check_same_data(before, after)
+    with pytest.raises(DataError, match=r"c.npz .* was not among them"):
+        check_same_data({"files": before["files"][:1]}, after)
+
+
+def test_sizes_know_d4rls_updates():
+    for task, updates in (("pen-human-v1", 500_000), ("hopper-medium-v2", 500_000), (TASK, 1_000_000)):
+        parser = argparse.ArgumentParser()
+        train.add_arguments(parser, [])
+        parsed = parser.parse_args([task, "--size", "paper"])
+        (member,) = members(parsed)
+        assert planned(parsed, parse_task(task), "drol", member)["settings"]["updates"] == updates
+
+
+def test_the_doctor_takes_the_bounds_that_training_takes(log, capsys):
+    assert drol("doctor", log) == 1
+    assert drol("doctor", log, "--env", ENVIRONMENT) == 0
+    assert drol("doctor", log, "--action-low", -3, "--action-high", 1) == 0
+    assert "belong together" in error_of(capsys, "doctor", log, "--action-low", -3)
 
 
 def test_the_doctor_reports_and_sets_the_exit_status(log, tmp_path, capsys):

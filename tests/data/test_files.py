@@ -110,6 +110,39 @@ def test_bounds_rescale_actions_and_policies_speak_the_users_units(tmp_path):
         load(tmp_path / "plain.npz", bounds=(high, low))
 
 
+def test_a_bound_alone_is_refused(tmp_path):
+    np.savez(tmp_path / "log.npz", **walk(), action_low=-1)
+    with pytest.raises(DataError, match="'action_low' and 'action_high' belong together"):
+        read(tmp_path / "log.npz")
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_other_arrays_may_hold_whatever_they_like(suffix, tmp_path):
+    others = {"camera": np.zeros((19, 64, 64, 3), np.uint8), "metadata": np.array(["any", "text"], "S4")}
+    WRITERS[suffix](tmp_path / f"log{suffix}", walk() | others)
+    assert len(read(tmp_path / f"log{suffix}")) == 19
+    np.savez(tmp_path / "objects.npz", **walk(), notes=np.array([{"an": "object"}], object))
+    assert len(read(tmp_path / "objects.npz")) == 19
+    assert files.READERS[suffix][1](tmp_path / f"log{suffix}", files._is_ours) < 19 * 64 * 64
+
+
+def test_tables_of_different_precision_still_make_episodes():
+    columns = {name: column for name, column in walk(4).items() if name != "truncated"}
+    columns["next_observations"] = columns["next_observations"].astype(np.float32)
+    log = files.log_of_columns(columns, "here")
+    assert log.ends.sum() == 4
+    data = to_transitions(log)
+    assert (data.next_action_index == np.arange(len(data))).sum() == 4
+
+
+def test_validation_data_must_be_of_the_same_kind(tmp_path):
+    np.savez(tmp_path / "log.npz", **walk())
+    columns = walk(2)
+    np.savez(tmp_path / "log-val.npz", **columns | {"actions": columns["actions"][:, :1]})
+    with pytest.raises(DataError, match="its validation file: all files must be of one kind, but 'actions' differ"):
+        load(tmp_path / "log.npz")
+
+
 def test_one_episode_in_twenty_is_held_out_or_the_file_beside_is_taken(tmp_path):
     columns = walk(40)
     np.savez(tmp_path / "log.npz", **columns)

@@ -1,5 +1,8 @@
 """Data larger than memory: the same draws, the same numbers, from tables on the disk."""
 
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from drol import DROL, ReplayData
 from drol.data import files, mapped
 from drol.data.mapped import MappedData, scratch
 from drol.data.offline import normalised
+from drol.files import DataError
 from drol.training.loop import chunk_numbers, draw_keys
 from drol.training.seeds import Pack
 from tests.data.own_logs import episodes_of, walk, write_hdf5
@@ -95,6 +99,27 @@ def test_several_runs_cannot_share_mapped_data(loaded):
         Pack([member, member], data)
 
 
+def test_groups_and_folders_are_mapped_as_they_are_read(tmp_path):
+    columns = walk(12)
+    whole = columns["observations"]
+    del columns["next_observations"], columns["observations"]
+    parts = {"observations/b": whole[:, 1:], "observations/a": whole[:, :1]}
+    write_hdf5(tmp_path / "log.hdf5", columns | parts)
+    room = tmp_path / "room"
+    room.mkdir()
+    log = files.read(tmp_path / "log.hdf5", room)
+    assert isinstance(log.observations, np.memmap)
+    np.testing.assert_array_equal(log.observations, whole)
+    assert files.load(tmp_path / "log.hdf5", folder=room).validation is None
+    folder = tmp_path / "episodes"
+    folder.mkdir()
+    for number, episode in enumerate(episodes_of(walk(2))):
+        kind = int if number == 0 else float
+        np.savez(folder / f"{number}.npz", **episode | {"observations": episode["observations"].astype(kind)})
+    with pytest.raises(DataError, match="the first episodes hold int64, a later one float64"):
+        files.read(folder, room)
+
+
 def test_what_is_large_is_a_share_of_memory(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "log.npz", observations=np.zeros((1000, 10)))
     write_hdf5(tmp_path / "log.h5", {"observations": np.zeros((1000, 10))})
@@ -109,6 +134,9 @@ def test_what_is_large_is_a_share_of_memory(tmp_path, monkeypatch):
 
 def test_room_on_the_disk_is_given_back(tmp_path, monkeypatch):
     monkeypatch.setenv("DROL_SCRATCH", str(tmp_path))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    (tmp_path / f"mapped-{ended.pid}-left-over").mkdir()
     with scratch() as room:
         (room / "table").write_bytes(b"x")
         assert room.parent == tmp_path

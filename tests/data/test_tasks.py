@@ -5,6 +5,7 @@ import pytest
 
 from drol.data import tasks
 from drol.data.tasks import environment_of, parse_task, read_log
+from drol.environments.flatten import flatten
 from drol.files import DataError
 from tests.data.own_logs import walk
 
@@ -50,6 +51,24 @@ def test_an_environment_is_a_task_or_what_gymnasium_knows():
     assert environment_of("pen-human-v1").kind == "d4rl"
     assert environment_of("cube-single-play-singletask-v0").id == "ogbench:cube-single-singletask-v0"
     assert environment_of("CartPole-v1").kind == "gymnasium"
+
+
+def test_an_environment_that_is_not_there_is_told():
+    for name in ("Pendulum-v99", "no_such_module:X-v0", "Nonsense"):
+        with pytest.raises(DataError, match=f"there is no environment '{name}'"):
+            environment_of(name)
+    assert environment_of("none") is None
+
+
+def test_a_folder_named_like_a_task_is_no_task(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scene-play-singletask-task2-v0").mkdir()
+    assert parse_task("scene-play-singletask-task2-v0").kind == "ogbench"
+
+
+def test_observations_are_flattened_in_alphabetical_order():
+    nested = {"b": np.array([3.0]), "a": {"z": np.array([[1.0], [2.0]]), "y": (np.array(0.0),)}}
+    np.testing.assert_array_equal(flatten(nested), [0, 1, 2, 3])
 
 
 def test_options_that_do_not_go_with_a_task_are_refused(tmp_path):

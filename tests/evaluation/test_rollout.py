@@ -13,6 +13,7 @@ from drol.evaluation.environments import EnvironmentGroup
 from drol.evaluation.rollout import EpisodeResult, Evaluator, as_record, mean_return, mean_score, success_rate
 from drol.extras import quiet
 from drol.processes import Worker, WorkerError
+from drol.types import Spec
 from tests.conftest import SPEC, init
 
 TOY = EnvironmentSpec("tests.toy_environment:DrolToy-v0")
@@ -104,11 +105,24 @@ def test_summaries():
     assert as_record(results[0]) == {"episode": 0, "seed": 0, "return": 0.0, "length": 10, "success": True}
 
 
+def test_other_environments_are_refused_at_once(policy):
+    with Evaluator(TOY) as evaluator:
+        evaluator.check(Spec(4, 3))
+        for spec, words in ((Spec(5, 3), "observation_dim 5"), (Spec(4, 1), "action_dim 1")):
+            with pytest.raises(ValueError, match=f"expected an environment with {words}, as in training"):
+                evaluator.check(spec)
+    with (
+        Evaluator(EnvironmentSpec("CartPole-v1")) as evaluator,
+        pytest.raises(ValueError, match="has no box of numbers"),
+    ):
+        evaluator.run(policy, episodes=1, seed=0)
+
+
 def test_scores_are_for_environments_with_reference_returns(policy):
     with Evaluator(EnvironmentSpec("tests.toy_environment:DrolToyScored-v0")) as evaluator:
         results = evaluator.run(policy, episodes=4, seed=0)
     for result in results:
-        assert result.score == pytest.approx(100 * (result.episode_return + 30) / 30)
+        assert result.score == pytest.approx(100 * (result.episode_return + 40) / 30)
         assert as_record(result)["score"] == result.score
     assert mean_score(results) == pytest.approx(np.mean([result.score for result in results]))
     assert mean_score([dataclasses.replace(result, score=None) for result in results]) is None

@@ -314,17 +314,19 @@ def _churn(parsed: argparse.Namespace) -> list[dict[str, Any]]:
     from rich.table import Table
 
     from drol.benchmarks.churn import churn, spread
-    from drol.cli.plan import algorithm_of, data_of, task_of
+    from drol.cli.plan import algorithm_of, data_of, stored_in, task_of
     from drol.data.replay import ReplayData
     from drol.evaluation.rollout import Evaluator, success_rate
+    from drol.policy import in_units
     from drol.training.checkpoint import Checkpoints
     from drol.training.folder import RunFolder
     from drol.training.keeper import initial
 
     folder = RunFolder(parsed.path)
-    config = folder.read_config()
+    config = stored_in(folder)
     task, algorithm = task_of(config), algorithm_of(config)
-    data = ReplayData.from_transitions(data_of(task, config, folder.path, parsed).train)
+    loaded = data_of(task, config, folder.path, parsed)
+    data = ReplayData.from_transitions(loaded.train)
     with contextlib.closing(Checkpoints(folder.checkpoints)) as checkpoints:
         state, key, _ = checkpoints.restore(*initial(algorithm, data.spec, config["settings"]["seed"])[:2])
     options = {"updates": parsed.updates, "every": parsed.every, "batch_size": config["settings"]["batch_size"]}
@@ -334,7 +336,7 @@ def _churn(parsed: argparse.Namespace) -> list[dict[str, Any]]:
     with Evaluator(task.environment, workers=parsed.workers) as evaluator:
 
         def evaluate(policy, update):
-            rate = success_rate(evaluator.run(policy, episodes=parsed.episodes, seed=update))
+            rate = success_rate(evaluator.run(in_units(policy, loaded.units), episodes=parsed.episodes, seed=update))
             return float("nan") if rate is None else rate
 
         for record in churn(algorithm, state, data, key, evaluate=evaluate, **options):

@@ -47,7 +47,7 @@ def run(parsed: argparse.Namespace) -> int:
     """Collect, and say where the files are."""
     if d4rl_tasks.is_d4rl(parsed.dataset):
         known = d4rl_tasks.task(parsed.dataset)
-        episodes = parsed.episodes or PUBLISHED_STEPS // known.max_episode_steps
+        episodes = PUBLISHED_STEPS // known.max_episode_steps if parsed.episodes is None else parsed.episodes
         paths = [_walk(parsed.dataset, episodes, parsed.seed, parsed.out or Path(f"{parsed.dataset}.hdf5"))]
     else:
         name = parsed.dataset.removesuffix("-v0")
@@ -93,6 +93,10 @@ def _walk(name: str, episodes: int, seed: int, out: Path) -> Path:
     from drol.cli.progress import counting
     from drol.data import d4rl_maze
 
+    if out.suffix != ".hdf5":
+        raise DataError(f"--out must be a file name ending in .hdf5, found {str(out)!r}")
+    if episodes < 1:
+        raise DataError(f"episodes must be at least 1, found {episodes}")
     if out.exists():
         raise DataError(f"{out} exists already; choose another name with --out or remove it")
     steps = episodes * d4rl_tasks.task(name).max_episode_steps

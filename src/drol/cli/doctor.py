@@ -1,11 +1,15 @@
 """`drol doctor`: examine a data set before training on it."""
 
 import argparse
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from drol.data.doctor import Finding, Report
+    from drol.data.log import Log
 
 COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
@@ -19,6 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         metavar="ENV",
         help="replay logged actions in this environment: a task, or\na gymnasium id (MODULE:ID imports MODULE first)",
     )
+    for name, bound in (("--action-low", "lower"), ("--action-high", "upper")):
+        parser.add_argument(
+            name,
+            type=float,
+            nargs="+",
+            metavar="X",
+            help=f"{bound} bound of the actions of a log that states none (default: the\nenvironment's, else -1 and 1)",
+        )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the samples (default: 0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write findings and figures to FILE")
 
@@ -35,7 +47,7 @@ def run(parsed: argparse.Namespace) -> int:
         raise DataError(f"--seed must not be negative, found {parsed.seed}")
     log = read_log(parsed.dataset, parsed.data)
     env = None if parsed.env is None else _environment(parsed.env)
-    report = examine(log, env, seed=parsed.seed)
+    report = examine(_bounded(log, env, parsed.action_low, parsed.action_high), env, seed=parsed.seed)
     _show(report)
     if parsed.json is not None:
         write_json(parsed.json, report.as_json())
@@ -44,17 +56,31 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _environment(name: str) -> Any:
     """The environment called `name`."""
-    import gymnasium
-
     from drol.data.tasks import environment_of
     from drol.extras import quiet
+
+    spec = environment_of(name)
+    with quiet():
+        return spec and spec.make()
+
+
+def _bounded(log: "Log", env: Any, low: list[float] | None, high: list[float] | None) -> "Log":
+    """The log with the bounds that training would take: those given, its own, or the environment's."""
+    from drol.data.arrays import bound_for
+    from drol.environments.spec import action_bounds
     from drol.files import DataError
 
-    try:
-        with quiet():
-            return environment_of(name).make()
-    except gymnasium.error.Error as error:
-        raise DataError(f"--env {name} cannot be made: {error}") from None
+    if (low is None) != (high is None):
+        raise DataError("--action-low and --action-high belong together: give both")
+    bounds = None
+    if low is not None and high is not None:
+        bounds = (np.array(low), np.array(high))
+    elif log.action_low is None and env is not None:
+        bounds = action_bounds(env.action_space)
+    if bounds is None:
+        return log
+    low_bound, high_bound = (bound_for(log.actions.shape[-1], bound) for bound in bounds)
+    return dataclasses.replace(log, action_low=low_bound, action_high=high_bound)
 
 
 def _show(report: "Report") -> None:

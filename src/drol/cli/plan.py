@@ -15,6 +15,7 @@ from drol.data.tasks import Task
 from drol.environments.spec import EnvironmentSpec
 from drol.files import DataError
 from drol.presets import SIZES, preset_for
+from drol.training.folder import RunFolder
 
 KEPT = (
     *("task", "evaluated_in", "algorithm", "size", "preset", "eval_episodes", "collect", "collect_seed", "data_file"),
@@ -94,8 +95,8 @@ def planned(parsed: argparse.Namespace, task: Task, name: str, member: Member) -
         raise DataError(f"no preset is published for {name} on {task.name}: leave --tuned out")
     options = {"hidden": size.hidden} | (preset.hyperparameters(tuned=parsed.tuned) if preset else {})
     options |= given_hyperparameters(parsed) | _swept(cls, member)
-    updates = preset.updates if preset and size.name == "paper" else size.updates
-    updates = updates if parsed.updates is None else parsed.updates
+    published = size.d4rl_updates if task.kind == "d4rl" else size.updates
+    updates = published if parsed.updates is None else parsed.updates
     eval_every = min(size.eval_every, updates) if parsed.eval_every is None else parsed.eval_every
     episodes = size.eval_episodes if parsed.eval_episodes is None else parsed.eval_episodes
     if episodes < 1:
@@ -155,6 +156,9 @@ def resumed(parsed: argparse.Namespace, task: Task, stored: dict[str, Any], memb
     """The stored configuration, if nothing given contradicts it; `--updates` may extend it."""
     from drol.training.settings import Settings
 
+    if task.kind == "own" and tasks.parse_task(stored["task"]).kind == "own":
+        # It may have been moved: what counts is what is in it, which is compared when it is loaded.
+        stored = stored | {"task": task.name}
     given = {
         "task": task.name,
         "evaluated_in": task.environment.as_record() if parsed.env and task.environment else None,
@@ -206,6 +210,19 @@ def algorithm_of(config: dict[str, Any]) -> Any:
     from drol.algorithms.registry import algorithm_class
 
     return from_hyperparameters(algorithm_class(config["algorithm"]), config["hyperparameters"])
+
+
+def stored_in(folder: RunFolder) -> dict[str, Any]:
+    """The configuration of a run, also of one that an earlier version began.
+
+    Raises:
+        DataError: if there is no run, or its configuration cannot be read.
+    """
+    config = folder.read_config()
+    if "evaluated_in" not in config:
+        environment = tasks.parse_task(config["task"]).environment
+        config |= {"evaluated_in": environment and environment.as_record()}
+    return {"action_low": None, "action_high": None, "normalize_observations": False} | config
 
 
 def task_of(config: dict[str, Any]) -> Task:
@@ -285,9 +302,11 @@ def check_same_data(stored: dict[str, Any], found: dict[str, Any]) -> None:
     Raises:
         DataError: naming both.
     """
-    before, now = ([file["sha256"] for file in source["files"]] for source in (stored, found))
-    if before != now:
-        raise DataError(
-            f"the run was started on other data (SHA-256 {before[0][:12]}..., found {now[0][:12]}...); give its file "
-            f"with --data, or start a new run"
-        )
+    before, now = ({file["sha256"]: file["name"] for file in source["files"]} for source in (stored, found))
+    for sums, others, words in ((before, now, "is missing now"), (now, before, "was not among them")):
+        for checksum, name in sums.items():
+            if checksum not in others:
+                raise DataError(
+                    f"the run was started on other data: {name} (SHA-256 {checksum[:12]}...) {words}; give the same "
+                    f"data, or start a new run with another --out"
+                )

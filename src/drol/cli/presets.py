@@ -33,12 +33,11 @@ def run(parsed: argparse.Namespace) -> int:
     console.print(f"Source: {AUTHORS}. (1) {BORROWED}. DROL*: K tuned per task; --tuned takes it.")
     console.print("OGBench tasks are FAMILY-singletask-taskN-v0 with N from 1 to 5.")
     console.print(f"Without a preset DROL's defaults apply: {ADVICE}.")
-    sizes = Table("size", "hidden", "updates", "evaluation every", "episodes", title="Sizes")
+    sizes = Table("size", "hidden", "updates", "on D4RL", "evaluation every", "episodes", title="Sizes")
     for size in SIZES.values():
-        numbers = (size.updates, size.eval_every, size.eval_episodes)
+        numbers = (size.updates, size.d4rl_updates, size.eval_every, size.eval_episodes)
         sizes.add_row(size.name, " ".join(map(str, size.hidden)), *(f"{n:,}" for n in numbers))
     console.print(sizes)
-    console.print("D4RL's tasks have 500,000 updates at paper size.")
     return 0
 
 

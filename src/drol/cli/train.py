@@ -51,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     data.add_argument(
         "--env",
         metavar="ENV",
-        help="evaluate in this gymnasium environment (module:Id-v0) or task instead;\na log of your own is evaluated "
-        "nowhere without",
+        help="evaluate in this gymnasium environment (module:Id-v0) or task instead, or in none;\na log of your own is "
+        "evaluated nowhere without",
     )
     for name, bound in (("--action-low", "lower"), ("--action-high", "upper")):
         data.add_argument(
@@ -200,7 +200,8 @@ def _configurations(
             folder.refuse_existing()
         if parsed.resume:
             # Runs that are new among old ones are of their kind.
-            stored = folder.read_config() if there else plan.alike(folders[begun.index(True)].read_config(), member)
+            stored = plan.stored_in(folder if there else folders[begun.index(True)])
+            stored = stored if there else plan.alike(stored, member)
             configs.append(plan.resumed(parsed, task, stored, member))
         else:
             configs.append(plan.planned(parsed, task, name, member))
@@ -230,6 +231,7 @@ def _train(
         evaluator = None
         if (environment := plan.task_of(configs[0]).environment) is not None:
             evaluator = stack.enter_context(Evaluator(environment, workers=parsed.workers))
+            evaluator.check(training.spec)
         width = 1 if parsed.shard_batch or mapped else _width(configs, training)
         progress = stack.enter_context(TrainingProgress(configs[0]["settings"]["updates"]))
         runs = []

@@ -168,8 +168,9 @@ def _follows(observations: np.ndarray, following: np.ndarray, index: np.ndarray,
     result = np.zeros(len(index), bool)
     for start in range(0, len(index) - 1, BLOCK):
         stop = min(start + BLOCK, len(index) - 1)
-        after = observations[index[start + 1 : stop + 1]]
-        result[start:stop] = (following[next_index[start:stop]] == after).all(axis=-1)
+        # As they will be stored: the two tables may be of different precision.
+        after = observations[index[start + 1 : stop + 1]].astype(np.float32)
+        result[start:stop] = (following[next_index[start:stop]].astype(np.float32) == after).all(axis=-1)
     return result
 
 
@@ -214,7 +215,7 @@ def hold_out(log: Log) -> tuple[Log, Log | None]:
         The log to learn from, and the held-out one.
     """
     episode = np.concatenate([[0], np.cumsum(log.ends[:-1])])
-    if episode[-1] + 1 < MIN_EPISODES or isinstance(log.observations, np.memmap):
+    if episode[-1] + 1 < MIN_EPISODES:
         return log, None
     held_out = episode % HELD_OUT == HELD_OUT - 1
     return _select(log, ~held_out), _select(log, held_out)

@@ -17,7 +17,7 @@ from drol.files import DataError
 NEEDED = ("observations", "actions", "rewards", "terminals")
 
 STATES = ("qpos", "qvel")
-PLACED = ("desired_orien", "door_body_pos", "board_pos", "obj_pos", "target_pos")
+PLACED = ("desired_orien", "door_body_pos", "board_pos")
 """Simulator states in the group `infos`; `PLACED` are where adroit's goals and objects are."""
 
 
@@ -49,7 +49,9 @@ def load(
     known = task(name)
     file = _locate(known, Path(folder or dataset_folder()).expanduser(), progress) if path is None else Path(path)
     file = file.expanduser()
-    train = to_transitions(read(name, file))
+    log = read(name, file)
+    # As for the published results: what lies outside is clipped, not refused.
+    train = to_transitions(dataclasses.replace(log, actions=np.clip(log.actions, -1, 1)))
     if known.family == "antmaze":
         train = dataclasses.replace(train, rewards=train.rewards - 1)
     source = {
@@ -94,7 +96,8 @@ def read(name: str, path: Path) -> Log:
 def _columns(known: D4RLTask, path: Path) -> dict[str, np.ndarray]:
     """A file's arrays, with shapes checked and flags as booleans."""
     where, infos = str(path), [f"infos/{name}" for name in (*STATES, *PLACED)]
-    columns = read_hdf5(path, names=[*NEEDED, "timeouts", *infos])
+    wanted = {*NEEDED, "timeouts", *infos}
+    columns = {name: array for name, array in read_hdf5(path, wanted=wanted.__contains__).items() if name in wanted}
     missing = [name for name in NEEDED if name not in columns]
     if missing:
         raise DataError(

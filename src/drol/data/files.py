@@ -18,12 +18,12 @@ from drol.data.arrays import (
     units_of,
 )
 from drol.data.hdf5 import hdf5_bytes, read_hdf5
-from drol.data.log import Log
+from drol.data.log import BLOCK, Log
 from drol.data.mapped import MEMORY_SHARE, Column, memory_bytes, room_in
 from drol.data.npz import npz_bytes, read_npz
 from drol.data.offline import OfflineData
 from drol.environments.flatten import flatten
-from drol.files import DataError, sha256
+from drol.files import DataError, clear_write_errors, sha256
 
 READERS = {".npz": (read_npz, npz_bytes), ".hdf5": (read_hdf5, hdf5_bytes), ".h5": (read_hdf5, hdf5_bytes)}
 
@@ -36,11 +36,16 @@ ALIASES = {
 LARGE = ("observations", "actions", "next_observations")
 SMALL = ("rewards", "terminated", "truncated", "ends", "index", "next_index", "rows")
 
+STATES = ("qpos", "qvel", "infos/qpos", "infos/qvel")
 BOUNDS = ("action_low", "action_high")
 
-Bounds = tuple[np.ndarray, np.ndarray]
+OURS = {
+    *("observations", "actions", "rewards", "next_observations", *STATES, *BOUNDS),
+    *ALIASES,
+    *(alias for aliases in ALIASES.values() for alias in aliases),
+}
 
-STATES = ("qpos", "qvel", "infos/qpos", "infos/qvel")
+Bounds = tuple[np.ndarray, np.ndarray]
 
 EXPECTED = (
     "'observations' (T, n), 'actions' (T, m), 'rewards' (T,), 'terminated' (T,) and, where there are such, 'truncated' "
@@ -68,7 +73,9 @@ def load(
     beside = path.with_name(f"{path.stem}-val{path.suffix}")
     has_validation = path.is_file() and beside.exists()
     log = read(path, folder)
-    train, held_out = (log, read(beside)) if has_validation else hold_out(log)
+    train, held_out = (log, read(beside)) if has_validation else (log, None) if folder else hold_out(log)
+    if has_validation and held_out is not None:
+        _check_alike(train, held_out, f"{path} and its validation file")
     parts = [train] if held_out is None else [train, held_out]
     if bounds is None and log.action_low is None:
         bounds = default_bounds
@@ -77,10 +84,10 @@ def load(
     units = units_of(parts[0])
     first = to_transitions(parts[0], units, allocate=in_memory if folder is None else room_in(folder))
     rest = [to_transitions(part, units) for part in parts[1:]]
-    files = sorted(path.iterdir()) if path.is_dir() else [path, beside] if has_validation else [path]
+    files = _files_of(path) if path.is_dir() else [path, beside] if has_validation else [path]
     source = {
         "kind": "own",
-        "files": [{"name": f.name, "bytes": f.stat().st_size, "sha256": sha256(f)} for f in files if f.is_file()],
+        "files": [{"name": f.name, "bytes": f.stat().st_size, "sha256": sha256(f)} for f in files],
     }
     return OfflineData(first, rest[0] if rest else None, source, units)
 
@@ -104,13 +111,16 @@ def read(path: Path, folder: Path | None = None) -> Log:
     """
     if path.is_dir():
         return _read_folder(path, folder)
-    return log_of_columns(_columns(path, folder), str(path))
+    return log_of_columns(_columns(path, folder), str(path), folder)
 
 
 def is_large(path: Path, share: float = MEMORY_SHARE) -> bool:
     """Whether the arrays of a file, or of a folder's files, take more than a share of memory."""
     files = [path] if path.is_file() else list(path.glob("*"))
-    return sum(READERS[file.suffix][1](file) for file in files if file.suffix in READERS) > share * memory_bytes()
+    return (
+        sum(READERS[file.suffix][1](file, _is_ours) for file in files if file.suffix in READERS)
+        > share * memory_bytes()
+    )
 
 
 def _columns(path: Path, folder: Path | None) -> dict[str, np.ndarray]:
@@ -118,14 +128,23 @@ def _columns(path: Path, folder: Path | None) -> dict[str, np.ndarray]:
         raise DataError(f"{path}: expected a file ending in {', '.join(READERS)}, or a folder of such files")
     if not path.exists():
         raise DataError(f"{path} does not exist; name a log file, or a folder of them")
-    return READERS[path.suffix][0](path, folder)
+    return READERS[path.suffix][0](path, folder, wanted=_is_ours)
+
+
+def _is_ours(name: str) -> bool:
+    """Whether an array of that name means something here; others may hold whatever they like."""
+    return name in OURS or name.startswith(("observations/", "next_observations/"))
 
 
 def _read_folder(path: Path, folder: Path | None) -> Log:
-    files = sorted(file for file in path.iterdir() if file.suffix in READERS and not file.name.startswith("."))
+    files = _files_of(path)
     if not files:
         raise DataError(f"{path}: expected one file per episode ({', '.join(READERS)}), found none")
     return concatenated((read(file) for file in files), str(path), folder)
+
+
+def _files_of(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix in READERS and not file.name.startswith("."))
 
 
 def concatenated(logs: Iterable[Log], where: str, folder: Path | None = None) -> Log:
@@ -179,18 +198,20 @@ def _check_alike(first: Log, log: Log, where: str) -> None:
         )
 
 
-def log_of_columns(columns: Mapping[str, np.ndarray], where: str) -> Log:
+def log_of_columns(columns: Mapping[str, np.ndarray], where: str, folder: Path | None = None) -> Log:
     """A log of named arrays; see `read`.
 
     Raises:
         DataError: naming the array, what was expected and what was found.
     """
-    named = _named(columns, where)
+    named = _named(columns, where, folder)
     for name in ("observations", "actions"):
         check_table(name, named[name], None, where)
     log = log_of_tuples(named, where) if "next_observations" in named else _log_of_rows(named, where)
     if log.rewards is not None and log.rewards.shape != (len(log),):
         raise DataError(f"{where}: 'rewards' must have shape ({len(log)},), found {log.rewards.shape}")
+    if len(columns.keys() & set(BOUNDS)) == 1:
+        raise DataError(f"{where}: 'action_low' and 'action_high' belong together; store both")
     states = {name.removeprefix("infos/"): named[name] for name in STATES if name in named}
     return dataclasses.replace(
         log,
@@ -199,7 +220,7 @@ def log_of_columns(columns: Mapping[str, np.ndarray], where: str) -> Log:
     )
 
 
-def _named(columns: Mapping[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
+def _named(columns: Mapping[str, np.ndarray], where: str, folder: Path | None) -> dict[str, np.ndarray]:
     """The arrays under one name each, with what is needed there."""
     named = {name: array for name, array in columns.items() if array.ndim or name in ALIASES}
     for name, aliases in ALIASES.items():
@@ -213,13 +234,27 @@ def _named(columns: Mapping[str, np.ndarray], where: str) -> dict[str, np.ndarra
         if parts and name not in named:
             if len({array.shape[:1] for array in parts.values()} | {()}) != 2:
                 raise DataError(f"{where}: the arrays of {name!r} must have the same number of rows")
-            named[name] = flatten(parts, len(next(iter(parts.values()))))
+            named[name] = _side_by_side(parts, None if folder is None else folder / f"{name}.npy")
     missing = [name for name in ("observations", "actions", "terminated") if name not in named]
     if missing:
         found = ", ".join(sorted(columns)) or "none"
         hint = "; 'dones' does not tell an end from a time-out: split it" if "dones" in columns else ""
         raise DataError(f"{where}: expected {EXPECTED}; {', '.join(missing)} missing, found {found}{hint}")
     return named
+
+
+def _side_by_side(parts: Mapping[str, np.ndarray], target: Path | None) -> np.ndarray:
+    """Arrays of as many rows each as one table, in memory or in a file."""
+    rows = len(next(iter(parts.values())))
+    if target is None:
+        return flatten(parts, rows)
+    sample = flatten({name: part[:0] for name, part in parts.items()}, 0)
+    with clear_write_errors(target):
+        table = np.lib.format.open_memmap(target, "w+", sample.dtype, (rows, sample.shape[1]))
+        for start in range(0, rows, BLOCK):
+            stop = min(start + BLOCK, rows)
+            table[start:stop] = flatten({name: part[start:stop] for name, part in parts.items()}, stop - start)
+    return table
 
 
 def _log_of_rows(columns: Mapping[str, np.ndarray], where: str) -> Log:

@@ -1,23 +1,24 @@
 """HDF5 files as plain arrays."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from drol.data.log import BLOCK
+from drol.data.npz import UNREAD, Wanted, everything
 from drol.extras import require
 from drol.files import REMEDIES, DataError, clear_write_errors
 
 
-def read_hdf5(path: Path, folder: Path | None = None, *, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+def read_hdf5(path: Path, folder: Path | None = None, *, wanted: Wanted = everything) -> dict[str, np.ndarray]:
     """The arrays of an HDF5 file by name, with `/` between groups; nothing is unpickled and no other file is opened.
 
     Args:
         path: the file.
         folder: where given, the arrays are copied into it and memory-mapped.
-        names: read these alone, as far as they are there; all without.
+        wanted: arrays of other names are left alone, and there as `UNREAD`.
 
     Raises:
         DataError: if it is missing, damaged, cut off, no HDF5 file, or an array to be read holds objects or nothing.
@@ -30,7 +31,9 @@ def read_hdf5(path: Path, folder: Path | None = None, *, names: Sequence[str] | 
     try:
         with h5py.File(path, "r") as file:
             for name, dataset in _datasets(file, "", set()):
-                if names is None or name in names:
+                if not wanted(name):
+                    arrays[name] = UNREAD
+                else:
                     _check(name, dataset, path)
                     arrays[name] = (
                         np.asarray(dataset[()])
@@ -52,14 +55,14 @@ def read_hdf5(path: Path, folder: Path | None = None, *, names: Sequence[str] | 
     return arrays
 
 
-def hdf5_bytes(path: Path) -> int:
+def hdf5_bytes(path: Path, wanted: Wanted = everything) -> int:
     """What the arrays take in memory; 0 where the file cannot be read, as reading it will tell."""
     require("h5py", "hdf5")
     import h5py
 
     try:
         with h5py.File(path, "r") as file:
-            return sum(dataset.nbytes for _, dataset in _datasets(file, "", set()))
+            return sum(dataset.nbytes for name, dataset in _datasets(file, "", set()) if wanted(name))
     except Exception:  # see `read_hdf5`
         return 0
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from jaxtyping import Array
 from drol.data.arrays import Allocate
 from drol.data.episodes import Transitions
 from drol.data.replay import ReplayData
-from drol.files import clear_write_errors
+from drol.files import DataError, clear_write_errors
 from drol.types import Spec
 
 MEMORY_SHARE = 0.25
@@ -32,8 +33,21 @@ def scratch() -> Iterator[Path]:
     parent = Path(os.environ.get("DROL_SCRATCH", "~/.cache/drol")).expanduser()
     with clear_write_errors(parent):
         parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="mapped-", dir=parent) as folder:
+        for left_over in parent.glob("mapped-*"):
+            if not _alive(int(left_over.name.split("-")[1])):
+                shutil.rmtree(left_over, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=f"mapped-{os.getpid()}-", dir=parent) as folder:
             yield Path(folder)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 class Column:
@@ -51,13 +65,22 @@ class Column:
         self._rows = 0
 
     def append(self, rows: np.ndarray) -> None:
-        """Add rows."""
+        """Add rows.
+
+        Raises:
+            DataError: if a file's first rows have a type that cannot hold these.
+        """
         self._rows += len(rows)
         if self._file is None:
             self._parts.append(rows)
             return
         # The first part decides the type; only that it is like the others' is kept.
         self._parts = self._parts or [rows[:0]]
+        if not np.can_cast(rows.dtype, self._parts[0].dtype, "same_kind"):
+            raise DataError(
+                f"{self._path}: the first episodes hold {self._parts[0].dtype}, a later one {rows.dtype}; store all of "
+                f"them as floats"
+            )
         with clear_write_errors(Path(self._file.name)):
             self._file.write(np.ascontiguousarray(rows, self._parts[0].dtype).tobytes())
 

@@ -3,10 +3,12 @@
 import contextlib
 import dataclasses
 import difflib
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+import gymnasium
 import numpy as np
 
 from drol.data import files
@@ -14,10 +16,12 @@ from drol.data.log import Log
 from drol.data.offline import OfflineData
 from drol.environments import d4rl_tasks
 from drol.environments.spec import EnvironmentSpec, action_bounds
-from drol.extras import quiet
+from drol.extras import MissingExtraError, quiet
 from drol.files import DataError
 
 MINARI = "minari:"
+OGBENCH = "-singletask"
+NOWHERE = "none"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,27 +62,54 @@ def _parse(name: str) -> Task:
     if d4rl_tasks.is_d4rl(name):
         return Task(name, name, "d4rl", EnvironmentSpec(name, kind="d4rl"))
     path = Path(name).expanduser()
-    if path.is_dir() or path.suffix in files.READERS:
+    if path.suffix in files.READERS or (path.is_dir() and OGBENCH not in name):
         return Task(str(path.absolute()), path.stem, "own", None)
+    if OGBENCH not in name:
+        raise DataError(f"unknown task {name!r}{_nearest(name)}")
     from drol.data import ogbench
 
     if name not in ogbench.known_tasks():
-        near = difflib.get_close_matches(name, [*ogbench.known_tasks(), *d4rl_tasks.TASKS], n=1, cutoff=0.0)
-        raise DataError(
-            f"unknown task {name!r}; the nearest known is {near[0]!r}. Data of your own are named by their file or "
-            f"folder, Minari's as minari:DATASET"
-        )
+        raise DataError(f"unknown task {name!r}{_nearest(name)}")
     return Task(name, name, "ogbench", EnvironmentSpec(f"ogbench:{ogbench.parse_task(name).env_id}"))
 
 
-def environment_of(name: str) -> EnvironmentSpec:
-    """The environment of a task, or the one gymnasium knows by that name (`module:Id-v0` imports the module first)."""
-    from drol.data import ogbench
+def _nearest(name: str) -> str:
+    """The nearest known task, and what other names there are."""
+    known = list(d4rl_tasks.TASKS)
+    with contextlib.suppress(MissingExtraError):
+        from drol.data import ogbench
 
-    if name.startswith(MINARI) or d4rl_tasks.is_d4rl(name) or name in ogbench.known_tasks():
-        found = _parse(name).environment
-        assert found is not None
-        return found
+        known += ogbench.known_tasks()
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+    return (
+        f"; the nearest known is {near[0]!r}. Data of your own are named by their file or folder, Minari's as "
+        f"minari:DATASET"
+    )
+
+
+def environment_of(name: str) -> EnvironmentSpec | None:
+    """The environment of a task, or the one gymnasium knows by that name (`module:Id-v0` imports the module first).
+
+    `none` is no environment at all.
+
+    Raises:
+        DataError: if there is none of that name.
+    """
+    if name == NOWHERE:
+        return None
+    if name.startswith(MINARI) or d4rl_tasks.is_d4rl(name) or OGBENCH in name:
+        return _parse(name).environment
+    module, _, known = name.rpartition(":")
+    try:
+        with quiet():
+            if module:
+                importlib.import_module(module)
+            gymnasium.spec(known)
+    except (gymnasium.error.Error, ImportError) as error:
+        raise DataError(
+            f"there is no environment {name!r} ({error}); expected a task, a gymnasium id such as Pendulum-v1, or "
+            f"module:Id-v0, whose module registers it"
+        ) from None
     return EnvironmentSpec(name)
 
 

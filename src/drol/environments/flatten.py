@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import gymnasium
 import numpy as np
 
 
@@ -28,16 +27,3 @@ def flatten(observation: Any, rows: int | None = None) -> np.ndarray:
         array = np.asarray(observation)
         return array.reshape((rows, int(np.prod(array.shape[1:], dtype=int)))) if rows is not None else array.ravel()
     return np.concatenate(parts, axis=-1)
-
-
-class FlatObservations(gymnasium.ObservationWrapper):
-    """An environment whose observations `flatten` has laid in a row."""
-
-    def __init__(self, env: gymnasium.Env):
-        super().__init__(env)
-        size = len(flatten(env.observation_space.sample()))
-        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float64)
-
-    def observation(self, observation: Any) -> np.ndarray:
-        """The same, in a row."""
-        return flatten(observation)

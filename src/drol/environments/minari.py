@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium
 
-from drol.environments.flatten import FlatObservations
+from drol.environments.spec import FlatObservations
 from drol.extras import MissingExtraError, quiet, require
 from drol.files import DataError, read_json
 
@@ -79,7 +79,7 @@ def make(dataset_id: str) -> gymnasium.Env:
     if dataset.env_spec is None:
         raise DataError(
             f"Minari data set {dataset_id!r} does not say which environment it was recorded in; evaluate in a "
-            f"gymnasium environment that you name yourself, or train without evaluation"
+            f"gymnasium environment that you name yourself, or train with --env none"
         )
     wanted = metadata.get("requirements")
     required = ", ".join(map(str, wanted)) if wanted and isinstance(wanted, list) else "nothing in particular"

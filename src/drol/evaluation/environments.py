@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import gymnasium
 import numpy as np
 
 from drol.environments.spec import EnvironmentSpec
@@ -38,6 +39,8 @@ class EnvironmentGroup:
             "id": env.spec.id if env.spec else None,
             "max_episode_steps": env.spec.max_episode_steps if env.spec else None,
             "success_timing": getattr(env.unwrapped, "_success_timing", None),
+            "observation_dim": _width(env.observation_space),
+            "action_dim": _width(env.action_space),
             "reference_scores": getattr(env.unwrapped, "reference_scores", None),
         }
 
@@ -65,6 +68,10 @@ class EnvironmentGroup:
                 None if success is None else bool(success),
             )
         return results
+
+
+def _width(space: gymnasium.Space) -> int | None:
+    return int(np.prod(space.shape)) if isinstance(space, gymnasium.spaces.Box) else None
 
 
 def _switch_to(generator: np.random.MT19937) -> None:

@@ -15,7 +15,7 @@ from drol.evaluation.environments import StepResult
 from drol.policy import Policy
 from drol.processes import Worker, close_all
 from drol.seeding import episode_seed
-from drol.types import Key
+from drol.types import Key, Spec
 
 SLOTS = 10
 """Environments stepped side by side, and so the policy's batch: fixed, or results would depend on it."""
@@ -89,12 +89,26 @@ class Evaluator:
                 self._workers.append(Worker(group, self._environment, len(part)))
             for worker in self._workers:
                 worker.receive(START_SECONDS)
-            self._references = self.describe()["reference_scores"]
+            self._facts = self.describe()
             stack.pop_all()
 
     def describe(self) -> dict:
         """Facts about the environment, for the run's record."""
         return self._workers[0].call("describe", timeout=STEP_SECONDS)
+
+    def check(self, spec: Spec) -> None:
+        """Refuse data or a policy that do not belong in this environment.
+
+        Raises:
+            ValueError: if it has observations or actions of another width.
+        """
+        for name, width in dataclasses.asdict(spec).items():
+            found = self._facts[name]
+            if found != width:
+                raise ValueError(
+                    f"expected an environment with {name} {width}, as in training; {self._environment.id} has "
+                    f"{'no box of numbers' if found is None else found}; evaluate in the data's own environment"
+                )
 
     def run(self, policy: Policy, *, episodes: int, seed: int) -> list[EpisodeResult]:
         """Run episodes 0 .. episodes - 1.
@@ -105,11 +119,12 @@ class Evaluator:
             seed: of the environments' resets and the policy's draws.
 
         Raises:
-            ValueError: if the environment's observations do not fit the policy.
+            ValueError: if the environment's observations or actions do not fit the policy.
             WorkerError: if an environment fails, dies or hangs; the next call starts new ones.
         """
         if not self._workers:
             self._start()
+        self.check(policy.spec)
         try:
             return self._episodes(policy, episodes, seed)
         except BaseException:
@@ -129,7 +144,6 @@ class Evaluator:
             starting = {s: queues[s].pop(0) for s in range(self._slots) if running[s] < 0 and queues[s]}
             seeds = {slot: episode_seed(seed, EVALUATION, episode) for slot, episode in starting.items()}
             for slot, result in self._exchange("reset", seeds).items():
-                _check_observation(result.observation, policy)
                 observations[slot], running[slot], steps[slot], returns[slot] = result.observation, starting[slot], 0, 0
             active = [slot for slot in range(self._slots) if running[slot] >= 0]
             if not active:
@@ -155,9 +169,9 @@ class Evaluator:
                     running[slot] = -1
 
     def _score(self, episode_return: float) -> float | None:
-        if self._references is None:
+        if self._facts["reference_scores"] is None:
             return None
-        low, high = self._references
+        low, high = self._facts["reference_scores"]
         return 100 * (episode_return - low) / (high - low)
 
     def _exchange(self, method: str, arguments: dict) -> dict[int, StepResult]:
@@ -185,15 +199,6 @@ class Evaluator:
 
     def __exit__(self, *_) -> None:
         self.close()
-
-
-def _check_observation(observation: np.ndarray, policy: Policy) -> None:
-    expected = (policy.spec.observation_dim,)
-    if observation.shape != expected:
-        raise ValueError(
-            f"the policy was trained on observations of shape {expected}, this environment gives {observation.shape}; "
-            f"evaluate it in its own task"
-        )
 
 
 def mean_score(results: Sequence[EpisodeResult]) -> float | None:
