@@ -64,6 +64,14 @@ def test_the_last_row_of_a_cut_file_is_left_out():
     assert log.truncated.tolist() == [False, True]
 
 
+def test_a_row_that_is_both_cut_and_ended_stays_both():
+    columns = rows_only(walk(2))
+    columns["truncated"][4] = True
+    log = files.log_of_columns(columns, "here")
+    assert columns["terminated"][4]
+    assert (log.terminated & log.truncated).tolist() == [row == 4 for row in log.rows]
+
+
 @pytest.mark.parametrize("suffix", WRITERS)
 def test_a_folder_of_episodes_is_one_log(suffix, tmp_path):
     columns = walk(5)

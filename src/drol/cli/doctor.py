@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drol.cli.options import add_bounds, bounds_of
+
 if TYPE_CHECKING:
     from drol.data.doctor import Finding, Report
     from drol.data.log import Log
@@ -23,14 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         metavar="ENV",
         help="replay logged actions in this environment: a task, or\na gymnasium id (MODULE:ID imports MODULE first)",
     )
-    for name, bound in (("--action-low", "lower"), ("--action-high", "upper")):
-        parser.add_argument(
-            name,
-            type=float,
-            nargs="+",
-            metavar="X",
-            help=f"{bound} bound of the actions of a log that states none (default: the\nenvironment's, else -1 and 1)",
-        )
+    add_bounds(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the samples (default: 0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write findings and figures to FILE")
 
@@ -47,7 +42,7 @@ def run(parsed: argparse.Namespace) -> int:
         raise DataError(f"--seed must not be negative, found {parsed.seed}")
     log = read_log(parsed.dataset, parsed.data)
     env = None if parsed.env is None else _environment(parsed.env)
-    report = examine(_bounded(log, env, parsed.action_low, parsed.action_high), env, seed=parsed.seed)
+    report = examine(_bounded(log, env, bounds_of(parsed.action_low, parsed.action_high)), env, seed=parsed.seed)
     _show(report)
     if parsed.json is not None:
         write_json(parsed.json, report.as_json())
@@ -64,23 +59,17 @@ def _environment(name: str) -> Any:
         return spec and spec.make()
 
 
-def _bounded(log: "Log", env: Any, low: list[float] | None, high: list[float] | None) -> "Log":
+def _bounded(log: "Log", env: Any, bounds: tuple[np.ndarray, np.ndarray] | None) -> "Log":
     """The log with the bounds that training would take: those given, its own, or the environment's."""
     from drol.data.arrays import bound_for
     from drol.environments.spec import action_bounds
-    from drol.files import DataError
 
-    if (low is None) != (high is None):
-        raise DataError("--action-low and --action-high belong together: give both")
-    bounds = None
-    if low is not None and high is not None:
-        bounds = (np.array(low), np.array(high))
-    elif log.action_low is None and env is not None:
+    if bounds is None and log.action_low is None and env is not None:
         bounds = action_bounds(env.action_space)
     if bounds is None:
         return log
-    low_bound, high_bound = (bound_for(log.actions.shape[-1], bound) for bound in bounds)
-    return dataclasses.replace(log, action_low=low_bound, action_high=high_bound)
+    low, high = (bound_for(log.actions.shape[-1], bound) for bound in bounds)
+    return dataclasses.replace(log, action_low=low, action_high=high)
 
 
 def _show(report: "Report") -> None:

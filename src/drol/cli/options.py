@@ -5,7 +5,10 @@ import dataclasses
 import os
 from typing import Any
 
+import numpy as np
+
 from drol.algorithm import Algorithm
+from drol.files import DataError
 
 
 def add_hyperparameters(parser: argparse.ArgumentParser, cls: type[Algorithm]) -> None:
@@ -34,6 +37,30 @@ def given_hyperparameters(parsed: argparse.Namespace) -> dict[str, Any]:
     prefix = "hyperparameter_"
     values = {n.removeprefix(prefix): v for n, v in vars(parsed).items() if n.startswith(prefix) and v is not None}
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def add_bounds(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """The options that state the bounds of a log's actions."""
+    for name, bound in (("--action-low", "lower"), ("--action-high", "upper")):
+        parser.add_argument(
+            name,
+            type=float,
+            nargs="+",
+            metavar="X",
+            help=f"{bound} bound of the log's actions, one number or one per dimension\n(default: as the log states, "
+            "else the environment's, else -1 and 1)",
+        )
+
+
+def bounds_of(low: list[float] | None, high: list[float] | None) -> tuple[np.ndarray, np.ndarray] | None:
+    """Bounds as arrays, as far as they were given.
+
+    Raises:
+        DataError: if one of the two is missing.
+    """
+    if (low is None) != (high is None):
+        raise DataError("--action-low and --action-high belong together: give both")
+    return None if low is None or high is None else (np.array(low, np.float32), np.array(high, np.float32))
 
 
 def cores() -> int:

@@ -6,9 +6,7 @@ import itertools
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from drol.cli.options import given_hyperparameters
+from drol.cli.options import bounds_of, given_hyperparameters
 from drol.data import files, tasks
 from drol.data.offline import OfflineData, normalised
 from drol.data.tasks import Task
@@ -251,23 +249,19 @@ def data_of(
     if path is None and config["collect"] is not None:
         path = collected(task, config["collect"], config["collect_seed"], folder.parent / "data", parsed.workers)
     with counting("downloading", lazy=True) as progress:
-        data = tasks.load(task, path=path, bounds=_bounds(task, config), folder=scratch, progress=progress)
+        data = tasks.load(
+            task,
+            path=path,
+            bounds=bounds_of(config["action_low"], config["action_high"]),
+            folder=scratch,
+            progress=progress,
+        )
     return normalised(data) if config["normalize_observations"] else data
 
 
 def is_mapped(task: Task) -> bool:
     """Whether a task's data are too large for memory; only logs of the user's own can be."""
     return task.kind == "own" and files.is_large(Path(task.name))
-
-
-def _bounds(task: Task, config: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Bounds of actions as given, one number for all dimensions or one for each."""
-    low, high = config["action_low"], config["action_high"]
-    if low is None and high is None:
-        return None
-    if low is None or high is None:
-        raise DataError("--action-low and --action-high belong together: give both")
-    return np.asarray(low, np.float32), np.asarray(high, np.float32)
 
 
 def refuse_to_collect(config: dict[str, Any], parsed: argparse.Namespace) -> None:

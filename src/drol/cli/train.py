@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from drol.cli import devices, plan
-from drol.cli.options import add_hyperparameters, cores, given_hyperparameters
+from drol.cli.options import add_bounds, add_hyperparameters, cores, given_hyperparameters
 from drol.cli.plan import seed_list, sweep
 from drol.cli.report import continued, machine, report
 from drol.data.mapped import scratch
@@ -54,15 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         help="evaluate in this gymnasium environment (module:Id-v0) or task instead, or in none;\na log of your own is "
         "evaluated nowhere without",
     )
-    for name, bound in (("--action-low", "lower"), ("--action-high", "upper")):
-        data.add_argument(
-            name,
-            type=float,
-            nargs="+",
-            metavar="X",
-            help=f"{bound} bound of the log's actions, one number or one per dimension\n(default: as the log states, "
-            "else the environment's, else -1 and 1)",
-        )
+    add_bounds(data)
     data.add_argument(
         "--normalize-observations",
         action="store_true",

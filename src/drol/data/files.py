@@ -294,7 +294,8 @@ def _log_of_rows(columns: Mapping[str, np.ndarray], where: str) -> Log:
         actions=actions if kept.all() else actions[kept],
         rewards=None if rewards is None else rewards[kept],
         terminated=terminated[kept],
-        truncated=None if truncated is None else last & ~terminated[kept],
+        # A row that is both stays both, for the doctor to find.
+        truncated=None if truncated is None else (last & ~terminated[kept]) | truncated[kept],
         ends=last,
         index=rows,
         next_index=next_index[kept],
