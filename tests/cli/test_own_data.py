@@ -142,6 +142,8 @@ def test_a_log_larger_than_memory_trains_from_the_disk(log, tmp_path, monkeypatc
     assert np.isfinite(lines[-1]["critic_loss"])
     assert load_policy(out)(np.zeros(4)).shape == (3,)
     assert "does not name an environment" in error_of(capsys, "evaluate", out)
+    assert drol("doctor", log, "--action-low", -3, "--action-high", 1) == 0
+    assert not list((tmp_path / "scratch").iterdir())
 
 
 @pytest.mark.parametrize(

@@ -507,7 +507,7 @@ def test_nothing_makes_it_fail(log):
 def command(log, monkeypatch, *arguments):
     from drol.cli import doctor
 
-    monkeypatch.setattr(tasks, "read_log", lambda name, data: log)
+    monkeypatch.setattr(tasks, "read_log", lambda name, data, *, folder: log)
     parser = argparse.ArgumentParser()
     doctor.add_arguments(parser, [])
     return doctor.run(parser.parse_args(["room", *arguments]))

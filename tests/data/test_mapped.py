@@ -1,5 +1,6 @@
 """Data larger than memory: the same draws, the same numbers, from tables on the disk."""
 
+import errno
 import subprocess
 import sys
 
@@ -140,4 +141,7 @@ def test_room_on_the_disk_is_given_back(tmp_path, monkeypatch):
     with scratch() as room:
         (room / "table").write_bytes(b"x")
         assert room.parent == tmp_path
+        assert list(tmp_path.iterdir()) == [room]
     assert not list(tmp_path.iterdir())
+    with pytest.raises(OSError, match="somewhere else"), scratch():
+        raise OSError(errno.ENOSPC, "somewhere else")

@@ -1,6 +1,7 @@
 """`drol doctor`: examine a data set before training on it."""
 
 import argparse
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
 def run(parsed: argparse.Namespace) -> int:
     """Examine, print, write if asked; 1 if an error was found."""
     from drol.data.doctor import examine
+    from drol.data.files import is_large
+    from drol.data.mapped import scratch
     from drol.data.tasks import read_log
     from drol.extras import require
     from drol.files import DataError, write_json
@@ -40,9 +43,12 @@ def run(parsed: argparse.Namespace) -> int:
     require("rich", "train")
     if parsed.seed < 0:
         raise DataError(f"--seed must not be negative, found {parsed.seed}")
-    log = read_log(parsed.dataset, parsed.data)
-    env = None if parsed.env is None else _environment(parsed.env)
-    report = examine(_bounded(log, env, bounds_of(parsed.action_low, parsed.action_high)), env, seed=parsed.seed)
+    path, bounds = Path(parsed.dataset).expanduser(), bounds_of(parsed.action_low, parsed.action_high)
+    with contextlib.ExitStack() as stack:
+        room = stack.enter_context(scratch()) if path.exists() and is_large(path) else None
+        log = read_log(parsed.dataset, parsed.data, folder=room)
+        env = None if parsed.env is None else _environment(parsed.env)
+        report = examine(_bounded(log, env, bounds), env, seed=parsed.seed)
     _show(report)
     if parsed.json is not None:
         write_json(parsed.json, report.as_json())

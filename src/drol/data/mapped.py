@@ -31,13 +31,14 @@ def memory_bytes() -> int:
 def scratch() -> Iterator[Path]:
     """A folder for mapped tables, removed at the end: in `$DROL_SCRATCH`, or in ~/.cache/drol."""
     parent = Path(os.environ.get("DROL_SCRATCH", "~/.cache/drol")).expanduser()
-    with clear_write_errors(parent):
-        parent.mkdir(parents=True, exist_ok=True)
-        for left_over in parent.glob("mapped-*"):
-            if not _alive(int(left_over.name.split("-")[1])):
-                shutil.rmtree(left_over, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix=f"mapped-{os.getpid()}-", dir=parent) as folder:
-            yield Path(folder)
+    with contextlib.ExitStack() as stack:
+        with clear_write_errors(parent):
+            parent.mkdir(parents=True, exist_ok=True)
+            for left_over in parent.glob("mapped-[0-9]*-*"):
+                if not _alive(int(left_over.name.split("-")[1])):
+                    shutil.rmtree(left_over, ignore_errors=True)
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=f"mapped-{os.getpid()}-", dir=parent))
+        yield Path(folder)
 
 
 def _alive(process: int) -> bool:

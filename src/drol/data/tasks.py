@@ -162,12 +162,13 @@ def _bounds_in(environment: EnvironmentSpec) -> tuple[np.ndarray, np.ndarray] | 
         return action_bounds(env.action_space)
 
 
-def read_log(name: str, data: Path | None = None) -> Log:
+def read_log(name: str, data: Path | None = None, *, folder: Path | None = None) -> Log:
     """A data set as it is, to be examined: nothing is checked but that it can be read.
 
     Args:
         name: a task, or the path of a log; a file in OGBench's format needs no task, but has no rewards without.
         data: the task's training file, searched for without, but never downloaded.
+        folder: for tables that are memory-mapped, where a log of your own is too large for memory.
 
     Raises:
         DataError: if it cannot be read.
@@ -179,7 +180,7 @@ def read_log(name: str, data: Path | None = None) -> Log:
         return ogbench.read(path)
     task = _parse(name)
     if task.kind == "own":
-        return files.read(Path(task.name))
+        return files.read(Path(task.name), folder)
     if task.kind == "minari":
         from drol.data import minari
 
