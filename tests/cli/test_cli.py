@@ -149,7 +149,7 @@ def test_refusals_before_anything_is_written(trained, data, tmp_path, capsys):
         (("evaluate", tmp_path), "is no policy folder"),
         (("evaluate", trained, "--seed", -1), "must not be negative"),
         (("evaluate", trained, "--episodes", 0), "at least 1"),
-        (("evaluate", trained, "--task", "cube-single-play-singletask-v0", "--episodes", 1), "observations"),
+        (("evaluate", trained, "--task", "cube-single-play-singletask-v0", "--episodes", 1), "observation_dim"),
         (("collect", "cube-single-pla", "--out", out / "d.npz"), "nearest is 'cube-single-play'"),
         (("bench", "step", "--candidates", 0), "at least 1"),
     ]:

@@ -207,7 +207,7 @@ def test_a_pack_over_four_devices_equals_one_device_and_communicates_nothing():
     for number in range(4):
         assert_close(packs[1].state(number), packs[0].state(number))
         assert packs[1].state(number).step.devices() == {jax.devices()[0]}
-    assert exchanged(packs[1].program_text(batch_size=16, length=20)) == {}
+    assert exchanged(packs[1].compiled(batch_size=16, length=20).as_text()) == {}
 
 
 def test_what_does_not_fit_together_is_refused(tmp_path):

@@ -9,7 +9,6 @@ import optax
 import pytest
 
 from drol.benchmarks.scaling import exchanged
-from drol.training.loop import train_chunk
 from drol.training.run import train
 from drol.training.seeds import Pack
 from tests.training.test_seeds import members
@@ -70,7 +69,7 @@ def test_gradients_are_those_of_one_device(count):
 def test_devices_exchange_gradients_and_the_rows_of_a_batch_alone():
     """All-reduces of a gradient's size; whatever is gathered is no larger than the batch's row numbers."""
     pack, _ = trained(4)
-    found = exchanged(pack.program_text(batch_size=ROWS, length=UPDATES))
+    found = exchanged(pack.compiled(batch_size=ROWS, length=UPDATES).as_text())
     state = pack.state(0)
     parameters = sum(leaf.size for leaf in jax.tree.leaves((state.actor, state.critic)))
     batch = ROWS * (2 * data().spec.observation_dim + 2 * data().spec.action_dim + 2)
@@ -84,8 +83,7 @@ def test_each_device_does_its_share_of_the_work():
     flops = []
     for count in (1, 4):
         pack, _ = trained(count, length=2)
-        lowered = train_chunk.lower(*pack._arguments, batch_size=ROWS, length=2)
-        flops.append(lowered.compile().cost_analysis()["flops"])
+        flops.append(pack.compiled(batch_size=ROWS, length=2).cost_analysis()["flops"])
     assert flops[1] < 0.4 * flops[0]
 
 

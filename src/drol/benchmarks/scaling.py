@@ -48,7 +48,7 @@ def bench_scaling(sizes: Sequence[str], runs: Sequence[int]) -> Iterator[dict[st
                 **timings[name].as_record("chunk"),
                 "run_updates_per_second": rates[name],
                 "gain": rates[name] / rates[f"{min(runs)} runs"],
-                "exchanged": exchanged(pack.program_text(batch_size=BATCH, length=LENGTH)),
+                "exchanged": exchanged(pack.compiled(batch_size=BATCH, length=LENGTH).as_text() or ""),
                 "state_mb": megabytes([pack.state(number) for number in range(pack.size)]),
             }
 

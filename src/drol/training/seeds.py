@@ -137,13 +137,13 @@ class Pack:
         """The number of devices that share the work."""
         return len(self._state.step.sharding.device_set)
 
-    def program_text(self, *, batch_size: int, length: int) -> str:
-        """What the compiler made of a chunk, to be examined."""
+    def compiled(self, *, batch_size: int, length: int) -> jax.stages.Compiled:
+        """What the compiler makes of a chunk, to be examined."""
         data = self._window(self._state, batch_size, length)
         lowered = self._program.lower(
             self._algorithm, self._state, data, self._key, batch_size=batch_size, length=length
         )
-        return lowered.compile().as_text() or ""
+        return lowered.compile()
 
     def replay(self, run: int, *, batch_size: int, length: int) -> Refused:
         """Find the update that went wrong in the chunk that has just ended for this run."""
