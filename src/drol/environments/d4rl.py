@@ -140,7 +140,7 @@ class _HammerEnv(D4RLEnv):
         return self._put(qpos, qvel, board_pos=board_pos)
 
 
-# relocate cannot be set: where its files say the ball is does not fit their observations (D4RL's issue 196).
+# relocate cannot be set: where its files say the ball is does not fit their observations, as D4RL's users report.
 ADAPTERS = {"pen": _PenEnv, "door": _DoorEnv, "hammer": _HammerEnv, "relocate": D4RLEnv}
 """By the first word of a task's name, for those whose simulator state is more than positions and velocities."""
 
