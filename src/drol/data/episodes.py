@@ -106,15 +106,3 @@ def check_actions(
 
 def _shown(numbers: Any) -> str:
     return np.array2string(np.asarray(numbers), precision=3, threshold=8)
-
-
-def check_masks(masks: np.ndarray, where: str) -> np.ndarray:
-    """Masks, all 0 or 1.
-
-    Raises:
-        DataError: otherwise.
-    """
-    wrong = (masks != 0) & (masks != 1)
-    if wrong.any():
-        raise DataError(f"{where}: masks must be 0 or 1, found {masks[wrong][0]:g} in row {int(np.argmax(wrong))}")
-    return masks

@@ -44,7 +44,12 @@ class D4RLTask:
 
     def normalised_score(self, episode_return: float) -> float:
         """D4RL's score of an undiscounted return: 0 at `min_score`, 100 at `max_score`."""
-        return 100 * (episode_return - self.min_score) / (self.max_score - self.min_score)
+        return normalised_score(episode_return, self.min_score, self.max_score)
+
+
+def normalised_score(episode_return: float, low: float, high: float) -> float:
+    """An undiscounted return on the scale on which the return `low` counts as 0 and `high` as 100."""
+    return 100 * (episode_return - low) / (high - low)
 
 
 def is_d4rl(name: str) -> bool:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from drol.environments.d4rl_tasks import normalised_score
 from drol.environments.spec import EnvironmentSpec
 from drol.evaluation.environments import StepResult
 from drol.policy import Policy
@@ -171,8 +172,7 @@ class Evaluator:
     def _score(self, episode_return: float) -> float | None:
         if self._facts["reference_scores"] is None:
             return None
-        low, high = self._facts["reference_scores"]
-        return 100 * (episode_return - low) / (high - low)
+        return normalised_score(episode_return, *self._facts["reference_scores"])
 
     def _exchange(self, method: str, arguments: dict) -> dict[int, StepResult]:
         """Call a method on the groups that hold the named slots, all at once."""
