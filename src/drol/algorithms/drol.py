@@ -118,7 +118,7 @@ class DROL(Algorithm):
         ), metrics
 
     def policy(self, state: DROLState) -> LatentPolicy:
-        return LatentPolicy(state.actor, state.critic, latent_radius=self.latent_radius)
+        return LatentPolicy(actor=state.actor, critic=state.critic, latent_radius=self.latent_radius)
 
     def gradients(
         self, state: DROLState, batch: Batch, noise: DROLNoise, *, axis_name: str | None = None

@@ -7,6 +7,16 @@ from drol.algorithm import Algorithm
 
 ALGORITHMS = {
     "drol": "drol.algorithms.drol:DROL",
+    "bc": "drol.algorithms.bc:BC",
+    "flow-bc": "drol.algorithms.flow_bc:FlowBC",
+    "iql": "drol.algorithms.iql:IQL",
+    "rebrac": "drol.algorithms.rebrac:ReBRAC",
+    "fawac": "drol.algorithms.fawac:FAWAC",
+    "fbrac": "drol.algorithms.fbrac:FBRAC",
+    "ifql": "drol.algorithms.ifql:IFQL",
+    "sorl": "drol.algorithms.sorl:SORL",
+    "deflow": "drol.algorithms.deflow:DeFlow",
+    "fql": "drol.algorithms.fql:FQL",
 }
 
 

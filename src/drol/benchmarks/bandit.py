@@ -127,7 +127,7 @@ class PointwiseCorrespondence(Algorithm):
         return following, {"actor_loss": value}
 
     def policy(self, state: PointwiseState) -> LatentPolicy:
-        return LatentPolicy(state.actor, None)
+        return LatentPolicy(actor=state.actor, critic=None)
 
 
 class History(NamedTuple):

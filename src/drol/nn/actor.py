@@ -30,7 +30,13 @@ class LatentActor(eqx.Module):
         self, observation: Float[Array, "*batch observation"], latent: Float[Array, "*batch action"]
     ) -> Float[Array, "*batch action"]:
         """One action per observation and latent. Source: eq. 6."""
-        return clip_action(self.mlp(jnp.concatenate([observation, latent], axis=-1)))
+        return clip_action(self.unclipped(observation, latent))
+
+    def unclipped(
+        self, observation: Float[Array, "*batch observation"], latent: Float[Array, "*batch action"]
+    ) -> Float[Array, "*batch action"]:
+        """pi_theta(s, z) before the clip, for losses that must reach beyond the bounds."""
+        return self.mlp(jnp.concatenate([observation, latent], axis=-1))
 
     def candidates(
         self,

@@ -37,8 +37,8 @@ class Linear(eqx.Module):
     weight: Float[Array, "fan_in fan_out"]
     bias: Float[Array, " fan_out"]
 
-    def __init__(self, fan_in: int, fan_out: int, *, key: Key):
-        self.weight = initial_weight(key, (fan_in, fan_out))
+    def __init__(self, fan_in: int, fan_out: int, *, gain: float = 1.0, key: Key):
+        self.weight = gain * initial_weight(key, (fan_in, fan_out))
         self.bias = jnp.zeros(fan_out)
 
     def __call__(self, x: Float[Array, "*batch fan_in"]) -> Float[Array, "*batch fan_out"]:
@@ -51,7 +51,16 @@ class MLP(eqx.Module):
     layers: tuple[Linear, ...]
     norms: tuple[LayerNorm, ...]
 
-    def __init__(self, fan_in: int, hidden: Sequence[int], fan_out: int, *, layer_norm: bool, key: Key):
+    def __init__(
+        self,
+        fan_in: int,
+        hidden: Sequence[int],
+        fan_out: int,
+        *,
+        layer_norm: bool,
+        output_gain: float = 1.0,
+        key: Key,
+    ):
         """Build the network.
 
         Args:
@@ -59,6 +68,7 @@ class MLP(eqx.Module):
             hidden: widths of the hidden layers, at least one.
             fan_out: width of the linear output.
             layer_norm: normalise after each hidden activation.
+            output_gain: factor of the output layer's initial weights.
             key: random key of the weights.
 
         Raises:
@@ -68,7 +78,9 @@ class MLP(eqx.Module):
         if not hidden or any(width < 1 for width in widths):
             raise ValueError(f"an MLP needs at least one hidden layer and positive widths, found {widths}")
         keys = jax.random.split(key, len(widths) - 1)
-        self.layers = tuple(Linear(m, n, key=k) for m, n, k in zip(widths[:-1], widths[1:], keys, strict=True))
+        gains = (*(1.0 for _ in hidden), output_gain)
+        fans = zip(widths[:-1], widths[1:], gains, keys, strict=True)
+        self.layers = tuple(Linear(m, n, gain=gain, key=k) for m, n, gain, k in fans)
         self.norms = tuple(LayerNorm(n) for n in hidden) if layer_norm else ()
 
     def __call__(self, x: Float[Array, "*batch fan_in"]) -> Float[Array, "*batch fan_out"]:

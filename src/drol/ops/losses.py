@@ -1,4 +1,4 @@
-"""Actor losses: winner-only routing (eq. 8) and its foil, pointwise correspondence (eq. 3)."""
+"""Losses: winner-only routing (eq. 8), its foil, pointwise correspondence (eq. 3), and those of the peers."""
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,12 @@ def q_scale(q_values: Float[Array, " batch"], axis_name: str | None = None) -> S
     """
     magnitude = mean_over(jnp.mean(jnp.abs(jax.lax.stop_gradient(q_values))), axis_name)
     return 1 / jnp.maximum(magnitude, 1e-6)
+
+
+def q_loss(q_values: Float[Array, " batch"], *, normalize: bool, axis_name: str | None = None) -> Scalar:
+    """-lambda mean Q: critic guidance, with `q_scale` as lambda, or 1."""
+    scale = q_scale(q_values, axis_name) if normalize else 1.0
+    return -scale * jnp.mean(q_values)
 
 
 def winner_only(
@@ -52,3 +58,41 @@ def pointwise(
     Source: eq. 3 with squared distance; Proposition 4.2.
     """
     return jnp.mean(alpha * jnp.sum((predicted - targets) ** 2, axis=-1) - q_values)
+
+
+def gaussian_log_prob(means: Actions, actions: Actions) -> Float[Array, " batch"]:
+    """log N(a; mu, I) per row, summed over action dimensions."""
+    dim = actions.shape[-1]
+    return -0.5 * (jnp.sum((actions - means) ** 2, axis=-1) + dim * jnp.log(2 * jnp.pi))
+
+
+def expectile(residuals: Float[Array, " batch"], kappa: Scalar | float) -> Scalar:
+    """mean |kappa - 1{u < 0}| u^2: least squares where kappa = 1/2; positive residuals weigh more as kappa grows.
+
+    Source: implicit Q-learning (Kostrikov et al. 2022), eq. 5.
+    """
+    weights = jnp.where(residuals < 0, 1 - kappa, kappa)
+    return jnp.mean(weights * residuals**2)
+
+
+WEIGHT_CAP = 100.0
+
+
+def advantage_weights(
+    advantages: Float[Array, " batch"], inverse_temperature: Scalar | float
+) -> Float[Array, " batch"]:
+    """min(exp(beta A), 100), constants for differentiation.
+
+    Source: advantage-weighted regression (Peng et al. 2019), with the cap of the public implementations.
+    """
+    # Capped before the exponential, which then cannot overflow.
+    exponents = jnp.minimum(inverse_temperature * advantages, jnp.log(WEIGHT_CAP))
+    return jax.lax.stop_gradient(jnp.exp(exponents))
+
+
+def lagrangian(log_multiplier: Float[Array, " 1"], constraint: Scalar, limit: Scalar | float) -> Scalar:
+    """-log(alpha) (D - limit), whose descent raises the multiplier alpha where the constraint D exceeds its limit.
+
+    D is a constant here; exp(log alpha) D belongs into the loss of whatever D constrains.
+    """
+    return -jnp.sum(log_multiplier) * (jax.lax.stop_gradient(constraint) - limit)

@@ -1,0 +1,117 @@
+"""DeFlow: a flow of the data, and a refiner that a Lagrange multiplier keeps near it."""
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from drol.algorithm import ScalarLike, scalar, static
+from drol.algorithms import fields
+from drol.algorithms.fql import FQLNoise, fql_noise
+from drol.algorithms.learner import Learner, LearnerState, cloning_errors, temporal_difference
+from drol.nn.actor import clip_action
+from drol.nn.critic import CriticEnsemble
+from drol.nn.flow import VectorField, flow_actions
+from drol.ops import bellman, losses
+from drol.policy import FlowPolicy
+from drol.types import Batch, Key, Metrics, Rows, Scalar, Spec
+
+
+class DeFlowNetworks(eqx.Module):
+    """What DeFlow trains; `log_alpha` is None where alpha is fixed."""
+
+    flow: VectorField
+    refiner: VectorField
+    critic: CriticEnsemble
+    log_alpha: Float[Array, " 1"] | None
+
+
+class DeFlow(Learner):
+    """The policy is a = clip(b + g(s, b)): the flow's action b, and a small correction g that the critic asks for.
+
+    The multiplier alpha keeps D = |g|^2 / d, averaged over the batch, near `target_divergence`. Without `lagrange`
+    alpha is a constant and weighs D once (the public code applies it twice: its alpha is the root of this one).
+
+    Raises:
+        ValueError: for a hyperparameter out of range.
+    """
+
+    name: ClassVar[str] = "deflow"
+
+    target_divergence: ScalarLike = scalar(0.001, "bound on the mean squared correction; tune from 0.001 to 0.015")
+    lagrange: bool = static(True, "adapt alpha to the bound")
+    alpha: ScalarLike = scalar(10.0, "weight of the squared correction, with --no-lagrange")
+    discount: ScalarLike = fields.discount()
+    tau: ScalarLike = fields.tau()
+    learning_rate: ScalarLike = fields.learning_rate()
+    q_agg: bellman.Aggregation = fields.q_agg()
+    normalize_q: bool = fields.normalize_q(True)
+    flow_steps: int = fields.flow_steps()
+    hidden: tuple[int, ...] = fields.hidden()
+    ensemble: int = fields.ensemble()
+    optimizer: optax.GradientTransformation | None = fields.optimizer()
+
+    def networks(self, spec: Spec, *, key: Key) -> DeFlowNetworks:
+        flow_key, refiner_key, critic_key = jax.random.split(key, 3)
+        return DeFlowNetworks(
+            VectorField(spec, self.hidden, key=flow_key),
+            VectorField(spec, self.hidden, conditions=0, key=refiner_key),
+            CriticEnsemble(spec, self.hidden, ensemble=self.ensemble, key=critic_key),
+            jnp.ones(1) if self.lagrange else None,
+        )
+
+    @jax.named_scope("noise")
+    def noise(self, spec: Spec, rows: Rows, *, key: Key) -> FQLNoise:
+        return fql_noise(spec, rows, key=key)
+
+    def loss(
+        self,
+        networks: DeFlowNetworks,
+        fixed: DeFlowNetworks,
+        target_critic: CriticEnsemble | None,
+        batch: Batch,
+        noise: FQLNoise,
+        *,
+        axis_name: str | None,
+    ) -> tuple[Scalar, Metrics]:
+        next_base = flow_actions(fixed.flow, batch.next_observations, noise.next_latent, self.flow_steps)
+        next_actions = clip_action(next_base + fixed.refiner(batch.next_observations, next_base))
+        critic_loss, _, metrics = temporal_difference(
+            networks.critic, target_critic, next_actions, batch, discount=self.discount, q_agg=self.q_agg
+        )
+        flow_loss = jnp.mean(cloning_errors(networks.flow, batch, noise.flow_x0, noise.flow_t))
+        actor_loss, actor_metrics = self._actor_loss(networks, fixed, batch, noise, axis_name)
+        return critic_loss + flow_loss + actor_loss, metrics | actor_metrics | {"flow_loss": flow_loss}
+
+    @jax.named_scope("actor_loss")
+    def _actor_loss(
+        self, networks: DeFlowNetworks, fixed: DeFlowNetworks, batch: Batch, noise: FQLNoise, axis_name: str | None
+    ) -> tuple[Scalar, Metrics]:
+        """alpha D - lambda Q(s, clip(b + g)) of the refiner, and the multiplier's own loss."""
+        base = flow_actions(fixed.flow, batch.observations, noise.latent, self.flow_steps)
+        corrections = networks.refiner(batch.observations, base)
+        divergence = jnp.mean(corrections**2)
+        q_values = bellman.aggregate(fixed.critic(batch.observations, clip_action(base + corrections)), "mean")
+        q_loss = losses.q_loss(q_values, normalize=self.normalize_q, axis_name=axis_name)
+        if networks.log_alpha is None or fixed.log_alpha is None:
+            alpha, alpha_loss = self.alpha, jnp.zeros(())
+        else:
+            alpha = jnp.exp(fixed.log_alpha[0])
+            alpha_loss = losses.lagrangian(networks.log_alpha, divergence, self.target_divergence)
+        loss = alpha * divergence + q_loss + alpha_loss
+        return loss, {
+            "actor_loss": loss,
+            "bc_loss": divergence,
+            "q_loss": q_loss,
+            "alpha_loss": alpha_loss,
+            "alpha": jnp.asarray(alpha),
+        }
+
+    def policy(self, state: LearnerState) -> FlowPolicy:
+        networks = state.networks
+        return FlowPolicy(
+            flow=networks.flow, refiner=networks.refiner, critic=networks.critic, flow_steps=self.flow_steps
+        )

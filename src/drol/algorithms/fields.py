@@ -1,0 +1,42 @@
+"""Hyperparameters that many algorithms share, declared once."""
+
+from typing import Any
+
+from drol.algorithm import scalar, static
+from drol.ops import bellman
+
+
+def discount() -> Any:
+    return scalar(0.99, "discount gamma", high=1.0)
+
+
+def tau() -> Any:
+    return scalar(0.005, "target average: share of the online network", high=1.0)
+
+
+def learning_rate(default: float = 3e-4) -> Any:
+    return scalar(default, "Adam's learning rate")
+
+
+def q_agg() -> Any:
+    return static("mean", "ensemble in the Bellman target", choices=bellman.AGGREGATIONS)
+
+
+def normalize_q(default: bool) -> Any:
+    return static(default, "divide the actor's Q term by the batch mean of |Q|")
+
+
+def hidden() -> Any:
+    return static((512, 512, 512, 512), "hidden widths of every network", low=1)
+
+
+def ensemble() -> Any:
+    return static(2, "members of the critic ensemble", low=1)
+
+
+def flow_steps() -> Any:
+    return static(10, "Euler steps of the flow", low=1)
+
+
+def optimizer() -> Any:
+    return static(None, "any optax transform in place of Adam")

@@ -1,0 +1,162 @@
+"""What the peers have in common: one loss over all networks, one optimizer, slow copies of the critic."""
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from drol.algorithm import Algorithm, ScalarLike, TrainState
+from drol.nn.critic import CriticEnsemble
+from drol.nn.flow import VectorField
+from drol.ops import bellman, flow
+from drol.ops.axis import make_varying, mean_over
+from drol.types import Batch, Key, Metrics, Rows, Scalar, Spec
+
+
+class LearnerState(TrainState):
+    """The training state of a `Learner`.
+
+    Attributes:
+        networks: everything that is trained, a module of the algorithm's own.
+        target_critic: the slow copy of `networks.critic`; None where there is no critic.
+        optimizer: of all networks together.
+        step: updates done.
+    """
+
+    networks: Any
+    target_critic: CriticEnsemble | None
+    optimizer: optax.OptState
+    step: Int[Array, ""]
+
+
+class Learner(Algorithm):
+    """An algorithm whose update is one gradient of one loss, the sum of its networks' losses.
+
+    What one network's loss takes from another comes in a second time as a constant, so that no gradient crosses. Under
+    Adam, which works entry by entry, the sum trains each network as a loss and an optimizer of its own would.
+    """
+
+    learning_rate: eqx.AbstractVar[ScalarLike]
+    optimizer: eqx.AbstractVar[optax.GradientTransformation | None]
+
+    @abc.abstractmethod
+    def networks(self, spec: Spec, *, key: Key) -> Any:
+        """Fresh networks. A critic, where there is one, is their field `critic`."""
+
+    @abc.abstractmethod
+    def loss(
+        self,
+        networks: Any,
+        fixed: Any,
+        target_critic: CriticEnsemble | None,
+        batch: Batch,
+        noise: Any,
+        *,
+        axis_name: str | None,
+    ) -> tuple[Scalar, Metrics]:
+        """The sum of the losses, and what to report.
+
+        Args:
+            networks: differentiated.
+            fixed: the same networks as constants.
+            target_critic: the slow critic.
+            batch: transitions.
+            noise: this update's draws.
+            axis_name: the axis over which the batch is sharded.
+        """
+
+    def init(self, spec: Spec, *, key: Key) -> LearnerState:
+        networks = self.networks(spec, key=key)
+        target_critic = jax.tree.map(jnp.copy, getattr(networks, "critic", None))
+        optimizer = optimizer_of(self).init(leaves(networks))
+        return LearnerState(
+            networks=networks, target_critic=target_critic, optimizer=optimizer, step=jnp.zeros((), jnp.int32)
+        )
+
+    def update(
+        self, state: LearnerState, batch: Batch, noise: Any, *, axis_name: str | None = None
+    ) -> tuple[LearnerState, Metrics]:
+        gradients, metrics = self.gradients(state, batch, noise, axis_name=axis_name)
+        networks, optimizer = descend(optimizer_of(self), gradients, state.optimizer, state.networks)
+        target_critic = state.target_critic
+        if target_critic is not None:
+            # One step of lag, as in the public code: the average takes the critic before this update.
+            tau = self.tau  # pyright: ignore[reportAttributeAccessIssue]  (whoever has a critic has it)
+            target_critic = bellman.target_average(target_critic, state.networks.critic, tau)
+        return LearnerState(
+            networks=networks, target_critic=target_critic, optimizer=optimizer, step=state.step + 1
+        ), metrics
+
+    def gradients(
+        self, state: LearnerState, batch: Batch, noise: Any, *, axis_name: str | None = None
+    ) -> tuple[Any, Metrics]:
+        """The gradients that `update` applies, of the whole batch where it is sharded over `axis_name`."""
+        networks = make_varying(state.networks, axis_name)
+        gradients, metrics = jax.grad(self.loss, has_aux=True)(
+            networks, networks, state.target_critic, batch, noise, axis_name=axis_name
+        )
+        return mean_over((gradients, metrics), axis_name)
+
+
+def per_row(draw: Callable[[Key], Any], rows: Rows, key: Key) -> Any:
+    """`draw` for every row with a key of its own: shards draw what one device would have drawn."""
+    return jax.vmap(lambda row: draw(jax.random.fold_in(key, row)))(rows)
+
+
+@jax.named_scope("flow_loss")
+def cloning_errors(
+    field: VectorField, batch: Batch, start: Float[Array, "batch action"], times: Float[Array, "batch 1"]
+) -> Float[Array, " batch"]:
+    """Flow matching on the data's actions, per row: behaviour cloning by a flow."""
+
+    def velocity(x: flow.Points, t: flow.Times | float) -> flow.Points:
+        return field(batch.observations, x, t)
+
+    return flow.matching_errors(velocity, start, batch.actions, times)
+
+
+@jax.named_scope("critic_loss")
+def temporal_difference(
+    critic: CriticEnsemble,
+    target_critic: CriticEnsemble | None,
+    next_actions: Float[Array, "batch action"],
+    batch: Batch,
+    *,
+    discount: ScalarLike,
+    q_agg: bellman.Aggregation,
+) -> tuple[Scalar, Float[Array, "ensemble batch"], Metrics]:
+    """The Bellman error of the critic at one next action per state (eq. 2), and Q(s, a)."""
+    assert target_critic is not None
+    next_q = bellman.aggregate(target_critic(batch.next_observations, next_actions), q_agg)
+    targets = bellman.bellman_target(batch.rewards, batch.masks, next_q, discount)
+    q_values = critic(batch.observations, batch.actions)
+    loss = bellman.bellman_error(q_values, targets)
+    return loss, q_values, {"critic_loss": loss, "q_mean": jnp.mean(q_values), "target_mean": jnp.mean(targets)}
+
+
+def optimizer_of(algorithm: Any) -> optax.GradientTransformation:
+    """Adam, or what the user gave.
+
+    Adam is rebuilt from its learning rate at every trace: kept as a field, its closures would differ from one algorithm
+    to the next and compile each of them anew.
+    """
+    return optax.adam(algorithm.learning_rate) if algorithm.optimizer is None else algorithm.optimizer
+
+
+def leaves(networks: Any) -> Any:
+    """The arrays that are trained."""
+    return eqx.filter(networks, eqx.is_inexact_array)
+
+
+@jax.named_scope("optimizer")
+def descend(
+    optimizer: optax.GradientTransformation, gradients: Any, optimizer_state: optax.OptState, networks: Any
+) -> tuple[Any, optax.OptState]:
+    """One step of an optimizer: the networks after it, and its state."""
+    updates, optimizer_state = optimizer.update(gradients, optimizer_state, leaves(networks))
+    return eqx.apply_updates(networks, updates), optimizer_state

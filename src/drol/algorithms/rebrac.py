@@ -1,0 +1,188 @@
+"""ReBRAC: a deterministic actor with penalties on actor and critic (Tarasov et al. 2023)."""
+
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from drol.algorithm import Algorithm, ScalarLike, TrainState, scalar, static
+from drol.algorithms import fields
+from drol.algorithms.learner import descend, leaves, optimizer_of, per_row
+from drol.nn.actor import clip_action
+from drol.nn.critic import CriticEnsemble
+from drol.nn.gaussian import MeanActor
+from drol.ops import bellman, losses
+from drol.ops.axis import make_varying, mean_over
+from drol.policy import MeanPolicy
+from drol.types import Batch, Key, Metrics, Rows, Scalar, Spec
+
+
+class ReBRACNetworks(eqx.Module):
+    """What ReBRAC trains."""
+
+    actor: MeanActor
+    critic: CriticEnsemble
+
+
+class ReBRACState(TrainState):
+    """The training state of ReBRAC; `actor_metrics` are those of the actor's last update."""
+
+    # Networks
+    networks: ReBRACNetworks
+    target_actor: MeanActor
+    target_critic: CriticEnsemble
+    # Optimizer
+    actor_optimizer: optax.OptState
+    critic_optimizer: optax.OptState
+    # Updates done
+    actor_metrics: Metrics
+    step: Int[Array, ""]
+
+
+class ReBRACNoise(eqx.Module):
+    """The random draws of one update: standard normal, before they are scaled and cut off."""
+
+    target_noise: Float[Array, "batch action"]
+
+
+class ReBRAC(Algorithm):
+    """TD3 with behaviour cloning in both losses: of the actor, and of the next action in the Bellman target.
+
+    The actor and both slow copies move at every `actor_period`-th update; in between, the actor's metrics are those of
+    its last one. The penalty of the critic compares the target actor's next action with the data's next action, which
+    at the end of an episode, where none was recorded, is the last one.
+
+    In the public code one Adam serves both networks, so its momentum moves the actor in the updates that skip it, and
+    its moments decay. `public_momentum` does the same; otherwise a skipped actor stays where it is.
+
+    Raises:
+        ValueError: for a hyperparameter out of range.
+    """
+
+    name: ClassVar[str] = "rebrac"
+
+    alpha_actor: ScalarLike = scalar(0.01, "weight of cloning in the actor's loss; tune from 0.003 to 1")
+    alpha_critic: ScalarLike = scalar(0.01, "weight of the penalty in the Bellman target; tune from 0 to 0.01")
+    target_noise: float = static(0.2, "standard deviation of the noise on next actions", low=0)
+    noise_limit: float = static(0.5, "where that noise is cut off", low=0)
+    actor_period: int = static(2, "updates of the critic for one of the actor", low=1)
+    public_momentum: bool = static(False, "let Adam's momentum move the actor in skipped updates")
+    discount: ScalarLike = fields.discount()
+    tau: ScalarLike = fields.tau()
+    learning_rate: ScalarLike = fields.learning_rate()
+    hidden: tuple[int, ...] = fields.hidden()
+    ensemble: int = fields.ensemble()
+    optimizer: optax.GradientTransformation | None = fields.optimizer()
+
+    def init(self, spec: Spec, *, key: Key) -> ReBRACState:
+        actor_key, critic_key = jax.random.split(key)
+        actor = MeanActor(spec, self.hidden, key=actor_key)
+        critic = CriticEnsemble(spec, self.hidden, ensemble=self.ensemble, key=critic_key)
+        optimizer = optimizer_of(self)
+        return ReBRACState(
+            networks=ReBRACNetworks(actor, critic),
+            target_actor=jax.tree.map(jnp.copy, actor),
+            target_critic=jax.tree.map(jnp.copy, critic),
+            actor_optimizer=optimizer.init(leaves(actor)),
+            critic_optimizer=optimizer.init(leaves(critic)),
+            actor_metrics={name: jnp.zeros(()) for name in ("actor_loss", "bc_loss", "q_loss")},
+            step=jnp.zeros((), jnp.int32),
+        )
+
+    @jax.named_scope("noise")
+    def noise(self, spec: Spec, rows: Rows, *, key: Key) -> ReBRACNoise:
+        return ReBRACNoise(per_row(lambda key: jax.random.normal(key, (spec.action_dim,)), rows, key))
+
+    def update(
+        self, state: ReBRACState, batch: Batch, noise: ReBRACNoise, *, axis_name: str | None = None
+    ) -> tuple[ReBRACState, Metrics]:
+        gradients, metrics = self.gradients(state, batch, noise, axis_name=axis_name)
+        optimizer, networks, full = optimizer_of(self), state.networks, self._is_full(state)
+        critic, critic_optimizer = descend(optimizer, gradients.critic, state.critic_optimizer, networks.critic)
+        actor, actor_optimizer = descend(optimizer, gradients.actor, state.actor_optimizer, networks.actor)
+        if not self.public_momentum:
+            moved, stayed = (actor, actor_optimizer), (networks.actor, state.actor_optimizer)
+            actor, actor_optimizer = _where(full, moved, stayed)
+        # One step of lag, as in the public code: the averages take the networks before this update.
+        slow = (state.target_actor, state.target_critic)
+        averages = bellman.target_average(slow, (networks.actor, networks.critic), self.tau)
+        target_actor, target_critic = _where(full, averages, slow)
+        return ReBRACState(
+            networks=ReBRACNetworks(actor, critic),
+            target_actor=target_actor,
+            target_critic=target_critic,
+            actor_optimizer=actor_optimizer,
+            critic_optimizer=critic_optimizer,
+            actor_metrics={name: metrics[name] for name in state.actor_metrics},
+            step=state.step + 1,
+        ), metrics
+
+    def gradients(
+        self, state: ReBRACState, batch: Batch, noise: ReBRACNoise, *, axis_name: str | None = None
+    ) -> tuple[ReBRACNetworks, Metrics]:
+        """The gradients of this update, of the whole batch where it is sharded; a skipped actor's are 0."""
+        networks = make_varying(state.networks, axis_name)
+        targets = self._targets(state, batch, noise)
+        critic_gradient, critic_metrics = mean_over(
+            jax.grad(self._critic_loss, has_aux=True)(networks.critic, batch, targets), axis_name
+        )
+
+        def actor_gradient() -> tuple[MeanActor, Metrics]:
+            gradient = jax.grad(self._actor_loss, has_aux=True)(networks.actor, networks.critic, batch, axis_name)
+            return mean_over(gradient, axis_name)
+
+        def skipped() -> tuple[MeanActor, Metrics]:
+            return jax.tree.map(jnp.zeros_like, leaves(state.networks.actor)), state.actor_metrics
+
+        actor_gradients, actor_metrics = jax.lax.cond(self._is_full(state), actor_gradient, skipped)
+        return ReBRACNetworks(actor_gradients, critic_gradient), critic_metrics | actor_metrics
+
+    def policy(self, state: ReBRACState) -> MeanPolicy:
+        return MeanPolicy(
+            actor=state.networks.actor,
+            critic=state.networks.critic,
+            bound="tanh",
+            std=self.target_noise,
+            noise_limit=self.noise_limit,
+            q_agg="min",
+        )
+
+    def _is_full(self, state: ReBRACState) -> Any:
+        """Whether this update moves the actor: updates count from 1."""
+        return (state.step + 1) % self.actor_period == 0
+
+    @jax.named_scope("targets")
+    def _targets(self, state: ReBRACState, batch: Batch, noise: ReBRACNoise) -> Float[Array, " batch"]:
+        """y = r + gamma mask (min Q'(s', a') - alpha_critic |a' - a'_data|^2), a' smoothed by noise."""
+        smoothing = jnp.clip(self.target_noise * noise.target_noise, -self.noise_limit, self.noise_limit)
+        actions = clip_action(jnp.tanh(state.target_actor(batch.next_observations)) + smoothing)
+        penalty = jnp.sum((actions - batch.next_actions) ** 2, axis=-1)
+        next_q = bellman.aggregate(state.target_critic(batch.next_observations, actions), "min")
+        return bellman.bellman_target(batch.rewards, batch.masks, next_q - self.alpha_critic * penalty, self.discount)
+
+    @jax.named_scope("critic_loss")
+    def _critic_loss(
+        self, critic: CriticEnsemble, batch: Batch, targets: Float[Array, " batch"]
+    ) -> tuple[Scalar, Metrics]:
+        q_values = critic(batch.observations, batch.actions)
+        loss = bellman.bellman_error(q_values, targets)
+        return loss, {"critic_loss": loss, "q_mean": jnp.mean(q_values), "target_mean": jnp.mean(targets)}
+
+    @jax.named_scope("actor_loss")
+    def _actor_loss(
+        self, actor: MeanActor, critic: CriticEnsemble, batch: Batch, axis_name: str | None
+    ) -> tuple[Scalar, Metrics]:
+        """alpha_actor |a - a_data|^2 - lambda min Q(s, a), the square summed over action dimensions."""
+        actions = jnp.tanh(actor(batch.observations))
+        q_values = bellman.aggregate(critic(batch.observations, actions), "min")
+        q_loss = losses.q_loss(q_values, normalize=True, axis_name=axis_name)
+        bc = jnp.mean(losses.behaviour_cloning(actions, batch.actions))
+        loss = self.alpha_actor * batch.actions.shape[-1] * bc + q_loss
+        return loss, {"actor_loss": loss, "bc_loss": bc, "q_loss": q_loss}
+
+
+def _where(condition: Any, then: Any, otherwise: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), then, otherwise)

@@ -1,0 +1,274 @@
+"""SORL: a shortcut model, trained to act in 1, 2, 4 or 8 steps (Espinosa-Dice et al. 2025)."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from drol.algorithm import Algorithm, ScalarLike, TrainState, scalar, static
+from drol.algorithms import fields
+from drol.algorithms.learner import descend, leaves, per_row
+from drol.nn.critic import CriticEnsemble
+from drol.nn.flow import VectorField, shortcut_actions
+from drol.ops import bellman, losses
+from drol.ops.axis import make_varying, mean_over
+from drol.policy import ShortcutPolicy
+from drol.types import Batch, Key, Metrics, Rows, Scalar, Spec
+
+STEPS = (1, 2, 4, 8)
+FINEST = 3
+"""The level log2(8) of flow matching; self-consistency teaches the levels below from the one above each."""
+NOISE_LEFT = 1e-5
+"""What remains of x_0 at time 1."""
+
+
+class SORLNetworks(eqx.Module):
+    """What SORL trains; also a pair of anything else, one for each."""
+
+    actor: Any
+    critic: Any
+
+
+class SORLState(TrainState):
+    """The training state of SORL."""
+
+    # Networks
+    networks: SORLNetworks
+    target_actor: VectorField
+    target_critic: CriticEnsemble
+    # Optimizer: one for each network, or with `public_update` one for both
+    optimizer: Any
+    # Updates done
+    step: Int[Array, ""]
+
+
+class SORLNoise(eqx.Module):
+    """The random draws of one update: numbers of steps (places in `STEPS`) per batch, everything else per row."""
+
+    critic_steps: Int[Array, ""]
+    actor_steps: Int[Array, ""]
+    next_latent: Float[Array, "batch action"]
+    latent: Float[Array, "batch action"]
+    flow_x0: Float[Array, "batch action"]
+    flow_index: Int[Array, "batch 1"]
+    consistency_x0: Float[Array, "batch action"]
+    consistency_level: Int[Array, "batch 1"]
+    consistency_index: Int[Array, "batch 1"]
+
+
+class SORL(Algorithm):
+    """A field f(s, x, t, l) that steps from x by 2^-l: cloned at the finest level, consistent at the coarser ones, and
+    moved by a critic that knows the number of steps, differentiated through all of them.
+
+    The paper's method: the Bellman target is a constant, and each network has an Adam and a gradient clip of its own.
+    `public_update` does what the public code does, on which the published numbers rest: the Bellman error also moves
+    the actor; critic and actor step one after the other, each time with one Adam and one clip over both networks.
+
+    Raises:
+        ValueError: for a hyperparameter out of range.
+    """
+
+    name: ClassVar[str] = "sorl"
+
+    q_coef: ScalarLike = scalar(10.0, "weight of critic guidance; tune from 10 to 500")
+    flow_coef: ScalarLike = scalar(10.0, "weight of flow matching")
+    consistency_coef: ScalarLike = scalar(10.0, "weight of self-consistency")
+    inference_steps: int = static(1, "steps when acting: 1, 2, 4 or 8", low=1)
+    max_gradient_norm: ScalarLike = scalar(1.0, "gradients are scaled down to this norm")
+    public_update: bool = static(False, "the update of the public code instead of the paper's")
+    discount: ScalarLike = fields.discount()
+    tau: ScalarLike = fields.tau()
+    learning_rate: ScalarLike = fields.learning_rate(1e-4)
+    q_agg: bellman.Aggregation = fields.q_agg()
+    normalize_q: bool = fields.normalize_q(True)
+    hidden: tuple[int, ...] = fields.hidden()
+    ensemble: int = fields.ensemble()
+    optimizer: optax.GradientTransformation | None = fields.optimizer()
+
+    def __check_init__(self):
+        if self.inference_steps not in STEPS:
+            raise ValueError(f"inference_steps must be one of 1, 2, 4 and 8, found {self.inference_steps}")
+
+    def init(self, spec: Spec, *, key: Key) -> SORLState:
+        actor_key, critic_key = jax.random.split(key)
+        networks = SORLNetworks(
+            VectorField(spec, self.hidden, conditions=2, key=actor_key),
+            CriticEnsemble(spec, self.hidden, ensemble=self.ensemble, conditions=1, key=critic_key),
+        )
+        optimizer, trained = self._optimizer(), leaves(networks)
+        apart = SORLNetworks(optimizer.init(trained.actor), optimizer.init(trained.critic))
+        return SORLState(
+            networks=networks,
+            target_actor=jax.tree.map(jnp.copy, networks.actor),
+            target_critic=jax.tree.map(jnp.copy, networks.critic),
+            optimizer=optimizer.init(trained) if self.public_update else apart,
+            step=jnp.zeros((), jnp.int32),
+        )
+
+    @jax.named_scope("noise")
+    def noise(self, spec: Spec, rows: Rows, *, key: Key) -> SORLNoise:
+        row_key, batch_key = jax.random.split(key)
+        critic_steps, actor_steps = jax.random.randint(batch_key, (2,), 0, len(STEPS))
+        # Thirds of the batch, rounding aside, learn consistency at levels 2, 1 and 0.
+        levels = FINEST - 1 - rows % FINEST
+
+        def draw(key: Key) -> tuple[Array, Array, Array]:
+            normal_key, index_key = jax.random.split(key)
+            normal = jax.random.normal(normal_key, (4, spec.action_dim))
+            # Eighths, of which a level l counts every 2^(3 - l)-th.
+            eighths = jax.random.randint(index_key, (2, 1), 0, STEPS[-1])
+            return normal, eighths[0], eighths[1]
+
+        normal, flow_index, eighth = per_row(draw, rows, row_key)
+        level = levels[:, None]
+        return SORLNoise(
+            critic_steps=critic_steps,
+            actor_steps=actor_steps,
+            next_latent=normal[:, 0],
+            latent=normal[:, 1],
+            flow_x0=normal[:, 2],
+            flow_index=flow_index,
+            consistency_x0=normal[:, 3],
+            consistency_level=level,
+            consistency_index=eighth >> (FINEST - level),
+        )
+
+    def update(
+        self, state: SORLState, batch: Batch, noise: SORLNoise, *, axis_name: str | None = None
+    ) -> tuple[SORLState, Metrics]:
+        before, optimizer = state.networks, self._optimizer()
+        gradients, critic_metrics = self.critic_gradients(state, batch, noise, axis_name=axis_name)
+        if self.public_update:
+            networks, optimizer_state = descend(optimizer, gradients, state.optimizer, before)
+            gradients, metrics = self.actor_gradients(networks.actor, state, batch, noise, axis_name=axis_name)
+            networks, optimizer_state = descend(optimizer, gradients, optimizer_state, networks)
+        else:
+            actor_gradients, metrics = self.actor_gradients(before.actor, state, batch, noise, axis_name=axis_name)
+            actor, of_actor = descend(optimizer, actor_gradients.actor, state.optimizer.actor, before.actor)
+            critic, of_critic = descend(optimizer, gradients.critic, state.optimizer.critic, before.critic)
+            networks, optimizer_state = SORLNetworks(actor, critic), SORLNetworks(of_actor, of_critic)
+        return SORLState(
+            networks=networks,
+            # One step of lag, as in the public code: the averages take the networks before this update.
+            target_actor=bellman.target_average(state.target_actor, before.actor, self.tau),
+            target_critic=bellman.target_average(state.target_critic, before.critic, self.tau),
+            optimizer=optimizer_state,
+            step=state.step + 1,
+        ), critic_metrics | metrics
+
+    def gradients(
+        self, state: SORLState, batch: Batch, noise: SORLNoise, *, axis_name: str | None = None
+    ) -> tuple[SORLNetworks, Metrics]:
+        """The gradients of both losses at the parameters before the update."""
+        critic, critic_metrics = self.critic_gradients(state, batch, noise, axis_name=axis_name)
+        actor, metrics = self.actor_gradients(state.networks.actor, state, batch, noise, axis_name=axis_name)
+        return jax.tree.map(jnp.add, critic, actor), critic_metrics | metrics
+
+    def critic_gradients(
+        self, state: SORLState, batch: Batch, noise: SORLNoise, *, axis_name: str | None = None
+    ) -> tuple[SORLNetworks, Metrics]:
+        """Of the Bellman error; the actor's are 0, but for `public_update`."""
+        networks = make_varying(state.networks, axis_name)
+
+        def at(steps: int) -> Callable[[], tuple[SORLNetworks, Metrics]]:
+            def gradient() -> tuple[SORLNetworks, Metrics]:
+                return jax.grad(self._critic_loss, has_aux=True)(networks, state.target_critic, batch, noise, steps)
+
+            return gradient
+
+        # Differentiated inside the branches: a branch outside would keep room for what all of them remember.
+        gradients, metrics = jax.lax.switch(noise.critic_steps, [at(steps) for steps in STEPS])
+        return mean_over((gradients, metrics), axis_name)
+
+    def actor_gradients(
+        self, actor: VectorField, state: SORLState, batch: Batch, noise: SORLNoise, *, axis_name: str | None = None
+    ) -> tuple[SORLNetworks, Metrics]:
+        """Of the actor's loss at `actor`; critic and slow actor are those of `state`, and the critic's are 0."""
+        actor, critic = make_varying((actor, state.networks.critic), axis_name)
+        cloning, metrics = jax.grad(self._cloning_loss, has_aux=True)(actor, state.target_actor, batch, noise)
+
+        def at(steps: int) -> Callable[[], tuple[VectorField, Scalar]]:
+            def gradient() -> tuple[VectorField, Scalar]:
+                return jax.grad(self._q_loss, has_aux=True)(actor, critic, batch, noise, steps, axis_name)
+
+            return gradient
+
+        guidance, q_loss = jax.lax.switch(noise.actor_steps, [at(steps) for steps in STEPS])
+        actor_gradient, metrics, q_loss = mean_over(
+            (jax.tree.map(jnp.add, cloning, guidance), metrics, q_loss), axis_name
+        )
+        nothing = jax.tree.map(jnp.zeros_like, leaves(state.networks.critic))
+        actor_loss = metrics["cloning_loss"] + self.q_coef * q_loss
+        return SORLNetworks(actor_gradient, nothing), metrics | {"q_loss": q_loss, "actor_loss": actor_loss}
+
+    def policy(self, state: SORLState) -> ShortcutPolicy:
+        actor, critic = state.networks.actor, state.networks.critic
+        return ShortcutPolicy(actor=actor, critic=critic, steps=self.inference_steps, q_agg=self.q_agg)
+
+    @jax.named_scope("critic_loss")
+    def _critic_loss(
+        self, networks: SORLNetworks, target_critic: CriticEnsemble, batch: Batch, noise: SORLNoise, steps: int
+    ) -> tuple[Scalar, Metrics]:
+        """The Bellman error at the actor's next action in so many steps."""
+        count = jnp.asarray(float(steps))
+        next_actions = shortcut_actions(networks.actor, batch.next_observations, noise.next_latent, steps)
+        next_q = bellman.aggregate(target_critic(batch.next_observations, next_actions, count), self.q_agg)
+        targets = batch.rewards + self.discount * batch.masks * next_q
+        if not self.public_update:
+            targets = jax.lax.stop_gradient(targets)
+        q_values = networks.critic(batch.observations, batch.actions, count)
+        loss = bellman.bellman_error(q_values, targets)
+        return loss, {"critic_loss": loss, "q_mean": jnp.mean(q_values), "target_mean": jnp.mean(targets)}
+
+    @jax.named_scope("cloning_loss")
+    def _cloning_loss(
+        self, actor: VectorField, slow: VectorField, batch: Batch, noise: SORLNoise
+    ) -> tuple[Scalar, Metrics]:
+        """Flow matching at the finest level; below it, one step is to equal two half steps of the slow actor."""
+        times = noise.flow_index / STEPS[-1]
+        points = _on_the_way(noise.flow_x0, batch.actions, times)
+        predicted = actor(batch.observations, points, times, jnp.asarray(float(FINEST)))
+        flow_loss = jnp.mean((predicted - (batch.actions - (1 - NOISE_LEFT) * noise.flow_x0)) ** 2)
+
+        level = noise.consistency_level.astype(predicted.dtype)
+        size = 2**-level
+        times = noise.consistency_index * size
+        points = _on_the_way(noise.consistency_x0, batch.actions, times)
+        first = slow(batch.observations, points, times, level + 1)
+        second = slow(batch.observations, points + size / 2 * first, times + size / 2, level + 1)
+        predicted = actor(batch.observations, points, times, level)
+        consistency_loss = jnp.mean((predicted - (first + second) / 2) ** 2)
+        loss = self.flow_coef * flow_loss + self.consistency_coef * consistency_loss
+        return loss, {"cloning_loss": loss, "flow_loss": flow_loss, "consistency_loss": consistency_loss}
+
+    @jax.named_scope("actor_loss")
+    def _q_loss(
+        self,
+        actor: VectorField,
+        critic: CriticEnsemble,
+        batch: Batch,
+        noise: SORLNoise,
+        steps: int,
+        axis_name: str | None,
+    ) -> tuple[Scalar, Scalar]:
+        """q_coef (-lambda Q(s, a, k)) at the actor's action a in k steps; beside it the term without its weight."""
+        actions = shortcut_actions(actor, batch.observations, noise.latent, steps)
+        q_values = bellman.aggregate(critic(batch.observations, actions, jnp.asarray(float(steps))), "mean")
+        loss = losses.q_loss(q_values, normalize=self.normalize_q, axis_name=axis_name)
+        return self.q_coef * loss, loss
+
+    def _optimizer(self) -> optax.GradientTransformation:
+        if self.optimizer is not None:
+            return self.optimizer
+        return optax.chain(optax.clip_by_global_norm(self.max_gradient_norm), optax.adam(self.learning_rate))
+
+
+def _on_the_way(
+    start: Float[Array, "batch action"], end: Float[Array, "batch action"], times: Float[Array, "batch 1"]
+) -> Float[Array, "batch action"]:
+    """x_t = (1 - (1 - e) t) x_0 + t x_1, with a little noise e left at the end."""
+    return (1 - (1 - NOISE_LEFT) * times) * start + times * end

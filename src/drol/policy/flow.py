@@ -1,0 +1,117 @@
+"""Policies that integrate a flow, in full (flow BC and its kin) or in a few shortcut steps (SORL)."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from drol.nn.actor import clip_action
+from drol.nn.critic import CriticEnsemble
+from drol.nn.flow import VectorField, flow_actions, shortcut_actions
+from drol.ops.bellman import Aggregation
+from drol.policy.contract import PolicyKind
+from drol.policy.sampled import Actions, Latents, SampledPolicy, describe, described, values_of, widths
+from drol.types import Key, Spec
+
+
+class FlowPolicy(SampledPolicy):
+    """`flow_steps` of Euler's method from a standard normal latent, clipped. See `SampledPolicy` for kinds.
+
+    A refiner, where there is one, adds its correction g(s, a) to the clipped result (DeFlow).
+    """
+
+    flow: VectorField
+    refiner: VectorField | None
+    critic: CriticEnsemble | None
+    kind: PolicyKind = eqx.field(static=True, default="one")
+    flow_steps: int = eqx.field(static=True, default=10)
+    num_samples: int = eqx.field(static=True, default=32)
+    dense_topk: int = eqx.field(static=True, default=8)
+    q_agg: Aggregation = eqx.field(static=True, default="mean")
+
+    def draw(self, shape: tuple[int, ...], *, key: Key) -> Latents:
+        return jax.random.normal(key, (*shape, self.spec.action_dim))
+
+    def sample(self, observation: Float[Array, " observation"], latents: Latents) -> Actions:
+        actions = flow_actions(self.flow, observation, latents, self.flow_steps)
+        return actions if self.refiner is None else clip_action(actions + self.refiner.at(observation)(actions))
+
+    def q_values(
+        self, observation: Float[Array, " observation"], actions: Float[Array, "num_samples action"]
+    ) -> Float[Array, "ensemble num_samples"]:
+        return values_of(self.critic, observation, actions)
+
+    @property
+    def spec(self) -> Spec:
+        return self.flow.spec
+
+    def config(self) -> dict[str, Any]:
+        return {
+            **describe(self.spec, self.critic),
+            "flow_hidden": widths(self.flow.mlp),
+            "refiner_hidden": self.refiner and widths(self.refiner.mlp),
+            "flow_steps": self.flow_steps,
+            **self.choosing(),
+        }
+
+    @classmethod
+    def empty(cls, config: dict[str, Any]) -> "FlowPolicy":
+        def build(key: Key) -> "FlowPolicy":
+            options = dict(config)
+            spec, critic = described(options, key=key)
+            flow, hidden = VectorField(spec, options.pop("flow_hidden"), key=key), options.pop("refiner_hidden")
+            refiner = None if hidden is None else VectorField(spec, hidden, conditions=0, key=key)
+            return cls(flow=flow, refiner=refiner, critic=critic, **options)
+
+        return eqx.filter_eval_shape(build, jax.random.key(0))
+
+
+class ShortcutPolicy(SampledPolicy):
+    """A shortcut model in `steps` steps, with a critic that knows their number (SORL). See `SampledPolicy` for kinds.
+
+    Its field takes the time and the level log2(steps); its critic takes the number of steps.
+    """
+
+    actor: VectorField
+    critic: CriticEnsemble | None
+    kind: PolicyKind = eqx.field(static=True, default="one")
+    steps: int = eqx.field(static=True, default=1)
+    num_samples: int = eqx.field(static=True, default=32)
+    dense_topk: int = eqx.field(static=True, default=8)
+    q_agg: Aggregation = eqx.field(static=True, default="mean")
+
+    def draw(self, shape: tuple[int, ...], *, key: Key) -> Latents:
+        return jax.random.normal(key, (*shape, self.spec.action_dim))
+
+    def sample(self, observation: Float[Array, " observation"], latents: Latents) -> Actions:
+        return shortcut_actions(self.actor, observation, latents, self.steps)
+
+    def q_values(
+        self, observation: Float[Array, " observation"], actions: Float[Array, "num_samples action"]
+    ) -> Float[Array, "ensemble num_samples"]:
+        return values_of(self.critic, observation, actions, jnp.asarray(float(self.steps)))
+
+    @property
+    def spec(self) -> Spec:
+        task = self.actor.spec
+        return Spec(task.observation_dim - 1, task.action_dim)
+
+    def config(self) -> dict[str, Any]:
+        return {
+            **describe(self.spec, self.critic),
+            "actor_hidden": widths(self.actor.mlp),
+            "steps": self.steps,
+            **self.choosing(),
+        }
+
+    @classmethod
+    def empty(cls, config: dict[str, Any]) -> "ShortcutPolicy":
+        def build(key: Key) -> "ShortcutPolicy":
+            options = dict(config)
+            spec, critic = described(options, conditions=1, key=key)
+            actor = VectorField(spec, options.pop("actor_hidden"), conditions=2, key=key)
+            return cls(actor=actor, critic=critic, **options)
+
+        return eqx.filter_eval_shape(build, jax.random.key(0))

@@ -1,0 +1,78 @@
+"""The one-step policies of DROL and FQL."""
+
+from typing import Any, Literal, get_args
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float
+
+from drol.nn.actor import LatentActor
+from drol.nn.critic import CriticEnsemble
+from drol.ops.bellman import Aggregation
+from drol.ops.latent import default_radius, sample_ball
+from drol.policy.contract import PolicyKind
+from drol.policy.sampled import Actions, Latents, SampledPolicy, describe, described, values_of, widths
+from drol.types import Key, Spec
+
+Prior = Literal["ball", "normal"]
+PRIORS: tuple[str, ...] = get_args(Prior)
+
+
+class LatentPolicy(SampledPolicy):
+    """A latent-conditioned one-step actor (eq. 6): `kind` one is the paper's policy. See `SampledPolicy`.
+
+    The prior of its latents is uniform in a ball, as DROL's, or standard normal, as FQL's.
+    """
+
+    actor: LatentActor
+    critic: CriticEnsemble | None
+    kind: PolicyKind = eqx.field(static=True, default="one")
+    latent_radius: float | None = eqx.field(static=True, default=None)
+    num_samples: int = eqx.field(static=True, default=32)
+    dense_topk: int = eqx.field(static=True, default=8)
+    q_agg: Aggregation = eqx.field(static=True, default="mean")
+    prior: Prior = eqx.field(static=True, default="ball")
+
+    def __check_init__(self):
+        if self.prior not in PRIORS:
+            raise ValueError(f"prior must be one of {', '.join(PRIORS)}, found {self.prior!r}")
+
+    def draw(self, shape: tuple[int, ...], *, key: Key) -> Latents:
+        dim = self.spec.action_dim
+        if self.prior == "normal":
+            return jax.random.normal(key, (*shape, dim))
+        radius = default_radius(dim) if self.latent_radius is None else self.latent_radius
+        return sample_ball(key, shape, dim, radius)
+
+    def sample(self, observation: Float[Array, " observation"], latents: Latents) -> Actions:
+        return self.actor(observation, latents) if latents.ndim == 1 else self.actor.candidates(observation, latents)
+
+    def q_values(
+        self, observation: Float[Array, " observation"], actions: Float[Array, "num_samples action"]
+    ) -> Float[Array, "ensemble num_samples"]:
+        return values_of(self.critic, observation, actions)
+
+    @property
+    def spec(self) -> Spec:
+        layers = self.actor.mlp.layers
+        action_dim = layers[-1].weight.shape[-1]
+        return Spec(layers[0].weight.shape[-2] - action_dim, action_dim)
+
+    def config(self) -> dict[str, Any]:
+        return {
+            **describe(self.spec, self.critic),
+            "actor_hidden": widths(self.actor.mlp),
+            "latent_radius": self.latent_radius,
+            "prior": self.prior,
+            **self.choosing(),
+        }
+
+    @classmethod
+    def empty(cls, config: dict[str, Any]) -> "LatentPolicy":
+        def build(key: Key) -> "LatentPolicy":
+            options = dict(config)
+            spec, critic = described(options, key=key)
+            actor = LatentActor(spec, options.pop("actor_hidden"), key=key)
+            return cls(actor=actor, critic=critic, **options)
+
+        return eqx.filter_eval_shape(build, jax.random.key(0))

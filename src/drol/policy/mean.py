@@ -1,0 +1,82 @@
+"""Gaussian and deterministic policies: behaviour cloning, IQL, ReBRAC."""
+
+from typing import Any, Literal, get_args
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from drol.nn.actor import clip_action
+from drol.nn.critic import CriticEnsemble
+from drol.nn.gaussian import MeanActor
+from drol.ops.bellman import Aggregation
+from drol.policy.contract import PolicyKind
+from drol.policy.sampled import Actions, Latents, SampledPolicy, describe, described, values_of, widths
+from drol.types import Key, Spec
+
+Bound = Literal["clip", "tanh"]
+BOUNDS: tuple[str, ...] = get_args(Bound)
+
+
+class MeanPolicy(SampledPolicy):
+    """A mean mu(s), or its tanh, and Gaussian noise around it. See `SampledPolicy` for kinds.
+
+    centre: the mean alone, clipped: how these policies are evaluated.
+    one: the mean plus `std` times a normal draw, which `noise_limit` cuts off, clipped: how they explore.
+    """
+
+    actor: MeanActor
+    critic: CriticEnsemble | None
+    kind: PolicyKind = eqx.field(static=True, default="centre")
+    bound: Bound = eqx.field(static=True, default="clip")
+    std: float = eqx.field(static=True, default=1.0)
+    noise_limit: float | None = eqx.field(static=True, default=None)
+    num_samples: int = eqx.field(static=True, default=32)
+    dense_topk: int = eqx.field(static=True, default=8)
+    q_agg: Aggregation = eqx.field(static=True, default="mean")
+
+    def __check_init__(self):
+        if self.bound not in BOUNDS:
+            raise ValueError(f"bound must be one of {', '.join(BOUNDS)}, found {self.bound!r}")
+
+    def draw(self, shape: tuple[int, ...], *, key: Key) -> Latents:
+        return jax.random.normal(key, (*shape, self.spec.action_dim))
+
+    def sample(self, observation: Float[Array, " observation"], latents: Latents) -> Actions:
+        mean, noise = self.actor(observation), self.std * latents
+        if self.bound == "tanh":
+            mean = jnp.tanh(mean)
+        if self.noise_limit is not None:
+            noise = jnp.clip(noise, -self.noise_limit, self.noise_limit)
+        return clip_action(mean + noise)
+
+    def q_values(
+        self, observation: Float[Array, " observation"], actions: Float[Array, "num_samples action"]
+    ) -> Float[Array, "ensemble num_samples"]:
+        return values_of(self.critic, observation, actions)
+
+    @property
+    def spec(self) -> Spec:
+        layers = self.actor.mlp.layers
+        return Spec(layers[0].weight.shape[-2], layers[-1].weight.shape[-1])
+
+    def config(self) -> dict[str, Any]:
+        return {
+            **describe(self.spec, self.critic),
+            "actor_hidden": widths(self.actor.mlp),
+            "bound": self.bound,
+            "std": self.std,
+            "noise_limit": self.noise_limit,
+            **self.choosing(),
+        }
+
+    @classmethod
+    def empty(cls, config: dict[str, Any]) -> "MeanPolicy":
+        def build(key: Key) -> "MeanPolicy":
+            options = dict(config)
+            spec, critic = described(options, key=key)
+            actor = MeanActor(spec, options.pop("actor_hidden"), key=key)
+            return cls(actor=actor, critic=critic, **options)
+
+        return eqx.filter_eval_shape(build, jax.random.key(0))

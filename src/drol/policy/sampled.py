@@ -1,0 +1,125 @@
+"""Policies that turn a latent into an action, and the ways of choosing among several of those."""
+
+import abc
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from drol.nn.critic import CriticEnsemble
+from drol.nn.mlp import MLP
+from drol.ops.bellman import Aggregation, aggregate
+from drol.policy.contract import POLICY_KINDS, Policy, PolicyKind
+from drol.types import Key, Spec
+
+Latents = Float[Array, "*num_samples action"]
+Actions = Float[Array, "*num_samples action"]
+
+
+class SampledPolicy(Policy):
+    """A policy a = pi(s, z) with a latent z of the action's dimension.
+
+    Kinds:
+        one: one latent.
+        centre: the latent z = 0, deterministic.
+        best-of-n: the sample with the highest Q among `num_samples`.
+        dense: keep the `dense_topk` samples with the smallest mean squared distance to the others, then the highest Q.
+
+    Raises:
+        ValueError: for an unknown kind, a kind that needs a critic where there is none, or sizes that do not fit.
+    """
+
+    critic: eqx.AbstractVar[CriticEnsemble | None]
+    kind: eqx.AbstractVar[PolicyKind]
+    num_samples: eqx.AbstractVar[int]
+    dense_topk: eqx.AbstractVar[int]
+    q_agg: eqx.AbstractVar[Aggregation]
+
+    @abc.abstractmethod
+    def draw(self, shape: tuple[int, ...], *, key: Key) -> Latents:
+        """Independent latents, (*shape, action)."""
+
+    @abc.abstractmethod
+    def sample(self, observation: Float[Array, " observation"], latents: Latents) -> Actions:
+        """The action of each latent, in [-1, 1]^d."""
+
+    @abc.abstractmethod
+    def q_values(
+        self, observation: Float[Array, " observation"], actions: Float[Array, "num_samples action"]
+    ) -> Float[Array, "ensemble num_samples"]:
+        """What the critic's members make of each action."""
+
+    def __check_init__(self):
+        if self.kind not in POLICY_KINDS:
+            raise ValueError(f"policy kind must be one of {', '.join(POLICY_KINDS)}, found {self.kind!r}")
+        if self.kind in ("best-of-n", "dense") and self.critic is None:
+            raise ValueError(f"policy kind {self.kind!r} ranks samples by Q, and this policy holds no critic")
+        if not 1 <= self.dense_topk <= self.num_samples:
+            raise ValueError(
+                f"dense_topk must lie between 1 and num_samples, found {self.dense_topk} and {self.num_samples}"
+            )
+
+    def with_kind(self, kind: PolicyKind) -> "SampledPolicy":
+        return dataclasses.replace(self, kind=kind)
+
+    def noise(self, *, key: Key) -> Latents:
+        if self.kind == "centre":
+            return jnp.zeros(self.spec.action_dim)
+        return self.draw(() if self.kind == "one" else (self.num_samples,), key=key)
+
+    def act(self, observation: Float[Array, " observation"], noise: Latents) -> Float[Array, " action"]:
+        samples = self.sample(observation, noise)
+        if self.kind in ("one", "centre"):
+            return samples
+        if self.kind == "dense":
+            squared = jnp.sum((samples[:, None] - samples[None]) ** 2, axis=-1)
+            isolation = jnp.sum(squared, axis=-1) / max(self.num_samples - 1, 1)
+            samples = samples[jnp.argsort(isolation)[: self.dense_topk]]
+        return samples[jnp.argmax(aggregate(self.q_values(observation, samples), self.q_agg))]
+
+    def choosing(self) -> dict[str, Any]:
+        """The part of `config` that says how to choose."""
+        return {
+            "kind": self.kind,
+            "num_samples": self.num_samples,
+            "dense_topk": self.dense_topk,
+            "q_agg": self.q_agg,
+        }
+
+
+def values_of(
+    critic: CriticEnsemble | None,
+    observation: Float[Array, " observation"],
+    actions: Float[Array, "num_samples action"],
+    *conditions: Float[Array, ""],
+) -> Float[Array, "ensemble num_samples"]:
+    """Every member's Q of several actions in one state."""
+    assert critic is not None
+    observations = jnp.broadcast_to(observation, (actions.shape[0], *observation.shape))
+    return critic(observations, actions, *conditions)
+
+
+def widths(mlp: MLP) -> list[int]:
+    """The hidden widths of a network."""
+    return [layer.weight.shape[-1] for layer in mlp.layers[:-1]]
+
+
+def describe(spec: Spec, critic: CriticEnsemble | None) -> dict[str, Any]:
+    """The part of a `config` that gives the task's dimensions and the critic's shape."""
+    return {
+        "observation_dim": spec.observation_dim,
+        "action_dim": spec.action_dim,
+        "critic_hidden": critic and widths(critic.members),
+        "critic_ensemble": critic and critic.members.layers[0].weight.shape[0],
+    }
+
+
+def described(options: dict[str, Any], *, conditions: int = 0, key: Key) -> tuple[Spec, CriticEnsemble | None]:
+    """Take out of `options` what `describe` put there, and build it."""
+    spec = Spec(options.pop("observation_dim"), options.pop("action_dim"))
+    hidden, ensemble = options.pop("critic_hidden"), options.pop("critic_ensemble")
+    if hidden is None:
+        return spec, None
+    return spec, CriticEnsemble(spec, hidden, ensemble=ensemble, conditions=conditions, key=key)
