@@ -23,8 +23,8 @@ jit_step = jax.jit(drol.step)
 
 
 NAMES = sorted(ALGORITHMS)
-# What rests on code that algorithms share is tried on two of them by default, and on all with `-m slow`.
-SAMPLED = [name if name in ("drol", "fql") else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+# What rests on code that algorithms share is tried on DROL by default, and on all with `-m slow`.
+SAMPLED = [name if name == "drol" else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
 on_a_sample = pytest.mark.parametrize("algorithm", SAMPLED, indirect=True)
 
 
@@ -94,6 +94,7 @@ def test_plain_call_equals_raw_and_filtered_jit(algorithm, state, batch, key):
     assert_close(eqx.filter_jit(drol.step)(algorithm, state, batch, key=key), plain)
 
 
+@on_a_sample
 def test_donation(algorithm, spec, batch, key):
     state = init(algorithm, spec, key)
     expected, _ = jit_step(algorithm, state, batch, key=key)
@@ -114,6 +115,7 @@ def test_scan_equals_single_steps(algorithm, state, batch, key):
     assert_close(scanned, state, 1e-4)
 
 
+@on_a_sample
 def test_vmap_over_seeds_and_hyperparameters(algorithm, spec, batch):
     keys = jax.random.split(jax.random.key(5), 3)
     coefficients = jnp.array([1e-4, 1e-3, 1e-2])
@@ -219,7 +221,7 @@ CLONING = {
 
 
 def test_training_improves_behaviour_cloning(algorithm, spec, key):
-    """Two hundred steps on one batch bring the cloned actions closer to the data."""
+    """Four hundred steps on one batch bring the cloned actions closer to the data."""
     options = CLONING.get(algorithm.name, {})
     algorithm = small(algorithm.name, learning_rate=3e-3, **options)
     batch = random_batch(key, 64)
@@ -227,16 +229,20 @@ def test_training_improves_behaviour_cloning(algorithm, spec, key):
     def body(state, i):
         return drol.step(algorithm, state, batch, key=jax.random.fold_in(key, i))
 
-    _, history = jax.jit(lambda s: jax.lax.scan(body, s, jnp.arange(200)))(init(algorithm, spec, key))
+    _, history = jax.jit(lambda s: jax.lax.scan(body, s, jnp.arange(400)))(init(algorithm, spec, key))
     losses = history["flow_loss" if "flow_loss" in history else "bc_loss"]
     assert losses[-20:].mean() < 0.8 * losses[:20].mean()
+
+
+@jax.jit
+def gradients_of(algorithm, state, batch, noise):
+    return trained(algorithm.gradients(state, batch, noise)[0])
 
 
 def moved_by(algorithm, state, batch, key, *, to):
     """The names of the networks whose gradients differ between (state, batch) and `to`."""
     noise = noise_of(algorithm, batch.spec, ROWS, key)
-    gradients = jax.jit(lambda state, batch: trained(algorithm.gradients(state, batch, noise)[0]))
-    before, after = gradients(state, batch), gradients(*to)
+    before, after = (gradients_of(algorithm, *where, noise) for where in ((state, batch), to))
     different = {name: jax.tree.map(lambda a, b: bool((a != b).any()), before[name], after[name]) for name in before}
     return {name for name, leaves in different.items() if any(jax.tree.leaves(leaves))}
 
@@ -291,9 +297,9 @@ def test_the_actor_reaches_no_value_but_through_the_next_action(algorithm, state
 
 
 def test_checkpoints_and_policy_files_round_trip(algorithm, state, batch, key, tmp_path):
-    state, metrics = jit_step(algorithm, state, batch, key=key)
+    state = jax.tree.map(lambda x: x + 1, state)
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep_last=1)
-    checkpoints.save(state, key, {name: float(value) for name, value in metrics.items()})
+    checkpoints.save(state, key, {"critic_loss": 1.5})
     checkpoints.finish()
     restored, _, _ = checkpoints.restore(jax.tree.map(jnp.zeros_like, state), key)
     checkpoints.close()

@@ -22,7 +22,7 @@ LAYERS = [
     {"algorithm"},
     {"bundle", "data", "evaluation"},
     {"algorithms", "training", "presets"},
-    {"benchmarks"},
+    {"benchmarks", "report"},
     {"cli"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -74,7 +74,13 @@ def test_unknown_names_are_refused():
 
 @pytest.mark.parametrize(
     "statement",
-    ["import drol", "import drol.cli.main", "import drol.evaluation.environments", "import drol.environments.spec"],
+    [
+        "import drol",
+        "import drol.cli.main",
+        "import drol.evaluation.environments",
+        "import drol.environments.spec",
+        "import drol.report.tables",
+    ],
 )
 def test_light_imports_load_no_jax(statement):
     code = f"{statement}; import sys; print('jax' in sys.modules)"

@@ -5,16 +5,14 @@ import json
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from drol import DROL
+from drol.algorithms.registry import ALGORITHMS, algorithm_class
 from drol.benchmarks import act, arithmetic, profile, step, timing
-from drol.data.replay import ReplayData
 from drol.presets import SIZES
 from drol.training.loop import train_chunk
-from drol.types import Spec
 from tests.cli.test_cli import drol
 
 
@@ -24,60 +22,6 @@ def small_and_short(monkeypatch):
     monkeypatch.setattr(timing, "SECONDS", 0.01)
     monkeypatch.setattr(timing, "ROUNDS", 3)
     monkeypatch.setattr(act, "CALLS", 100)
-
-
-def dense_flop(jaxpr):
-    """Multiplications and additions of every dot_general in a program, nested ones included."""
-    total = 0
-    for equation in jaxpr.eqns:
-        for value in equation.params.values():
-            for inner in value if isinstance(value, (tuple, list)) else (value,):
-                inner = getattr(inner, "jaxpr", inner)
-                total += dense_flop(inner) if hasattr(inner, "eqns") else 0
-        if equation.primitive.name == "dot_general":
-            (contracted, _), _ = equation.params["dimension_numbers"]
-            depth = np.prod([equation.invars[0].aval.shape[axis] for axis in contracted], dtype=int)
-            total += 2 * int(depth) * int(np.prod(equation.outvars[0].aval.shape, dtype=int))
-    return total
-
-
-@pytest.mark.parametrize(("count", "backup"), [(1, 1), (1, 2), (3, 1), (3, 2)])
-def test_the_hand_count_is_that_of_the_traced_products(count, backup, key):
-    """Products whose result nobody uses are traced yet never run, so dead ones are removed first."""
-    algorithm, spec = DROL(num_candidates=count, backup_candidates=backup, hidden=(32, 24, 16)), Spec(7, 3)
-    data = toy_data(spec)
-
-    def update(state, batch, noise):
-        return algorithm.update(state, batch, noise)[0]
-
-    def inputs(key):
-        return algorithm.init(spec, key=key), data.sample(64, key=key), algorithm.noise(spec, jnp.arange(64), key=key)
-
-    traced = jax.make_jaxpr(update)(*jax.eval_shape(inputs, key))
-    live, _ = jax.interpreters.partial_eval.dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars))
-    # Guidance needs the gradient at the action alone; autodiff takes the observation's along.
-    beside = algorithm.ensemble * 64 * 2 * spec.observation_dim * 32
-    assert dense_flop(live) == arithmetic.update_flop(algorithm, spec, 64) + beside
-
-
-def test_the_compiler_counts_a_little_more_than_the_products():
-    algorithm = DROL(num_candidates=16, hidden=(128, 128, 128))
-    ratio = arithmetic.compiled_flop(algorithm, step.SPEC, 256) / arithmetic.update_flop(algorithm, step.SPEC, 256)
-    assert 1 < ratio < 1.15
-
-
-def toy_data(spec):
-    keys = jax.random.split(jax.random.key(0), 2)
-    rows = jnp.arange(100)
-    return ReplayData(
-        observations=jax.random.normal(keys[0], (101, spec.observation_dim)),
-        actions=jax.random.uniform(keys[1], (100, spec.action_dim), minval=-1),
-        rewards=jnp.zeros(100),
-        masks=jnp.ones(100),
-        index=rows,
-        next_index=rows + 1,
-        next_action_index=rows,
-    )
 
 
 SMALL = DROL(num_candidates=2, hidden=(16, 16))
@@ -160,6 +104,40 @@ def test_bench_train_accounts_for_its_seconds_and_memory(tmp_path, capsys):
     assert record["live_mb"] >= record["data_mb"] + record["state_mb"]
     assert record["host_mb"] > record["live_mb"]
     assert "updates/s" in capsys.readouterr().out
+
+
+def test_bench_peers_writes_its_records(tmp_path, capsys):
+    file = tmp_path / "peers.json"
+    assert drol("bench", "peers", "--size", "laptop", "--algorithms", "drol", "iql", "--json", file) == 0
+    records = json.loads(file.read_text())
+    assert [record["algorithm"] for record in records] == ["drol", "iql"]
+    for record in records:
+        assert set(record) == PEERS_KEYS
+        assert record["step_ms_range"][0] <= record["step_ms"] <= record["step_ms_range"][1]
+        assert record["updates_per_second"] == pytest.approx(1e3 / record["step_ms"])
+        assert 0 < record["act_ms"] < 1e3
+        assert record["ratio"] == pytest.approx(record["compiled_gflop"] / record["gflop"])
+    assert records[0]["gflop"] == arithmetic.update_flop(DROL(hidden=(32, 32)), step.SPEC, step.BATCH) / 1e9
+    printed = capsys.readouterr().out
+    assert "ms/action" in printed
+    assert "iql" in printed
+
+
+PEERS_KEYS = {
+    *("size", "algorithm", "batch_size", "device", "step_ms", "step_ms_range", "updates_per_second"),
+    *("act_ms", "gflop", "compiled_gflop", "ratio"),
+}
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_memory_tells_networks_from_optimizers(name, key):
+    """Adam holds two numbers for every weight that moves, and counters; slow copies stand still."""
+    state = jax.eval_shape(lambda key: algorithm_class(name)(hidden=(16, 16)).init(step.SPEC, key=key), key)
+    networks, optimizers = step.networks_and_optimizers(state)
+    weights, held = (sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (networks, optimizers))
+    slow = ("target_critic", "target_actor", "actor_metrics")
+    still = sum(leaf.size for leaf in jax.tree.leaves([getattr(state, field, None) for field in slow]))
+    assert 0 <= held - 2 * (weights - still) <= 2
 
 
 def test_bench_act_writes_its_records(tmp_path, capsys):

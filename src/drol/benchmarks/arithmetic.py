@@ -1,53 +1,70 @@
 """The operations of one update, counted by hand and by the compiler."""
 
-import itertools
+import statistics
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, JaxprEqn, jaxpr_as_fun
 
-from drol.algorithms.drol import DROL
+from drol.algorithm import Algorithm
+from drol.benchmarks.operations import row_flop
 from drol.types import Batch, Spec
 
 
-def update_flop(algorithm: DROL, spec: Spec, batch: int) -> int:
-    """Floating-point operations in the matrix products that one winner-only update cannot avoid.
+def update_flop(algorithm: Algorithm, spec: Spec, batch: int) -> float:
+    """Floating-point operations in the matrix products that one update cannot avoid, by hand.
 
-    Elementwise work is left out. The observation's share of the first layer counts once per state in the candidates'
-    pass; gradients with respect to inputs stop where nobody needs them.
+    The expectation where updates differ: ReBRAC's actor rests every second time, SORL draws its number of steps.
+
+    Raises:
+        ValueError: for an algorithm that nobody has counted.
     """
-    o, d, hidden, ensemble = spec.observation_dim, spec.action_dim, algorithm.hidden, algorithm.ensemble
-
-    def products(fan_in: int, fan_out: int) -> list[int]:
-        widths = (fan_in, *hidden, fan_out)
-        return [2 * m * n for m, n in itertools.pairwise(widths)]
-
-    actor, critic = products(o + d, d), products(o + d, 1)
-    count, backup = algorithm.num_candidates, algorithm.backup_candidates
-    shared = 2 * o * hidden[0]
-
-    def fan(samples: int) -> int:
-        return shared + samples * (sum(actor) - shared)
-
-    routing = fan(count) if count > 1 else 0
-    # Forward, gradient of the weights, and gradient of the inputs in all layers but the first.
-    winner = 3 * sum(actor) - actor[0]
-    # Forward, and back to the action alone.
-    guidance = ensemble * (2 * sum(critic) - critic[0] + 2 * d * hidden[0])
-    targets = fan(backup) + backup * ensemble * sum(critic)
-    learning = ensemble * (3 * sum(critic) - critic[0])
-    return batch * (routing + winner + guidance + targets + learning)
+    return batch * row_flop(algorithm, spec)
 
 
-def compiled_flop(algorithm: DROL, spec: Spec, batch: int) -> float:
+def compiled_flop(algorithm: Algorithm, spec: Spec, batch: int) -> float:
     """What the compiler counts in one update outside any loop (of a loop it would count one turn): elementwise work,
-    Adam and the target average included, random draws not."""
+    optimizer and target average included, random draws not.
+
+    Of branches the compiler would count the dearest. So each gets a program of its own, and the mean is returned: the
+    expectation where they are equally likely, as they are with the hyperparameters' defaults.
+    """
+    program = traced_update(algorithm, spec, batch)
+    found = sorted({len(_branches(equation)) for equation in program.eqns} - {0})
+    if len(found) > 1:
+        raise ValueError(
+            f"expected {algorithm.name} to choose among one number of branches, found {found}; count apart"
+        )
+    return statistics.mean(_lowered_flop(program, branch) for branch in range(found[0] if found else 1))
+
+
+def traced_update(algorithm: Algorithm, spec: Spec, batch: int) -> ClosedJaxpr:
+    """The program of one update, from the arrays of state, batch and noise to those of state and metrics."""
 
     def inputs(key: jax.Array):
         o, d = jnp.zeros((batch, spec.observation_dim)), jnp.zeros((batch, spec.action_dim))
         transitions = Batch(o, d, jnp.zeros(batch), jnp.zeros(batch), o, d)
         return algorithm.init(spec, key=key), transitions, algorithm.noise(spec, jnp.arange(batch), key=key)
 
-    update = jax.jit(lambda state, batch, noise: algorithm.update(state, batch, noise))
-    cost = update.lower(*jax.eval_shape(inputs, jax.random.key(0))).cost_analysis()
+    def update(state, batch, noise):
+        return algorithm.update(state, batch, noise)
+
+    return jax.make_jaxpr(update)(*jax.eval_shape(inputs, jax.random.key(0)))
+
+
+def _branches(equation: JaxprEqn) -> tuple[ClosedJaxpr, ...]:
+    return equation.params["branches"] if equation.primitive.name == "cond" else ()
+
+
+def _lowered_flop(program: ClosedJaxpr, branch: int) -> float:
+    """The compiler's count where every choice falls on the branch of this number."""
+
+    def settled(equation: JaxprEqn) -> JaxprEqn:
+        branches = _branches(equation)
+        return equation.replace(params=equation.params | {"branches": (branches[branch],)}) if branches else equation
+
+    jaxpr = program.jaxpr.replace(eqns=[settled(equation) for equation in program.eqns])
+    run = jax.jit(jaxpr_as_fun(ClosedJaxpr(jaxpr, program.consts)))
+    cost = run.lower(*program.in_avals).cost_analysis()
     assert cost is not None
     return float(cost["flops"])

@@ -1,5 +1,6 @@
 """Time per update of the winner-only step, of eq. 8 taken literally, and of the arithmetic neither can avoid."""
 
+import dataclasses
 import functools
 import statistics
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from drol.algorithm import Algorithm, TrainState
 from drol.algorithms.drol import DROL
 from drol.benchmarks import timing
 from drol.benchmarks.arithmetic import compiled_flop, update_flop
@@ -103,7 +105,7 @@ class Loop:
         seeds: independent states in one program.
     """
 
-    def __init__(self, algorithm: DROL, data: ReplayData, update: Callable | None, seeds: int = 1):
+    def __init__(self, algorithm: Algorithm, data: ReplayData, update: Callable | None, seeds: int = 1):
         def one_update(state, data, key):
             sample_key, noise_key = jax.random.split(jax.random.fold_in(key, state.step))
             batch = data.sample(BATCH, key=sample_key)
@@ -139,14 +141,22 @@ class Loop:
 
     def memory(self) -> dict[str, float]:
         """Megabytes (10^6 bytes) on the device: what is live between calls, and the loop's own allocation."""
-        state = self._state
+        networks, optimizers = networks_and_optimizers(self._state)
         temporary = self._loop.memory_analysis()
         return {
             "data_mb": megabytes(self._data),
-            "networks_mb": megabytes((state.actor, state.critic, state.target_critic)),
-            "optimizer_mb": megabytes((state.actor_optimizer, state.critic_optimizer)),
+            "networks_mb": megabytes(networks),
+            "optimizer_mb": megabytes(optimizers),
             "temporary_mb": temporary.temp_size_in_bytes / 1e6 if temporary is not None else float("nan"),
         }
+
+
+def networks_and_optimizers(state: TrainState) -> tuple[list[Any], list[Any]]:
+    """The fields of a state that hold its networks, slow ones included, and those that hold its optimizers."""
+    names = [field.name for field in dataclasses.fields(state) if field.name != "step"]
+    optimizers = [name for name in names if name.endswith("optimizer")]
+    networks = [name for name in names if name not in optimizers]
+    return [getattr(state, name) for name in networks], [getattr(state, name) for name in optimizers]
 
 
 def megabytes(tree: Any) -> float:

@@ -11,13 +11,14 @@ COMMANDS = {
     "doctor": "examine a data set before anybody trains on it",
     "train": "train a policy on a task",
     "evaluate": "roll a trained policy out and report its success rate",
+    "compare": "train every method on the same data and make the table of all",
     "presets": "list tasks, hyperparameters and sizes",
     "install-d4rl": "install D4RL's environments, which pip alone cannot",
     "bench": "measure speed on this machine",
 }
 
 
-NEED_ENVIRONMENTS = ("collect", "doctor", "train", "evaluate")
+NEED_ENVIRONMENTS = ("collect", "doctor", "train", "evaluate", "compare")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -87,11 +87,10 @@ def planned(parsed: argparse.Namespace, task: Task, name: str, member: Member) -
     from drol.algorithms.registry import algorithm_class
     from drol.training.settings import Settings, chunk_length
 
-    size, preset = SIZES[parsed.size or "laptop"], preset_for(task.name) if name == "drol" else None
-    cls = algorithm_class(name)
+    size, preset, cls = SIZES[parsed.size or "laptop"], preset_for(task.name, name), algorithm_class(name)
     if parsed.tuned and preset is None:
         raise DataError(f"no preset is published for {name} on {task.name}: leave --tuned out")
-    options = {"hidden": size.hidden} | (preset.hyperparameters(tuned=parsed.tuned) if preset else {})
+    options = {"hidden": size.hidden} | (preset.hyperparameters(tuned=parsed.tuned, size=size.name) if preset else {})
     options |= given_hyperparameters(parsed) | _swept(cls, member)
     published = size.d4rl_updates if task.kind == "d4rl" else size.updates
     updates = published if parsed.updates is None else parsed.updates
@@ -161,6 +160,7 @@ def resumed(parsed: argparse.Namespace, task: Task, stored: dict[str, Any], memb
         "task": task.name,
         "evaluated_in": task.environment.as_record() if parsed.env and task.environment else None,
         "algorithm": parsed.algorithm,
+        "tuned": parsed.tuned or None,
         "size": parsed.size,
         "eval_episodes": parsed.eval_episodes,
         "collect": parsed.collect,
@@ -176,7 +176,8 @@ def resumed(parsed: argparse.Namespace, task: Task, stored: dict[str, Any], memb
     }
     options = {n: list(v) if isinstance(v, tuple) else v for n, v in given_hyperparameters(parsed).items()}
     options |= member.values
-    for wanted, there in ((given, stored), (settings, stored["settings"]), (options, stored["hyperparameters"])):
+    stored_run = stored | {"tuned": (stored["preset"] or {}).get("tuned", False)}
+    for wanted, there in ((given, stored_run), (settings, stored["settings"]), (options, stored["hyperparameters"])):
         for name, value in wanted.items():
             if value is not None and not _equal(value, there[name]):
                 raise DataError(

@@ -1,14 +1,30 @@
 """`drol presets`: list tasks, hyperparameters and sizes."""
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from drol.presets import ADVICE, BORROWED, FIELDS, PRESETS, SIZES, TITLES, preset_for
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from drol.presets import Preset
+
+WIDE = 110
+"""Columns that the compact table takes."""
 
 
 def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
-    """The command has no options."""
+    """Which method's table."""
+    parser.add_argument(
+        "--algorithm",
+        choices=(*PRESETS, "all"),
+        default="drol",
+        metavar="NAME",
+        help=f"one of {', '.join(PRESETS)},\nor all: one compact table (default: drol)",
+    )
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -17,32 +33,114 @@ def run(parsed: argparse.Namespace) -> int:
 
     require("rich", "train")
     from rich.console import Console
-    from rich.table import Column, Table
-
-    from drol.presets import ADVICE, AUTHORS, BORROWED, PRESETS, SIZES
 
     console = Console()
-    # Names are for copying: they are never cut short.
-    family = Column("family or task", no_wrap=True, min_width=33)
-    table = Table(family, "bc_coef", "K", "DROL*", "further", title="Presets of DROL(16), and of DROL*")
-    for preset in PRESETS:
-        further = ", ".join(f"{name} {value}" for name, value in preset.options)
-        mark = "" if preset.source == AUTHORS else " (1)"
-        table.add_row(preset.family + mark, f"{preset.bc_coef:g}", str(preset.num_candidates), _tuned(preset), further)
-    console.print(table)
-    console.print(f"Source: {AUTHORS}. (1) {BORROWED}. DROL*: K tuned per task; --tuned takes it.")
+    if parsed.algorithm == "all":
+        _print_all()
+    else:
+        _print_one(console, parsed.algorithm)
     console.print("OGBench tasks are FAMILY-singletask-taskN-v0 with N from 1 to 5.")
-    console.print(f"Without a preset DROL's defaults apply: {ADVICE}.")
-    sizes = Table("size", "hidden", "updates", "on D4RL", "evaluation every", "episodes", title="Sizes")
-    for size in SIZES.values():
-        numbers = (size.updates, size.d4rl_updates, size.eval_every, size.eval_episodes)
-        sizes.add_row(size.name, " ".join(map(str, size.hidden)), *(f"{n:,}" for n in numbers))
-    console.print(sizes)
+    if parsed.algorithm != "all":
+        console.print(f"Without a preset {TITLES[parsed.algorithm]}'s defaults apply: {ADVICE[parsed.algorithm]}.")
+    console.print(_sizes())
     return 0
+
+
+def _print_one(console: "Console", algorithm: str) -> None:
+    """A method's presets, a row each, with the sources below."""
+    from rich.table import Column, Table
+
+    presets, fields, title = PRESETS[algorithm], FIELDS[algorithm], f"Presets of {TITLES[algorithm]}"
+    sources = "; ".join(dict.fromkeys(preset.source for preset in presets if preset.mark is None))
+    if not fields:
+        console.print(f"{title}: {sources}.")
+        return
+    footnotes, star = _footnotes(presets), ""
+    # Names are for copying: they are never cut short.
+    columns = [Column("family or task", no_wrap=True, min_width=33)]
+    columns += [Column("K" if field == "num_candidates" else field, no_wrap=True) for field in fields]
+    if starred := any(preset.tuned for preset in presets):
+        columns.append(Column("DROL*"))
+        title, star = "Presets of DROL(16), and of DROL*", " DROL*: K tuned per task; --tuned takes it."
+    table = Table(*columns, "further", title=title)
+    for preset in presets:
+        mark = "" if preset.mark is None else f" ({footnotes[preset.source]})"
+        cells = [*(_number(preset.values.get(field)) for field in fields), *([_tuned(preset)] if starred else [])]
+        table.add_row(preset.family + mark, *cells, _further(preset))
+    console.print(table)
+    notes = "".join(f" ({number}) {source}." for source, number in footnotes.items())
+    console.print(f"Source: {sources}.{notes}{star}" if sources else f"Sources:{notes}")
+
+
+def _footnotes(presets: Iterable["Preset"]) -> dict[str, int]:
+    """Numbers for the sources of what is marked."""
+    sources = dict.fromkeys(preset.source for preset in presets if preset.mark is not None)
+    return {source: number for number, source in enumerate(sources, start=1)}
+
+
+def _print_all() -> None:
+    """A row per family and a column per method that has something to tune."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    # Where the terminal is narrower, it wraps lines: nothing is cut.
+    console, tuned = Console(width=max(Console().width, WIDE)), [name for name, fields in FIELDS.items() if fields]
+    table = Table(
+        Column("family or task", no_wrap=True),
+        *(Column(TITLES[name], no_wrap=True) for name in tuned),
+        title="Published hyperparameters",
+        box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
+    )
+    for family in [preset.family for preset in PRESETS["fql"] if preset.mark != "borrowed"]:
+        table.add_row(family, *(_compact(_of(family, algorithm)) for algorithm in tuned))
+    console.print(table)
+    columns = "; ".join(f"{TITLES[name]} {', '.join(FIELDS[name])}" for name in tuned)
+    console.print(f"Columns: {columns}. ~: inferred, or hard to read in the source. ?: unknown.")
+    console.print(f"pointmaze: {BORROWED}. BC and flow BC have nothing to tune.")
+    console.print("Sources and further fields: `drol presets --algorithm NAME`.")
+
+
+def _of(family: str, algorithm: str) -> "Preset | None":
+    return preset_for(family, algorithm) or preset_for(f"{family}-singletask-v0", algorithm)
+
+
+def _compact(preset: "Preset | None") -> str:
+    if preset is None or preset.mark == "unknown":
+        return "?"
+    numbers = ", ".join(_number(preset.values[field]) for field in FIELDS[preset.algorithm])
+    return numbers if preset.mark is None else f"~{numbers}"
+
+
+def _number(value: int | float | None) -> str:
+    return "?" if value is None else f"{value:g}"
+
+
+def _further(preset: "Preset") -> str:
+    """What is not in a column of its own."""
+    texts = [_fields({name: v for name, v in preset.values.items() if name not in FIELDS[preset.algorithm]})]
+    texts += [f"size {size}: {_fields(values)}" for size, values in preset.at_size.items()]
+    return "; ".join(filter(None, texts))
+
+
+def _fields(values: Mapping[str, Any]) -> str:
+    words = ((name, " ".join(map(str, v)) if isinstance(v, tuple) else v) for name, v in values.items())
+    return ", ".join(f"{name} {value}" for name, value in words)
 
 
 def _tuned(preset: "Preset") -> str:
     if preset.tuned is None:
         return "-"
-    bc_coef, num_candidates = preset.tuned
-    return f"K {num_candidates}" + ("" if bc_coef == preset.bc_coef else f", bc_coef {bc_coef:g}")
+    bc_coef, changed = preset.tuned["bc_coef"], preset.tuned["bc_coef"] != preset.values["bc_coef"]
+    return f"K {preset.tuned['num_candidates']}" + (f", bc_coef {bc_coef:g}" if changed else "")
+
+
+def _sizes() -> "Table":
+    from rich.table import Table
+
+    table = Table("size", "hidden", "updates", "on D4RL", "evaluation every", "episodes", title="Sizes")
+    for size in SIZES.values():
+        numbers = (size.updates, size.d4rl_updates, size.eval_every, size.eval_episodes)
+        table.add_row(size.name, " ".join(map(str, size.hidden)), *(f"{n:,}" for n in numbers))
+    return table

@@ -15,7 +15,7 @@ from drol.data.mapped import scratch
 from drol.data.tasks import Task, parse_task
 from drol.extras import require
 from drol.files import DataError
-from drol.presets import ADVICE, SIZES
+from drol.presets import SIZES, note
 
 
 def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
@@ -103,7 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         metavar="W",
         help="processes for collection and evaluation\n(default: all cores, at most 8)",
     )
-    run.add_argument("--tuned", action="store_true", help="the preset's DROL* instead of DROL(16)")
+    run.add_argument("--tuned", action="store_true", help="the preset's DROL* instead of DROL(16); for DROL only")
     run.add_argument("--tensorboard", action="store_true", help="also write TensorBoard files into the run folder")
     run.add_argument("--wandb", metavar="PROJECT", help="also log to a Weights & Biases project")
     devices.add_arguments(parser)
@@ -197,8 +197,9 @@ def _configurations(
             configs.append(plan.resumed(parsed, task, stored, member))
         else:
             configs.append(plan.planned(parsed, task, name, member))
-    if name == "drol" and not parsed.resume and configs[0]["preset"] is None:
-        print(f"note: no hyperparameters are published for {task.label}, so DROL's defaults apply; {ADVICE}")
+    given = {*given_hyperparameters(parsed), *dict(parsed.sweep or [])}
+    if not parsed.resume and (line := note(task.name, name, task.label, given)) is not None:
+        print(line)
     return configs
 
 

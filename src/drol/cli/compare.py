@@ -1,0 +1,289 @@
+"""`drol compare`: train and evaluate every method on the same data, cell by cell, and make the table."""
+
+import argparse
+import dataclasses
+import itertools
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from drol.cli.plan import seed_list
+from drol.data.tasks import Task, parse_task
+from drol.extras import require
+from drol.files import DataError, read_json, sha256, write_json
+from drol.presets import SIZES
+from drol.report import comparison as comparisons
+from drol.report import tables
+from drol.report.cells import RESULTS, Cell
+from drol.report.commands import Commands, StoppedError
+from drol.report.comparison import Comparison
+
+EPISODES = {"cube-single-play-v0": 150, "pointmaze-medium-navigate-v0": 100}
+"""Episodes that are collected by default, by data set."""
+
+TASKS = ("cube-single-play-singletask-task2-v0", "pointmaze-medium-navigate-singletask-task1-v0")
+
+COMMAND = (sys.executable, "-m", "drol.cli.main")
+"""This program, to be run in a process of its own."""
+
+
+def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
+    """Declare the command's options."""
+    from drol.algorithms.registry import ALGORITHMS
+
+    fields = {field.name: field.default for field in dataclasses.fields(Comparison)}
+    parser.epilog = (
+        "Stop it with Ctrl-C or SIGTERM: the same command goes on where it was, and trains nothing twice. Numbers\n"
+        "not given are those the folder was begun with; --updates MORE extends all cells, further seeds join."
+    )
+    parser.add_argument("task", nargs="*", metavar="TASK", help=f"default: {' '.join(TASKS)}")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the comparison's folder")
+    parser.add_argument(
+        "--algorithms", type=lambda text: text.split(","), metavar="A,B", help=f"default: all ({','.join(ALGORITHMS)})"
+    )
+    parser.add_argument("--seeds", type=seed_list, metavar="LIST", help="for instance 0-7 or 0,3,5 (default: 0-2)")
+    parser.add_argument("--size", choices=tuple(SIZES), help=f"of networks (default: {fields['size']})")
+    parser.add_argument("--hidden", type=int, nargs="+", metavar="N", help="hidden widths (default: the size's)")
+    for option, help in (
+        ("--updates", "updates of a run"),
+        ("--eval-every", "updates between evaluations"),
+        ("--eval-episodes", "episodes per evaluation"),
+    ):
+        default = fields[option[2:].replace("-", "_")]
+        parser.add_argument(option, type=int, metavar="N", help=f"{help} (default: {default:,})")
+    collected = ", ".join(f"{count} for {name}" for name, count in EPISODES.items())
+    parser.add_argument(
+        "--collect", type=int, metavar="N", help=f"episodes to make for each data set\n(default: {collected})"
+    )
+    parser.add_argument(
+        "--data", action="append", default=[], metavar="TASK=FILE", help="a task's training file; may be repeated"
+    )
+    parser.add_argument("--env", metavar="ENV", help="evaluate in this gymnasium environment, as `drol train` does")
+    parser.add_argument("--workers", type=int, metavar="W", help="processes for collection and evaluation")
+    parser.add_argument(
+        "--no-train", dest="train", action="store_false", help="train nothing: collect results, make the table"
+    )
+    parser.add_argument(
+        "--speed",
+        action=argparse.BooleanOptionalAction,
+        help="measure speeds again, or not at all (default: once, after training)",
+    )
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Train what is missing, collect results, measure speeds, print and write the table."""
+    for module in ("rich", "orbax.checkpoint"):
+        require(module, "train")
+    if not parsed.train and not parsed.out.is_dir():
+        raise DataError(f"{parsed.out} does not exist: without training there is nothing to collect")
+    tasks = {task.label: task for task in (parse_task(name, environment=parsed.env) for name in parsed.task or TASKS)}
+    algorithms, results = _algorithms(parsed.algorithms), parsed.out / RESULTS
+    comparison = _comparison(parsed, set(tasks), set(algorithms), results)
+    cells = {label: [Cell(parsed.out, label, name) for name in algorithms] for label in tasks}
+    files = _files(parsed, tasks)
+    _refuse_contradictions(parsed, comparison, cells, files)
+    comparison.save(results)
+    failures: list[str] = []
+    try:
+        with Commands(COMMAND) as commands:
+            for label, task in tasks.items():
+                failures += _task(parsed, comparison, task, cells[label], files.get(label), commands)
+    except StoppedError as stop:
+        print("stopped; the same command goes on from here")
+        return 128 + stop.number
+    if parsed.speed or (parsed.train and parsed.speed is None):
+        _measure_speed(comparison, results / tables.SPEED, again=bool(parsed.speed))
+    _show(results)
+    for failure in failures:
+        print(f"drol: error: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _algorithms(names: list[str] | None) -> list[str]:
+    """What is compared, each once and known.
+
+    Raises:
+        ValueError: for an unknown name; the message names the nearest.
+    """
+    from drol.algorithms.registry import ALGORITHMS, algorithm_class
+
+    for name in names or []:
+        if name not in ALGORITHMS:
+            algorithm_class(name)
+    return list(dict.fromkeys(names or ALGORITHMS))
+
+
+def _comparison(parsed: argparse.Namespace, tasks: set[str], algorithms: set[str], results: Path) -> Comparison:
+    """What this call makes of the comparison in the folder, if there is one."""
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name in ("size", "seeds", "updates", "eval_every", "eval_episodes", "hidden", "env")
+        if (value := getattr(parsed, name)) is not None
+    }
+    if (results / comparisons.FILE).exists():
+        return comparisons.load(results).extended(tasks, algorithms, given)
+    return Comparison(tuple(sorted(tasks)), tuple(sorted(algorithms)), **given)
+
+
+def _files(parsed: argparse.Namespace, tasks: dict[str, Task]) -> dict[str, Path]:
+    """Training files by task, as far as there are: those that --data names, and those that were collected earlier.
+
+    Raises:
+        DataError: if a named file is not there, or --data names a task that is not compared.
+    """
+    collections = {label: _collection(parsed.out, task) for label, task in tasks.items()}
+    files = {label: found[1] for label, found in collections.items() if found is not None and found[1].exists()}
+    for text in parsed.data:
+        label, separator, name = text.partition("=")
+        if not separator or label not in tasks:
+            raise DataError(f"--data needs TASK=FILE with one of the tasks {', '.join(tasks)}; found {text!r}")
+        files[label] = Path(name)
+        if not files[label].is_file():
+            raise DataError(f"{name} does not exist; --data must name the training file of {label}")
+    return files
+
+
+def _collection(out: Path, task: Task) -> tuple[str, Path] | None:
+    """The name of a task's data set for `drol collect`, and the file it is kept in; None where nobody can make one."""
+    if task.kind == "d4rl":
+        return task.name, out / "data" / f"{task.name}.hdf5"
+    if task.kind == "ogbench":
+        from drol.data.ogbench import parse_task as parse_ogbench
+
+        dataset = parse_ogbench(task.name).dataset
+        return dataset, out / "data" / f"{dataset}.npz"
+    return None
+
+
+def _refuse_contradictions(
+    parsed: argparse.Namespace, comparison: Comparison, cells: dict[str, list[Cell]], files: dict[str, Path]
+) -> None:
+    """Before anything is written: what is there must belong to this comparison, and to these data."""
+    for label, row in cells.items():
+        file = files.get(label)
+        if parsed.collect is not None and file is not None:
+            print(f"note: {file} exists and is used as it is")
+        for cell in row:
+            cell.check(comparison)
+        used = [(cell.path, data) for cell in row if (data := cell.data(comparison))]
+        for (first, expected), (path, found) in itertools.pairwise(used):
+            if found != expected:
+                raise DataError(f"{first} and {path} were trained on different data; remove the wrong one")
+        if used and file is not None and sha256(file) not in used[0][1].values():
+            raise DataError(
+                f"{used[0][0]} was trained on other data than {file}; name its data with --data {label}=FILE"
+            )
+
+
+def _task(
+    parsed: argparse.Namespace,
+    comparison: Comparison,
+    task: Task,
+    cells: Sequence[Cell],
+    file: Path | None,
+    commands: Commands,
+) -> Iterable[str]:
+    """Train what is missing of a task's cells and write their results; what failed, in words."""
+    failures = []
+    unfinished = [cell for cell in cells if cell.state(comparison) in ("absent", "begun")] if parsed.train else []
+    if unfinished and file is None:
+        try:
+            file = _collected(parsed, task, commands)
+        except DataError as error:
+            failures.append(str(error))
+            cells = [cell for cell in cells if cell not in unfinished]
+    for cell in cells:
+        status = 0
+        if cell in unfinished:
+            status = _train(parsed, comparison, task, cell, file, commands)
+        state = cell.state(comparison)
+        if state == "diverged":
+            failures.append(f"{cell.path}: a run diverged; its diverged.json says where")
+        elif status != 0:
+            failures.append(f"{cell.path}: `drol train` ended with exit status {status}; its message is above")
+        if state in ("finished", "diverged"):
+            cell.write_result(comparison)
+        print(f"{cell.task}, {cell.algorithm}: {state}", flush=True)
+    return failures
+
+
+def _collected(parsed: argparse.Namespace, task: Task, commands: Commands) -> Path | None:
+    """A task's data set, made now; None where `drol train` is to look for the data itself.
+
+    Raises:
+        DataError: if the collection failed.
+    """
+    found = _collection(parsed.out, task)
+    if found is None:
+        return None
+    dataset, path = found
+    episodes = EPISODES.get(dataset) if parsed.collect is None else parsed.collect
+    if episodes is None:
+        return None
+    # The training file is written last: without it, its companion is a leftover.
+    path.with_name(f"{path.stem}-val.npz").unlink(missing_ok=True)
+    options = ["--episodes", episodes, "--out", path, *_option("--workers", parsed.workers)]
+    if status := commands.run(["collect", dataset, *options]):
+        raise DataError(f"the data of {task.label} could not be collected (exit status {status}); see above")
+    return path
+
+
+def _train(
+    parsed: argparse.Namespace,
+    comparison: Comparison,
+    task: Task,
+    cell: Cell,
+    file: Path | None,
+    commands: Commands,
+) -> int:
+    resume = cell.state(comparison) == "begun"
+    print(f"{cell.task}, {cell.algorithm}: {'going on' if resume else 'training'}", flush=True)
+    options = [
+        *("--algorithm", cell.algorithm, "--seeds", ",".join(map(str, comparison.seeds)), "--size", comparison.size),
+        *("--updates", comparison.updates, "--eval-every", comparison.eval_every),
+        *("--eval-episodes", comparison.eval_episodes, "--out", cell.path),
+        *_option("--data", file),
+        *_option("--env", comparison.env),
+        *_option("--workers", parsed.workers),
+        *(("--hidden", *comparison.hidden) if comparison.hidden else ()),
+        *(("--resume",) if resume else ()),
+    ]
+    return commands.run(["train", task.name, *options])
+
+
+def _option(name: str, value: Any) -> tuple[Any, ...]:
+    return () if value is None else (name, value)
+
+
+def _measure_speed(comparison: Comparison, path: Path, *, again: bool) -> None:
+    """Measure all algorithms of the comparison side by side, unless that is done already."""
+    if not again and path.exists():
+        stored = read_json(path)
+        if stored["size"] == comparison.size and set(comparison.algorithms) <= set(stored["records"]):
+            return
+    from drol.benchmarks.peers import bench_peers
+
+    print("measuring speeds", flush=True)
+    records = {record["algorithm"]: record for record in bench_peers(comparison.size, comparison.algorithms)}
+    write_json(path, {"size": comparison.size, "records": dict(sorted(records.items()))})
+
+
+def _show(results: Path) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    from drol.files import write_atomic
+
+    heading, *rows = tables.cells(results)
+    # Names of tasks are long: they are broken, never cut short.
+    shown = Table(*(Column(name.strip("`"), overflow="fold") for name in heading), box=box.SIMPLE)
+    for row in rows:
+        shown.add_row(*row)
+    console = Console()
+    console.print(shown)
+    console.print(tables.caption(results), highlight=False)
+    text = f"{tables.table(results)}\n{tables.caption(results)}\n"
+    write_atomic(results / "table.md", lambda file: file.write(text.encode()))
+    print(f"wrote {results / 'table.md'}")

@@ -1,0 +1,42 @@
+"""Where the numbers come from, in words that are printed and recorded."""
+
+AUTHORS = "authors' public production commands"
+BORROWED = "borrowed from antmaze-large-navigate: no published preset"
+
+FQL_PAPER = "FQL paper (Park et al. 2025), Table 6"
+FQL_README = "README of the FQL repository"
+SORL_COMMANDS = "commands of the SORL repository"
+DEFLOW_COMMANDS = "commands of the DeFlow repository"
+
+TITLES = {
+    "drol": "DROL",
+    "bc": "BC",
+    "flow-bc": "flow BC",
+    "iql": "IQL",
+    "rebrac": "ReBRAC",
+    "fawac": "FAWAC",
+    "fbrac": "FBRAC",
+    "ifql": "IFQL",
+    "sorl": "SORL",
+    "deflow": "DeFlow",
+    "fql": "FQL",
+}
+"""Methods as their papers write them, by the algorithm's name."""
+
+SOURCES = {
+    "drol": AUTHORS,
+    "bc": f"nothing to tune, as in the {FQL_PAPER}",
+    "flow-bc": "nothing to tune: the flow that FQL distils, alone",
+    **dict.fromkeys(("iql", "rebrac", "fawac", "fbrac", "ifql"), FQL_PAPER),
+    "fql": FQL_README,
+    "sorl": SORL_COMMANDS,
+    "deflow": DEFLOW_COMMANDS,
+}
+
+INFERRED = "inferred from the offline-to-online runs: FQL paper (Park et al. 2025), Table 7"
+DOUBTFUL = f"{FQL_PAPER}; the number is hard to read there"
+
+UNREAD = "unknown: the row could not be read in Table 6 of the FQL paper (Park et al. 2025)"
+NOT_REPORTED = "unknown: SORL reports no results on it"
+COPIED = "unknown: the FQL paper copies its D4RL results from earlier work"
+BC_COPIED = "nothing to tune; on D4RL the FQL paper copies its results from earlier work"

@@ -1,0 +1,182 @@
+"""One cell of a comparison: a method on a task, all seeds, as `drol train --seeds` leaves it on the disk."""
+
+import dataclasses
+import itertools
+import statistics
+from pathlib import Path
+from typing import Any, Literal
+
+from drol.files import DataError, write_json
+from drol.report.comparison import Comparison
+from drol.training.folder import RunFolder
+from drol.training.settings import Settings
+
+RESULTS = "results"
+LAST = 3
+"""Evaluations at the end of a run whose mean is its figure (all of them, where a run has fewer)."""
+
+State = Literal["absent", "begun", "finished", "diverged"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """The runs of one algorithm on one task, in `root/TASK/ALGORITHM/seedS`.
+
+    Attributes:
+        root: the comparison's folder.
+        task: its label.
+        algorithm: its name in the registry.
+    """
+
+    root: Path
+    task: str
+    algorithm: str
+
+    @property
+    def path(self) -> Path:
+        """The folder of its runs."""
+        return self.root / self.task / self.algorithm
+
+    def run(self, seed: int) -> RunFolder:
+        """The folder of one run."""
+        return RunFolder(self.path / f"seed{seed}")
+
+    def state(self, comparison: Comparison) -> State:
+        """How far it has come: `begun` if any run has something left to train, `diverged` if none has and one diverged.
+
+        Raises:
+            DataError: if a configuration cannot be read.
+        """
+        states = {self._state(self.run(seed), comparison.updates) for seed in comparison.seeds}
+        if states == {"absent"}:
+            return "absent"
+        if states & {"absent", "begun"}:
+            return "begun"
+        return "diverged" if "diverged" in states else "finished"
+
+    @staticmethod
+    def _state(run: RunFolder, updates: int) -> State:
+        if not run.config.exists():
+            return "absent"
+        run.read_config()
+        if run.divergence.exists():
+            return "diverged"
+        return "finished" if max((line["update"] for line in run.metrics.read()), default=0) >= updates else "begun"
+
+    def configs(self, comparison: Comparison) -> dict[int, dict[str, Any]]:
+        """The configurations of the runs that were begun, by seed.
+
+        Raises:
+            DataError: if one cannot be read.
+        """
+        runs = {seed: self.run(seed) for seed in comparison.seeds}
+        return {seed: run.read_config() for seed, run in runs.items() if run.config.exists()}
+
+    def check(self, comparison: Comparison) -> None:
+        """Refuse to count, or to go on with, runs that follow another protocol or differ in more than the seed.
+
+        Raises:
+            DataError: naming the folder, and what was found and expected.
+        """
+        configs = self.configs(comparison)
+        for name in ("hyperparameters", "preset"):
+            if any(config.get(name) != first.get(name) for first, config in itertools.pairwise(configs.values())):
+                raise DataError(f"the runs in {self.path} differ in their {name}; remove those that are wrong")
+        for seed, config in configs.items():
+            path, settings = self.run(seed).path, config["settings"]
+            found = {name: settings.get(name, config.get(name)) for name in ("size", "eval_every", "eval_episodes")}
+            wanted = {name: getattr(comparison, name) for name in found}
+            if comparison.hidden is not None:
+                found["hidden"], wanted["hidden"] = config["hyperparameters"]["hidden"], list(comparison.hidden)
+            for name, value in wanted.items():
+                if found[name] != value:
+                    raise DataError(
+                        f"{path} was begun with {name} {found[name]}, and this comparison has {value}; change that, or "
+                        f"choose another folder with --out"
+                    )
+            if settings["updates"] > comparison.updates:
+                raise DataError(
+                    f"{path} was begun with {settings['updates']} updates, more than the {comparison.updates} of this "
+                    f"comparison; runs can be extended with --updates, not shortened"
+                )
+            try:
+                Settings(**(settings | {"updates": comparison.updates}))
+            except ValueError as error:
+                raise DataError(f"{path} cannot be extended: {error}") from None
+
+    def data(self, comparison: Comparison) -> dict[str, str]:
+        """The SHA-256 of every file that its runs were trained on, by file name; empty if none was begun.
+
+        Raises:
+            DataError: if its runs were trained on different data.
+        """
+        found = [
+            {file["name"]: file["sha256"] for file in config["data"]["files"]}
+            for config in self.configs(comparison).values()
+        ]
+        if any(files != found[0] for files in found):
+            raise DataError(f"the runs in {self.path} were trained on different data; remove those that are wrong")
+        return found[0] if found else {}
+
+    def result(self, comparison: Comparison) -> dict[str, Any]:
+        """What the cell amounts to, with all that is needed to repeat it; no paths, no names of machines.
+
+        A run's figure is the mean success of its last three evaluations; the cell's are the mean over seeds of these,
+        and their sample standard deviation (divisor: seeds - 1; null for one seed). A cell with a run that diverged, or
+        without a verdict of success, has none: leaving seeds out would choose among them.
+
+        Raises:
+            DataError: as `check`, or if some runs were not begun.
+        """
+        self.check(comparison)
+        configs = self.configs(comparison)
+        if len(configs) < len(comparison.seeds):
+            raise DataError(f"{self.path} does not hold a run of every seed")
+        first = configs[comparison.seeds[0]]
+        seeds = {str(seed): _outcome(self.run(seed)) for seed in comparison.seeds}
+        result = {
+            "task": self.task,
+            "algorithm": self.algorithm,
+            "size": first["size"],
+            "updates": comparison.updates,
+            "eval_every": first["settings"]["eval_every"],
+            "eval_episodes": first["eval_episodes"],
+            "batch_size": first["settings"]["batch_size"],
+            "hyperparameters": dict(sorted(first["hyperparameters"].items())),
+            "preset": first.get("preset"),
+            "environment": first.get("environment"),
+            "data": dict(sorted(self.data(comparison).items())),
+            "versions": {name: version for name, version in sorted(first["versions"].items()) if version is not None},
+            "device": first["device"],
+            "machine": first["machine"],
+            "seeds": seeds,
+            "success": _over_seeds([seed["success"] for seed in seeds.values()]),
+        }
+        return dict(sorted(result.items()))
+
+    def write_result(self, comparison: Comparison) -> dict[str, Any]:
+        """Write the result to `root/results/TASK/ALGORITHM.json`, and return it."""
+        result = self.result(comparison)
+        write_json(self.root / RESULTS / self.task / f"{self.algorithm}.json", result)
+        return result
+
+
+def _outcome(run: RunFolder) -> dict[str, Any]:
+    """A run's evaluations by update, and the mean success of the last three."""
+    name = "evaluation/success"
+    evaluations = {line["update"]: line[name] for line in run.metrics.read() if line.get(name) is not None}
+    last = list(evaluations.values())[-LAST:]
+    diverged = run.divergence.exists()
+    return {
+        "diverged": diverged,
+        "evaluations": {str(update): round(success, 6) for update, success in evaluations.items()},
+        "success": None if diverged or not last else round(statistics.fmean(last), 6),
+    }
+
+
+def _over_seeds(figures: list[float | None]) -> dict[str, float | None] | None:
+    there = [figure for figure in figures if figure is not None]
+    if len(there) < len(figures):
+        return None
+    spread = round(statistics.stdev(there), 6) if len(there) > 1 else None
+    return {"mean": round(statistics.fmean(there), 6), "standard_deviation": spread}

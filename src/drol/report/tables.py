@@ -1,0 +1,106 @@
+"""The table of a comparison, made from its folder of results alone."""
+
+from pathlib import Path
+from typing import Any
+
+from drol.files import DataError, read_json
+from drol.report.comparison import Comparison, load
+
+NAMES = {
+    "bc": "BC",
+    "flow-bc": "Flow BC",
+    "iql": "IQL",
+    "rebrac": "ReBRAC",
+    "fawac": "FAWAC",
+    "fbrac": "FBRAC",
+    "ifql": "IFQL",
+    "fql": "FQL",
+    "sorl": "SORL",
+    "deflow": "DeFlow",
+    "drol": "DROL",
+}
+"""Published names, in the order of the rows; any other algorithm follows under its own name."""
+
+SPEED = "speed.json"
+NOT_RUN = "not run"
+NOT_MEASURED = "not measured"
+
+
+def table(results: Path) -> str:
+    """The table in Markdown: one row per method, success per task, speed.
+
+    Args:
+        results: the folder `results` of a comparison.
+
+    Raises:
+        DataError: if it holds no comparison, a file is damaged, or results of a task come from different data.
+    """
+    heading, *rows = cells(results)
+    first, *others = (f"| {' | '.join(line)} |\n" for line in (heading, *rows))
+    return "".join([first, "|" + "---|" * len(heading) + "\n", *others])
+
+
+def caption(results: Path) -> str:
+    """What the table's numbers are, in one sentence."""
+    comparison = load(results)
+    count = len(comparison.seeds)
+    seeds = ", ".join(map(str, comparison.seeds))
+    spread = f"mean ± sample standard deviation over {count} seeds ({seeds})" if count > 1 else f"seed {seeds}"
+    return (
+        f"Success: mean of the last three evaluations ({comparison.eval_episodes} episodes each, every "
+        f"{comparison.eval_every:,} updates) of {comparison.updates:,} updates, size {comparison.size}; {spread}."
+    )
+
+
+def cells(results: Path) -> list[list[str]]:
+    """The table's cells as text, the headings first.
+
+    Raises:
+        DataError: as `table`.
+    """
+    comparison = load(results)
+    speed = read_json(results / SPEED)["records"] if (results / SPEED).exists() else {}
+    found = {task: _results(results, task, comparison) for task in comparison.tasks}
+    lines = [["method", *(f"`{task}`" for task in comparison.tasks), "updates/s", "ms per action"]]
+    known = list(NAMES)
+    for name in sorted(comparison.algorithms, key=lambda name: known.index(name) if name in known else len(known)):
+        successes = [_success(found[task].get(name), comparison) for task in comparison.tasks]
+        record = speed.get(name, {})
+        rates = [
+            f"{record[key]:.{digits}f}" if key in record else NOT_MEASURED
+            for key, digits in (("updates_per_second", 1), ("act_ms", 2))
+        ]
+        lines.append([NAMES.get(name, name), *successes, *rates])
+    return lines
+
+
+def _results(results: Path, task: str, comparison: Comparison) -> dict[str, dict[str, Any]]:
+    """The results of a task by algorithm."""
+    paths = {name: results / task / f"{name}.json" for name in comparison.algorithms}
+    found = {name: read_json(path) for name, path in paths.items() if path.exists()}
+    names = list(found)
+    for name in names:
+        if found[name]["data"] != found[names[0]]["data"]:
+            raise DataError(
+                f"{paths[names[0]]} and {paths[name]} come from different data, and cannot stand in one table; run one "
+                f"of them again"
+            )
+    return found
+
+
+def _success(result: dict[str, Any] | None, comparison: Comparison) -> str:
+    if result is None:
+        return NOT_RUN
+    seeds, success = result["seeds"], result["success"]
+    diverged = sum(seed["diverged"] for seed in seeds.values())
+    if diverged:
+        text = f"diverged ({diverged} of {len(seeds)} seeds)"
+    elif success is None:
+        text = "no verdict"
+    else:
+        spread = success["standard_deviation"]
+        text = f"{success['mean']:.2f}" + ("" if spread is None else f" ± {spread:.2f}")
+    # A cell that was not extended together with the others says so.
+    notes = [f"{result['updates']:,} updates"] if result["updates"] != comparison.updates else []
+    notes += [f"seeds {', '.join(seeds)}"] if set(seeds) != set(map(str, comparison.seeds)) else []
+    return text + "".join(f" ({note})" for note in notes)
