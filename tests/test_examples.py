@@ -48,6 +48,13 @@ def test_routing_mechanism_draws_its_figures(tmp_path):
         assert (tmp_path / "new" / name).read_bytes().startswith(b"\x89PNG")
 
 
+def test_own_algorithm_learns_from_rewards(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import own_algorithm
+
+    assert own_algorithm.main(updates=600) < 0.15
+
+
 def test_every_example_is_tested():
-    names = {"custom_loop", "own_arrays", "pendulum_logs", "routing_mechanism"}
+    names = {"custom_loop", "own_algorithm", "own_arrays", "pendulum_logs", "routing_mechanism"}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == names

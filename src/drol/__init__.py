@@ -12,17 +12,30 @@ if TYPE_CHECKING:
     from drol.algorithm import Algorithm as Algorithm
     from drol.algorithm import TrainState as TrainState
     from drol.algorithm import step as step
+    from drol.algorithms.bc import BC as BC
+    from drol.algorithms.deflow import DeFlow as DeFlow
     from drol.algorithms.drol import DROL as DROL
     from drol.algorithms.drol import DROLNoise as DROLNoise
     from drol.algorithms.drol import DROLState as DROLState
+    from drol.algorithms.fawac import FAWAC as FAWAC
+    from drol.algorithms.fbrac import FBRAC as FBRAC
+    from drol.algorithms.flow_bc import FlowBC as FlowBC
+    from drol.algorithms.fql import FQL as FQL
+    from drol.algorithms.ifql import IFQL as IFQL
+    from drol.algorithms.iql import IQL as IQL
+    from drol.algorithms.rebrac import ReBRAC as ReBRAC
+    from drol.algorithms.sorl import SORL as SORL
     from drol.bundle import LoadedPolicy as LoadedPolicy
     from drol.bundle import load_policy as load_policy
     from drol.bundle import save_policy as save_policy
     from drol.data.arrays import from_arrays as from_arrays
     from drol.data.replay import ReplayData as ReplayData
+    from drol.policy import FlowPolicy as FlowPolicy
     from drol.policy import LatentPolicy as LatentPolicy
+    from drol.policy import MeanPolicy as MeanPolicy
     from drol.policy import Policy as Policy
     from drol.policy import PolicyInUnits as PolicyInUnits
+    from drol.policy import ShortcutPolicy as ShortcutPolicy
     from drol.policy import in_units as in_units
     from drol.training.loop import train_chunk as train_chunk
     from drol.types import Batch as Batch
@@ -35,17 +48,30 @@ _HOMES = {
     "Algorithm": "algorithm",
     "TrainState": "algorithm",
     "step": "algorithm",
+    "BC": "algorithms.bc",
+    "DeFlow": "algorithms.deflow",
     "DROL": "algorithms.drol",
     "DROLNoise": "algorithms.drol",
     "DROLState": "algorithms.drol",
+    "FAWAC": "algorithms.fawac",
+    "FBRAC": "algorithms.fbrac",
+    "FlowBC": "algorithms.flow_bc",
+    "FQL": "algorithms.fql",
+    "IFQL": "algorithms.ifql",
+    "IQL": "algorithms.iql",
+    "ReBRAC": "algorithms.rebrac",
+    "SORL": "algorithms.sorl",
     "LoadedPolicy": "bundle",
     "load_policy": "bundle",
     "save_policy": "bundle",
     "from_arrays": "data.arrays",
     "ReplayData": "data.replay",
+    "FlowPolicy": "policy",
     "LatentPolicy": "policy",
+    "MeanPolicy": "policy",
     "Policy": "policy",
     "PolicyInUnits": "policy",
+    "ShortcutPolicy": "policy",
     "in_units": "policy",
     "train_chunk": "training.loop",
     "Batch": "types",

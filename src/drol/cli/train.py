@@ -28,7 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         help="an OGBench or D4RL task (cube-single-play-singletask-task2-v0, pen-human-v1, ...;\nsee `drol presets`), "
         "minari:DATASET, or a log of your own: FILE.npz, FILE.hdf5, or a\nfolder with one such file per episode",
     )
-    parser.add_argument("--algorithm", metavar="NAME", help=f"one of {', '.join(ALGORITHMS)} (default: drol)")
+    parser.add_argument(
+        "--algorithm",
+        metavar="NAME",
+        help=f"one of {', '.join(ALGORITHMS)},\nor MODULE:CLASS of your own (default: drol)",
+    )
     data = parser.add_argument_group(
         "data",
         "By default the folder where ogbench, d4rl or minari keeps its data is searched, then the official download "
@@ -147,12 +151,14 @@ def _refuse_contradictions(parsed: argparse.Namespace) -> None:
 def _run(parsed: argparse.Namespace, leader: Any = None) -> int:
     import jax
 
+    from drol.algorithms.registry import algorithm_class
     from drol.training.folder import RunFolder
     from drol.training.settings import Settings
 
     task, name = parse_task(parsed.task, environment=parsed.env), parsed.algorithm or "drol"
     members = plan.members(parsed)
-    folders = [RunFolder(_path(parsed, f"{task.label}-{name}", member)) for member in members]
+    start = f"{task.label}-{algorithm_class(name).name}"
+    folders = [RunFolder(_path(parsed, start, member)) for member in members]
     configs = _configurations(parsed, task, name, members, folders)
     # What is resumed is judged where it was, whatever was left out of the command.
     task = plan.task_of(configs[0])

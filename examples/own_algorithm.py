@@ -1,0 +1,95 @@
+"""An algorithm of your own: TD3+BC (Fujimoto and Gu, 2021), without its delay, in one class.
+
+With this file's folder on PYTHONPATH every command takes it, with its hyperparameters as options:
+
+    drol train TASK --algorithm own_algorithm:TD3BC --alpha 2.5
+
+In a copy of the library it would be a file in `drol/algorithms/` and one line of `registry.py`:
+
+    "td3-bc": "drol.algorithms.td3_bc:TD3BC",
+
+This script trains it on logs of random actions, whose rewards alone tell which were good.
+"""
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import drol
+from drol.algorithm import ScalarLike, scalar
+from drol.algorithms import fields
+from drol.algorithms.learner import Learner, per_row, temporal_difference
+from drol.algorithms.registry import algorithm_class
+from drol.nn import CriticEnsemble, MeanActor, clip_action
+from drol.ops import losses
+
+
+class Networks(eqx.Module):
+    """What is trained. `Learner` keeps a slow copy of the field named `critic`."""
+
+    actor: MeanActor
+    critic: CriticEnsemble
+
+
+class TD3BC(Learner):
+    """|a - a_data|^2 - alpha Q(s, a) / mean |Q|, and a Bellman target at the actor's noisy next action."""
+
+    name: ClassVar[str] = "td3-bc"
+
+    alpha: ScalarLike = scalar(2.5, "weight of critic guidance")
+    discount: ScalarLike = fields.discount()
+    tau: ScalarLike = fields.tau()
+    learning_rate: ScalarLike = fields.learning_rate()
+    hidden: tuple[int, ...] = fields.hidden()
+    optimizer: optax.GradientTransformation | None = fields.optimizer()
+
+    def networks(self, spec, *, key):
+        actor_key, critic_key = jax.random.split(key)
+        return Networks(MeanActor(spec, self.hidden, key=actor_key), CriticEnsemble(spec, self.hidden, key=critic_key))
+
+    def noise(self, spec, rows, *, key):
+        return per_row(lambda key: jax.random.normal(key, (spec.action_dim,)), rows, key)
+
+    def loss(self, networks, fixed, target_critic, batch, noise, *, axis_name):
+        smoothing = jnp.clip(0.2 * noise, -0.5, 0.5)
+        next_actions = clip_action(jnp.tanh(fixed.actor(batch.next_observations)) + smoothing)
+        critic_loss, _, metrics = temporal_difference(
+            networks.critic, target_critic, next_actions, batch, discount=self.discount, q_agg="min"
+        )
+        actions = jnp.tanh(networks.actor(batch.observations))
+        bc_loss = jnp.mean(losses.behaviour_cloning(actions, batch.actions))
+        q_values = fixed.critic(batch.observations, actions)[0]
+        actor_loss = bc_loss + self.alpha * losses.q_loss(q_values, normalize=True, axis_name=axis_name)
+        return critic_loss + actor_loss, metrics | {"actor_loss": actor_loss, "bc_loss": bc_loss}
+
+    def policy(self, state):
+        return drol.MeanPolicy(actor=state.networks.actor, critic=state.networks.critic, bound="tanh")
+
+
+def logs(rows: int = 20_000) -> drol.ReplayData:
+    """One-step episodes: a state in [-1, 1], a random action, and a reward that is highest where both are equal."""
+    states, actions = np.random.default_rng(0).uniform(-1, 1, (2, rows, 1)).astype(np.float32)
+    rewards = 1 - np.abs(actions - states)[:, 0]
+    return drol.ReplayData.from_transitions(drol.from_arrays(states, actions, rewards, np.ones(rows, bool), states))
+
+
+def main(updates: int = 2_000) -> float:
+    """Train; returns the mean distance of the policy's actions from the best ones (1/2 for the logs' mean action)."""
+    algorithm = algorithm_class(f"{__name__}:TD3BC")(hidden=(64, 64), alpha=10.0, learning_rate=1e-3)
+    data = logs()
+    state = algorithm.init(data.spec, key=jax.random.key(1))
+    state, metrics, _ = drol.train_chunk(algorithm, state, data, jax.random.key(2), batch_size=256, length=updates)
+    print({name: round(float(value), 4) for name, value in metrics.items()})
+    states = jnp.linspace(-0.9, 0.9, 50)[:, None]
+    actions = jax.vmap(lambda s: algorithm.policy(state)(s, key=jax.random.key(3)))(states)
+    distance = float(jnp.mean(jnp.abs(actions - states)))
+    print(f"mean distance from the best action: {distance:.3f}")
+    return distance
+
+
+if __name__ == "__main__":
+    main()
