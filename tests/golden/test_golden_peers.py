@@ -16,7 +16,7 @@ import pytest
 
 from drol import Batch, Spec
 from drol.algorithms.registry import ALGORITHMS, algorithm_class
-from tests.conftest import init
+from tests.conftest import init, noise_of
 
 FOLDER = Path(os.environ.get("DROL_GOLDEN_DIR", Path(__file__).parent))
 FILES = sorted(path for path in FOLDER.glob("*.npz") if path.stem.split("-")[0] in set(ALGORITHMS) - {"drol"})
@@ -59,15 +59,20 @@ INFO = {
     "value/value_loss": "value_loss",
     "value/v_mean": "value_mean",
     "actor/bc_flow_loss": "flow_loss",
-    "actor/distill_loss": "bc_loss",
     "actor/q_loss": "q_loss",
     "actor/alpha_loss": "alpha_loss",
     "actor/consistency_loss": "consistency_loss",
 }
 """The public name of each metric -> ours."""
 
-WHOLE = {"iql": "actor_loss", "fawac": "actor_loss", "ifql": "flow_loss"}
-"""What the public `actor/actor_loss` is, where it is one of our metrics."""
+OWN = {
+    "iql": {"actor/actor_loss": "actor_loss"},
+    "fawac": {"actor/actor_loss": "actor_loss"},
+    "ifql": {"actor/actor_loss": "flow_loss"},
+    "fql": {"actor/distill_loss": "distillation_loss"},
+    "deflow": {"actor/distill_loss": "divergence"},
+}
+"""The same where it depends on the algorithm."""
 
 RHO = {0.0: "mean", 0.5: "mean-half-std", 1.0: "min"}
 """The standard deviations that one public agent subtracts from the mean of two critics -> our aggregation."""
@@ -140,7 +145,7 @@ class Golden:
         names = ("observations", "actions", "rewards", "masks", "next_observations", "next_actions")
         stored = {name: self.arrays.get(f"step{step}/batch/{name}") for name in names}
         batch = {name: jnp.asarray(stored["actions"] if a is None else a) for name, a in stored.items()}
-        noise_class = type(self.algorithm.noise(self.spec, jnp.arange(2), key=jax.random.key(0)))
+        noise_class = type(noise_of(self.algorithm, self.spec, 2, jax.random.key(0)))
         draws = {
             name.rsplit("/", 1)[1]: jnp.asarray(a) for name, a in self.arrays.items() if f"step{step}/noise/" in name
         }
@@ -214,8 +219,7 @@ def test_losses_and_parameters_over_ten_updates(golden):
     for step in range(10):
         state, metrics = update(state, *golden.inputs(step))
         rtol = 1e-5 if step == 0 else 1e-4
-        named = INFO | ({"actor/actor_loss": WHOLE[golden.name]} if golden.name in WHOLE else {})
-        for key, name in named.items():
+        for key, name in (INFO | OWN.get(golden.name, {})).items():
             if golden.name == "iql" and name == "q_loss":
                 continue
             stored = golden.arrays.get(f"step{step}/info/{key}")

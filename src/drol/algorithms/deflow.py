@@ -104,7 +104,7 @@ class DeFlow(Learner):
         loss = alpha * divergence + q_loss + alpha_loss
         return loss, {
             "actor_loss": loss,
-            "bc_loss": divergence,
+            "divergence": divergence,
             "q_loss": q_loss,
             "alpha_loss": alpha_loss,
             "alpha": jnp.asarray(alpha),

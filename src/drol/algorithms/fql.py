@@ -104,7 +104,7 @@ class FQL(Learner):
         q_values = bellman.aggregate(fixed.critic(batch.observations, clip_action(actions)), "mean")
         q_loss = losses.q_loss(q_values, normalize=self.normalize_q, axis_name=axis_name)
         loss = self.alpha * distillation + q_loss
-        return loss, {"actor_loss": loss, "bc_loss": distillation, "q_loss": q_loss}
+        return loss, {"actor_loss": loss, "distillation_loss": distillation, "q_loss": q_loss}
 
     def policy(self, state: LearnerState) -> LatentPolicy:
         return LatentPolicy(actor=state.networks.actor, critic=state.networks.critic, prior="normal")

@@ -75,7 +75,11 @@ class RunProgress:
             line += f" ({metrics['evaluation/episodes']} episodes)"
             line += f"  score {metrics['evaluation/score']:.1f}" if "evaluation/score" in metrics else ""
             line += f"  return {metrics['evaluation/return']:.1f}"
-            held_out = {"held-out BC": "validation/bc_loss", "TD error": "validation/critic_loss"}
+            held_out = {
+                "held-out BC": "validation/bc_loss",
+                "held-out flow": "validation/flow_loss",
+                "TD error": "validation/critic_loss",
+            }
             line += "".join(f"  {label} {metrics[name]:.4f}" for label, name in held_out.items() if name in metrics)
             self._bar.console.print(line, highlight=False, soft_wrap=True)
 
