@@ -52,6 +52,11 @@ def trained(state):
     return {name: getattr(networks, name) for name in names if getattr(networks, name, None) is not None}
 
 
+def later(state):
+    """A state whose next update trains everything."""
+    return eqx.tree_at(lambda s: s.step, state, jnp.ones((), jnp.int32))
+
+
 def assert_close(ours, theirs, rtol=1e-5):
     for mine, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         scale = float(jnp.max(jnp.abs(other))) if other.size else 1.0
@@ -138,6 +143,7 @@ def gradients_and_state(algorithm, state, batch, key, axis_name=None):
 
 
 def test_shard_map_equals_one_device(algorithm, state, batch, key):
+    state = later(state)
     mesh = jax.make_mesh((SHARDS,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     sharded = jax.shard_map(
         functools.partial(gradients_and_state, axis_name="data"),
@@ -245,11 +251,6 @@ def moved_by(algorithm, state, batch, key, *, to):
     before, after = (gradients_of(algorithm, *where, noise) for where in ((state, batch), to))
     different = {name: jax.tree.map(lambda a, b: bool((a != b).any()), before[name], after[name]) for name in before}
     return {name for name, leaves in different.items() if any(jax.tree.leaves(leaves))}
-
-
-def later(state):
-    """A state whose next update trains everything."""
-    return eqx.tree_at(lambda s: s.step, state, jnp.ones((), jnp.int32))
 
 
 def test_rewards_and_the_slow_critic_reach_values_only(algorithm, state, batch, key):

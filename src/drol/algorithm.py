@@ -45,6 +45,11 @@ def static(default: Any, help: str, *, low: int | None = None, choices: tuple[st
     return eqx.field(default=default, static=True, metadata=metadata)
 
 
+def is_continuous(field: dataclasses.Field) -> bool:
+    """Whether a hyperparameter was declared with `scalar`: it can be swept within one program."""
+    return not field.metadata.get("static", False) and isinstance(field.metadata.get("default"), float)
+
+
 class Algorithm(eqx.Module):
     """An offline RL method as pure functions over its typed hyperparameters.
 
@@ -61,7 +66,8 @@ class Algorithm(eqx.Module):
     def noise(self, spec: Spec, rows: Rows, *, key: Key) -> PyTree[Array]:
         """Every random draw of one update.
 
-        Row i draws from `fold_in(key, i)`, so that shards draw what one device would have drawn.
+        What belongs to row i is drawn from a key folded with i, so that shards draw what one device would have drawn;
+        what belongs to the batch as a whole is the same in every shard.
 
         Args:
             spec: the task's dimensions.

@@ -4,6 +4,7 @@
 """
 
 import ast
+import dataclasses
 import functools
 import os
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from drol import Batch, Spec
+from drol.algorithms.learner import descend
 from drol.algorithms.registry import ALGORITHMS, algorithm_class
 from tests.conftest import init, noise_of
 
@@ -207,6 +209,7 @@ def golden(request):
 
 
 def test_every_public_agent_is_here():
+    assert FILES, f"no file named after a peer in {FOLDER}"
     if "DROL_GOLDEN_DIR" not in os.environ:
         assert {path.stem.split("-")[0] for path in FILES} == set(FIELDS)
 
@@ -231,23 +234,66 @@ def test_losses_and_parameters_over_ten_updates(golden):
     assert checked >= 10
 
 
-def test_first_loss_and_gradients(golden):
-    if golden.name == "sorl":
-        pytest.skip("two applications, below")
-    state = golden.state()
-    batch, noise = golden.inputs(0)
-    gradients, metrics = eqx.filter_jit(golden.algorithm.gradients)(state, batch, noise)
+def assert_gradients(golden, prefix, gradients):
     for name, part in parts(gradients).items():
         scale = golden.actor_scale if name == "flow" else 1.0
         ours = jax.tree.map(lambda x, s=scale: s * x, part)
-        assert_tree(ours, golden.network(f"step0/grads/{name}", part), rtol=1e-5, atol=1e-9)
-    if golden.name != "rebrac":
-        loss, _ = golden.algorithm.loss(
-            state.networks, state.networks, state.target_critic, batch, noise, axis_name=None
-        )
-        if golden.actor_scale != 1.0:
-            loss = metrics["critic_loss"] + golden.actor_scale * metrics["actor_loss"]
-        np.testing.assert_allclose(loss, golden.arrays["step0/loss"], rtol=1e-5)
+        assert_tree(ours, golden.network(f"{prefix}/{name}", part), rtol=1e-5, atol=1e-9)
+
+
+def test_first_loss_and_gradients(golden):
+    if golden.name == "sorl":
+        return  # two applications, see the next test
+    state = golden.state()
+    gradients, metrics = eqx.filter_jit(golden.algorithm.gradients)(state, *golden.inputs(0))
+    assert_gradients(golden, "step0/grads", gradients)
+    if golden.name == "rebrac":
+        # The actor's first gradient is that of the second update.
+        state, _ = eqx.filter_jit(golden.algorithm.update)(state, *golden.inputs(0))
+        gradients, metrics = eqx.filter_jit(golden.algorithm.gradients)(state, *golden.inputs(1))
+        assert_gradients(golden, "step1/grads", gradients)
+        loss, stored = metrics["actor_loss"], golden.arrays["step1/info/actor/total_loss"]
+    else:
+        names = ("critic_loss", "value_loss", "actor_loss", "flow_loss")
+        weights = {"actor_loss": golden.actor_scale, "flow_loss": float(golden.name in ("fql", "ifql", "deflow"))}
+        loss = sum(weights.get(name, 1.0) * metrics[name] for name in names if name in metrics)
+        stored = golden.arrays["step0/loss"]
+    np.testing.assert_allclose(loss, stored, rtol=1e-5)
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.stem.startswith("sorl")], ids=lambda path: path.stem)
+def test_the_two_applications_of_public_sorl(path):
+    """The Bellman error moves both networks; the actor's loss takes the moved actor, and the critic from before."""
+    golden = opened(path)
+    state, inputs = golden.state(), golden.inputs(0)
+    gradients, metrics = eqx.filter_jit(golden.algorithm.critic_gradients)(state, *inputs)
+    assert float(jnp.abs(gradients.actor.mlp.layers[0].weight).max()) > 0
+    assert_gradients(golden, "step0/grads_critic", gradients)
+    np.testing.assert_allclose(metrics["critic_loss"], golden.arrays["step0/loss_critic"], rtol=1e-5)
+    optimizer = golden.algorithm._optimizer()
+    networks, _ = jax.jit(functools.partial(descend, optimizer))(gradients, state.optimizer, state.networks)
+    assert_tree(networks, golden.networks("step0/params_after_critic", networks), atol=2e-6)
+    gradients, metrics = eqx.filter_jit(golden.algorithm.actor_gradients)(networks.actor, state, *inputs)
+    assert_gradients(golden, "step0/grads_actor", gradients)
+    np.testing.assert_allclose(metrics["actor_loss"], golden.arrays["step0/loss_actor"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.stem.startswith("sorl")], ids=lambda path: path.stem)
+def test_actions_of_sorl_in_several_steps_and_of_several(path):
+    golden = opened(path)
+    policy, arrays = golden.algorithm.policy(golden.state()), golden.arrays
+    observations = jnp.asarray(arrays["act/observations"])
+
+    def act(noise, **options):
+        chosen = dataclasses.replace(policy, **options)
+        return jax.jit(jax.vmap(chosen.act))(observations, jnp.asarray(noise))
+
+    for steps in (1, 2, 4, 8):
+        ours = act(arrays["act/noise/latent"], steps=steps)
+        np.testing.assert_allclose(ours, arrays[f"act/actions_steps{steps}"], rtol=0, atol=1e-5)
+    steps, noise = int(arrays["act/best_of_n/steps"]), arrays["act/best_of_n/noise"]
+    best = act(noise, steps=steps, num_samples=noise.shape[1], dense_topk=1, kind="best-of-n")
+    np.testing.assert_allclose(best, arrays["act/best_of_n/actions"], rtol=0, atol=1e-5)
 
 
 def test_actions(golden):

@@ -1,6 +1,6 @@
 """DROL: a one-step latent actor trained by top-1 dynamic routing (section 3)."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -9,6 +9,8 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from drol.algorithm import Algorithm, ScalarLike, TrainState, scalar, static
+from drol.algorithms import fields
+from drol.algorithms.learner import descend, leaves, optimizer_of
 from drol.nn.actor import LatentActor
 from drol.nn.critic import CriticEnsemble
 from drol.ops import bellman, latent, losses, routing
@@ -61,29 +63,29 @@ class DROL(Algorithm):
     num_candidates: int = static(16, "routing budget K: candidate actions per state", low=1)
     bc_coef: ScalarLike = scalar(1.0, "weight of behaviour cloning; tune from 0.03 to 10")
     q_coef: ScalarLike = scalar(1.0, "weight of critic guidance")
-    discount: ScalarLike = scalar(0.99, "discount gamma", high=1.0)
-    tau: ScalarLike = scalar(0.005, "target average: share of the online critic", high=1.0)
-    learning_rate: ScalarLike = scalar(3e-4, "Adam's learning rate")
-    q_agg: bellman.Aggregation = static("mean", "ensemble in the Bellman target", choices=bellman.AGGREGATIONS)
+    discount: ScalarLike = fields.discount()
+    tau: ScalarLike = fields.tau()
+    learning_rate: ScalarLike = fields.learning_rate()
+    q_agg: bellman.Aggregation = fields.q_agg()
     actor_q_agg: bellman.Aggregation = static("min", "ensemble in the actor's loss", choices=bellman.AGGREGATIONS)
-    normalize_q: bool = static(True, "divide the actor's Q term by the batch mean of |Q|")
+    normalize_q: bool = fields.normalize_q(True)
     backup_candidates: int = static(1, "next actions per state, of which the best is backed up", low=1)
-    hidden: tuple[int, ...] = static((512, 512, 512, 512), "hidden widths of actor and critic", low=1)
-    ensemble: int = static(2, "members of the critic ensemble", low=1)
+    hidden: tuple[int, ...] = fields.hidden()
+    ensemble: int = fields.ensemble()
     latent_radius: float | None = static(None, "radius R of the latent ball; sqrt(action dimension) by default", low=0)
-    optimizer: optax.GradientTransformation | None = static(None, "any optax transform in place of Adam")
+    optimizer: optax.GradientTransformation | None = fields.optimizer()
 
     def init(self, spec: Spec, *, key: Key) -> DROLState:
         actor_key, critic_key = jax.random.split(key)
         actor = LatentActor(spec, self.hidden, key=actor_key)
         critic = CriticEnsemble(spec, self.hidden, ensemble=self.ensemble, key=critic_key)
-        optimizer = self._optimizer()
+        optimizer = optimizer_of(self)
         return DROLState(
             actor=actor,
             critic=critic,
             target_critic=jax.tree.map(jnp.copy, critic),
-            actor_optimizer=optimizer.init(_leaves(actor)),
-            critic_optimizer=optimizer.init(_leaves(critic)),
+            actor_optimizer=optimizer.init(leaves(actor)),
+            critic_optimizer=optimizer.init(leaves(critic)),
             step=jnp.zeros((), jnp.int32),
         )
 
@@ -103,10 +105,9 @@ class DROL(Algorithm):
         self, state: DROLState, batch: Batch, noise: DROLNoise, *, axis_name: str | None = None
     ) -> tuple[DROLState, Metrics]:
         gradients, metrics = self.gradients(state, batch, noise, axis_name=axis_name)
-        optimizer = self._optimizer()
-        with jax.named_scope("optimizer"):
-            actor, actor_optimizer = _apply(optimizer, gradients.actor, state.actor_optimizer, state.actor)
-            critic, critic_optimizer = _apply(optimizer, gradients.critic, state.critic_optimizer, state.critic)
+        optimizer = optimizer_of(self)
+        actor, actor_optimizer = descend(optimizer, gradients.actor, state.actor_optimizer, state.actor)
+        critic, critic_optimizer = descend(optimizer, gradients.critic, state.critic_optimizer, state.critic)
         return DROLState(
             actor=actor,
             critic=critic,
@@ -197,17 +198,3 @@ class DROL(Algorithm):
         q_values = critic(batch.observations, batch.actions)
         loss = bellman.bellman_error(q_values, targets)
         return loss, {"critic_loss": loss, "q_mean": jnp.mean(q_values), "target_mean": jnp.mean(targets)}
-
-    def _optimizer(self) -> optax.GradientTransformation:
-        # Adam is rebuilt from its learning rate at every trace: kept as a field, its closures would differ from one
-        # DROL to the next and compile each of them anew.
-        return optax.adam(self.learning_rate) if self.optimizer is None else self.optimizer
-
-
-def _leaves(network: Any) -> Any:
-    return eqx.filter(network, eqx.is_inexact_array)
-
-
-def _apply(optimizer: optax.GradientTransformation, gradient: Any, optimizer_state: Any, network: Any) -> Any:
-    updates, optimizer_state = optimizer.update(gradient, optimizer_state, _leaves(network))
-    return eqx.apply_updates(network, updates), optimizer_state

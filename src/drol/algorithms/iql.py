@@ -106,7 +106,7 @@ class IQL(Learner):
         return loss, {"actor_loss": loss, "bc_loss": jnp.mean(losses.behaviour_cloning(means, batch.actions))}
 
     def policy(self, state: LearnerState) -> MeanPolicy:
-        return MeanPolicy(actor=state.networks.actor, critic=state.networks.critic)
+        return MeanPolicy(actor=state.networks.actor, critic=state.networks.critic, q_agg="min")
 
 
 @jax.named_scope("critic_loss")

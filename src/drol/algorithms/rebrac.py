@@ -58,6 +58,8 @@ class ReBRAC(Algorithm):
     In the public code one Adam serves both networks, so its momentum moves the actor in the updates that skip it, and
     its moments decay. `public_momentum` does the same; otherwise a skipped actor stays where it is.
 
+    Under `vmap` over seeds nothing is skipped, only left unused.
+
     Raises:
         ValueError: for a hyperparameter out of range.
     """

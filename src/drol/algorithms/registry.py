@@ -2,8 +2,10 @@
 
 import difflib
 import importlib
+from typing import TYPE_CHECKING
 
-from drol.algorithm import Algorithm
+if TYPE_CHECKING:
+    from drol.algorithm import Algorithm
 
 ALGORITHMS = {
     "bc": "drol.algorithms.bc:BC",
@@ -20,7 +22,7 @@ ALGORITHMS = {
 }
 
 
-def algorithm_class(name: str) -> type[Algorithm]:
+def algorithm_class(name: str) -> "type[Algorithm]":
     """The class of a registered algorithm, or of one outside this package by its place, `module:Class`.
 
     Raises:
@@ -35,7 +37,9 @@ def algorithm_class(name: str) -> type[Algorithm]:
     return _at(ALGORITHMS[name])
 
 
-def _at(place: str) -> type[Algorithm]:
+def _at(place: str) -> "type[Algorithm]":
+    from drol.algorithm import Algorithm
+
     module, attribute = place.split(":", 1)
     try:
         found = getattr(importlib.import_module(module), attribute)

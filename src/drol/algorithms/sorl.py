@@ -68,6 +68,8 @@ class SORL(Algorithm):
     `public_update` does what the public code does, on which the published numbers rest: the Bellman error also moves
     the actor; critic and actor step one after the other, each time with one Adam and one clip over both networks.
 
+    Under `vmap` over seeds every number of steps is computed and one is used, so seeds train faster one by one.
+
     Raises:
         ValueError: for a hyperparameter out of range.
     """

@@ -20,12 +20,15 @@ CALLS = 200
 """Actions that one policy chooses in its turn."""
 
 
-def bench_peers(size: str, algorithms: Sequence[str]) -> Iterator[dict[str, Any]]:
+def bench_peers(
+    size: str, algorithms: Sequence[str], *, hidden: tuple[int, ...] | None = None
+) -> Iterator[dict[str, Any]]:
     """One record per algorithm, all measured in this process and in turns, hyperparameters at their defaults.
 
     Args:
         size: one of `drol.presets.SIZES`.
         algorithms: names of `drol.algorithms.registry.ALGORITHMS`.
+        hidden: hidden widths in place of the size's.
 
     Yields:
         size, algorithm, batch_size, device; step_ms (one update inside a compiled loop, sampling and noise included:
@@ -36,7 +39,7 @@ def bench_peers(size: str, algorithms: Sequence[str]) -> Iterator[dict[str, Any]
     Raises:
         ValueError: for an unknown algorithm.
     """
-    built = {name: _built(name, size) for name in algorithms}
+    built = {name: _built(name, hidden or SIZES[size].hidden) for name in algorithms}
     data = random_data(jax.random.key(0))
     loops = {name: Loop(algorithm, data, algorithm.update) for name, algorithm in built.items()}
     times = timing.take_turns({name: loop.run for name, loop in loops.items()})
@@ -59,9 +62,9 @@ def bench_peers(size: str, algorithms: Sequence[str]) -> Iterator[dict[str, Any]
         }
 
 
-def _built(name: str, size: str) -> Algorithm:
+def _built(name: str, hidden: tuple[int, ...]) -> Algorithm:
     cls: Any = algorithm_class(name)
-    return cls(hidden=SIZES[size].hidden)
+    return cls(hidden=hidden)
 
 
 def _deployed(algorithm: Algorithm) -> LoadedPolicy:

@@ -234,6 +234,8 @@ def _churn(parsed: argparse.Namespace) -> list[dict[str, Any]]:
         state, key, _ = checkpoints.restore(*initial(algorithm, data.spec, config["settings"]["seed"])[:2])
     options = {"updates": parsed.updates, "every": parsed.every, "batch_size": config["settings"]["batch_size"]}
     console, records = Console(), []
+    if config["algorithm"] != "drol":
+        raise DataError(f"{parsed.path} is a run of {config['algorithm']}; churn averages the weights of DROL's actor")
     if task.environment is None:
         raise DataError(f"{parsed.path} was trained without an environment to be evaluated in")
     with Evaluator(task.environment, workers=parsed.workers) as evaluator:

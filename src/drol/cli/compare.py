@@ -77,9 +77,12 @@ def run(parsed: argparse.Namespace) -> int:
         require(module, "train")
     if not parsed.train and not parsed.out.is_dir():
         raise DataError(f"{parsed.out} does not exist: without training there is nothing to collect")
-    tasks = {task.label: task for task in (parse_task(name, environment=parsed.env) for name in parsed.task or TASKS)}
-    algorithms, results = _algorithms(parsed.algorithms), parsed.out / RESULTS
-    comparison = _comparison(parsed, set(tasks), set(algorithms), results)
+    results = parsed.out / RESULTS
+    begun = comparisons.load(results) if (results / comparisons.FILE).exists() else None
+    names = parsed.task or (begun.tasks if begun else TASKS)
+    tasks = {task.label: task for task in (parse_task(name, environment=parsed.env) for name in names)}
+    algorithms = _algorithms(parsed.algorithms or (begun.algorithms if begun else None))
+    comparison = _comparison(parsed, set(tasks), set(algorithms), begun)
     cells = {label: [Cell(parsed.out, label, name) for name in algorithms] for label in tasks}
     files = _files(parsed, tasks)
     _refuse_contradictions(parsed, comparison, cells, files)
@@ -100,7 +103,7 @@ def run(parsed: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _algorithms(names: list[str] | None) -> list[str]:
+def _algorithms(names: Iterable[str] | None) -> list[str]:
     """What is compared, each once and known.
 
     Raises:
@@ -114,15 +117,17 @@ def _algorithms(names: list[str] | None) -> list[str]:
     return list(dict.fromkeys(names or ALGORITHMS))
 
 
-def _comparison(parsed: argparse.Namespace, tasks: set[str], algorithms: set[str], results: Path) -> Comparison:
+def _comparison(
+    parsed: argparse.Namespace, tasks: set[str], algorithms: set[str], begun: Comparison | None
+) -> Comparison:
     """What this call makes of the comparison in the folder, if there is one."""
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name in ("size", "seeds", "updates", "eval_every", "eval_episodes", "hidden", "env")
         if (value := getattr(parsed, name)) is not None
     }
-    if (results / comparisons.FILE).exists():
-        return comparisons.load(results).extended(tasks, algorithms, given)
+    if begun is not None:
+        return begun.extended(tasks, algorithms, given)
     return Comparison(tuple(sorted(tasks)), tuple(sorted(algorithms)), **given)
 
 
@@ -260,12 +265,13 @@ def _measure_speed(comparison: Comparison, path: Path, *, again: bool) -> None:
     """Measure all algorithms of the comparison side by side, unless that is done already."""
     if not again and path.exists():
         stored = read_json(path)
-        if stored["size"] == comparison.size and set(comparison.algorithms) <= set(stored["records"]):
+        if set(comparison.algorithms) <= set(stored["records"]):
             return
     from drol.benchmarks.peers import bench_peers
 
     print("measuring speeds", flush=True)
-    records = {record["algorithm"]: record for record in bench_peers(comparison.size, comparison.algorithms)}
+    measured = bench_peers(comparison.size, comparison.algorithms, hidden=comparison.hidden)
+    records = {record["algorithm"]: record for record in measured}
     write_json(path, {"size": comparison.size, "records": dict(sorted(records.items()))})
 
 

@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     parser.add_argument(
         "--policy",
         choices=KINDS,
-        help="one: one latent; centre: latent 0; best-of-n: highest Q of 32;\n"
-        "dense: highest Q of the densest 8 of 32 (default: as stored)",
+        help="one: one sample; centre: latent 0, the mean of a Gaussian; best-of-n: highest Q\n"
+        "of 32, or as many as the policy says; dense: the same of its densest 8\n(default: as stored)",
     )
     parser.add_argument("--episodes", type=int, default=50, metavar="N", help="how many (default: 50)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of environments and latents (default: 0)")

@@ -140,7 +140,9 @@ def alike(stored: dict[str, Any], member: Member) -> dict[str, Any]:
 
 def _swept(cls: type, member: Member) -> dict[str, float]:
     """The member's values, once it is sure that one program can hold them all."""
-    continuous = [field.name for field in dataclasses.fields(cls) if isinstance(field.metadata.get("default"), float)]
+    from drol.algorithm import is_continuous
+
+    continuous = [field.name for field in dataclasses.fields(cls) if is_continuous(field)]
     for name in member.values:
         if name not in continuous:
             raise DataError(
@@ -179,6 +181,8 @@ def resumed(parsed: argparse.Namespace, task: Task, stored: dict[str, Any], memb
     stored_run = stored | {"tuned": (stored["preset"] or {}).get("tuned", False)}
     for wanted, there in ((given, stored_run), (settings, stored["settings"]), (options, stored["hyperparameters"])):
         for name, value in wanted.items():
+            if value is not None and name not in there:
+                raise DataError(f"the run is of {stored['algorithm']}, which has no {name}; name it with --algorithm")
             if value is not None and not _equal(value, there[name]):
                 raise DataError(
                     f"the run was started with {name} {there[name]!r}, and --resume cannot change it to {value!r}; "

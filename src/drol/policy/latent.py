@@ -63,7 +63,8 @@ class LatentPolicy(SampledPolicy):
             **describe(self.spec, self.critic),
             "actor_hidden": widths(self.actor.mlp),
             "latent_radius": self.latent_radius,
-            "prior": self.prior,
+            # Left out where files of the first version know nothing else.
+            **({} if self.prior == "ball" else {"prior": self.prior}),
             **self.choosing(),
         }
 

@@ -5,23 +5,23 @@ BORROWED = "borrowed from antmaze-large-navigate: no published preset"
 
 FQL_PAPER = "FQL paper (Park et al. 2025), Table 6"
 FQL_README = "README of the FQL repository"
-SORL_COMMANDS = "commands of the SORL repository"
+SORL_COMMANDS = "commands of the SORL repository, whose update --public-update repeats"
 DEFLOW_COMMANDS = "commands of the DeFlow repository"
 
 TITLES = {
-    "drol": "DROL",
     "bc": "BC",
-    "flow-bc": "flow BC",
+    "flow-bc": "Flow BC",
     "iql": "IQL",
     "rebrac": "ReBRAC",
     "fawac": "FAWAC",
     "fbrac": "FBRAC",
     "ifql": "IFQL",
+    "fql": "FQL",
     "sorl": "SORL",
     "deflow": "DeFlow",
-    "fql": "FQL",
+    "drol": "DROL",
 }
-"""Methods as their papers write them, by the algorithm's name."""
+"""Methods as their papers write them, in the order of tables."""
 
 SOURCES = {
     "drol": AUTHORS,

@@ -4,22 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from drol.files import DataError, read_json
+from drol.presets import TITLES
 from drol.report.comparison import Comparison, load
-
-NAMES = {
-    "bc": "BC",
-    "flow-bc": "Flow BC",
-    "iql": "IQL",
-    "rebrac": "ReBRAC",
-    "fawac": "FAWAC",
-    "fbrac": "FBRAC",
-    "ifql": "IFQL",
-    "fql": "FQL",
-    "sorl": "SORL",
-    "deflow": "DeFlow",
-    "drol": "DROL",
-}
-"""Published names, in the order of the rows; any other algorithm follows under its own name."""
 
 SPEED = "speed.json"
 NOT_RUN = "not run"
@@ -62,7 +48,7 @@ def cells(results: Path) -> list[list[str]]:
     speed = read_json(results / SPEED)["records"] if (results / SPEED).exists() else {}
     found = {task: _results(results, task, comparison) for task in comparison.tasks}
     lines = [["method", *(f"`{task}`" for task in comparison.tasks), "updates/s", "ms per action"]]
-    known = list(NAMES)
+    known = list(TITLES)
     for name in sorted(comparison.algorithms, key=lambda name: known.index(name) if name in known else len(known)):
         successes = [_success(found[task].get(name), comparison) for task in comparison.tasks]
         record = speed.get(name, {})
@@ -70,7 +56,7 @@ def cells(results: Path) -> list[list[str]]:
             f"{record[key]:.{digits}f}" if key in record else NOT_MEASURED
             for key, digits in (("updates_per_second", 1), ("act_ms", 2))
         ]
-        lines.append([NAMES.get(name, name), *successes, *rates])
+        lines.append([TITLES.get(name, name), *successes, *rates])
     return lines
 
 
