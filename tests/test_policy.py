@@ -1,20 +1,25 @@
 """Policies, and their way to disk and back."""
 
+import dataclasses
 import json
 import shutil
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
+import scipy.stats
 
 from drol import DROL, LatentPolicy, Units, in_units, load_policy, save_policy
 from drol.bundle import AHEAD, _checksum
 from drol.files import DataError
+from drol.nn import CriticEnsemble, LatentActor, MeanActor, VectorField
 from drol.ops.latent import sample_ball
-from drol.policy import POLICY_KINDS
+from drol.policy import POLICY_KINDS, FlowPolicy, MeanPolicy, ShortcutPolicy
 from tests.conftest import SPEC, init
+from tests.nn.test_networks import plain_critic, plain_mlp
 
 
 @pytest.fixture(scope="module")
@@ -273,3 +278,157 @@ def test_a_smaller_network_than_described_is_refused(policy, saved):
     rewrite(saved, config=config)
     with pytest.raises(DataError, match="does not fit its arrays"):
         load_policy(saved)
+
+
+OPPOSED = jnp.array([1.0, -0.15])[:, None, None]
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """Of every sort one, with outputs that reach beyond the bounds."""
+
+    @jax.jit
+    def build(key):
+        keys = iter(jax.random.split(key, 7))
+        fields = [VectorField(SPEC, (8,), conditions=count, key=next(keys)) for count in range(3)]
+        actors = [MeanActor(SPEC, (8, 6), key=next(keys)), LatentActor(SPEC, (8,), key=next(keys))]
+        return *fields, *actors, *(CriticEnsemble(SPEC, (8,), conditions=c, key=next(keys)) for c in range(2))
+
+    *actors, critic, counting_critic = build(jax.random.key(0))
+    names = ("refiner", "flow", "shortcut", "mean", "latent")
+    louder = {"refiner": 1, "flow": 5, "shortcut": 1, "mean": 30, "latent": 5}
+    scaled = {
+        name: eqx.tree_at(lambda a: a.mlp.layers[-1].weight, actor, replace_fn=lambda w, name=name: louder[name] * w)
+        for name, actor in zip(names, actors, strict=True)
+    }
+    # Members that disagree, so that it matters how they are aggregated.
+    opposed = eqx.tree_at(lambda c: c.members.layers[-1].weight, critic, replace_fn=lambda w: w * OPPOSED)
+    return scaled | {"critic": opposed, "counting critic": counting_critic}
+
+
+@pytest.fixture
+def peers(networks):
+    """A policy of every class and structure."""
+    critic, sizes = networks["critic"], {"num_samples": 8, "dense_topk": 4}
+    flow = {"flow": networks["flow"], "critic": critic, "flow_steps": 4, "q_agg": "min", **sizes}
+    return {
+        "flow": FlowPolicy(refiner=None, **flow),
+        "refined": FlowPolicy(refiner=networks["refiner"], **flow),
+        "shortcut": ShortcutPolicy(networks["shortcut"], networks["counting critic"], steps=4, **sizes),
+        "mean": MeanPolicy(networks["mean"], critic, bound="tanh", std=0.4, noise_limit=0.5, **sizes),
+        "latent": LatentPolicy(networks["latent"], critic, prior="normal", **sizes),
+    }
+
+
+LATENTS = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+OBSERVATIONS = np.tile(np.asarray(OBSERVATION), (8, 1))
+act_on = jax.jit(lambda policy, latents: policy.act(OBSERVATION, latents))
+
+
+@jax.jit
+def chosen(policy, latents):
+    """What there is to choose from, what the critic makes of it, and the choice."""
+    samples = policy.sample(OBSERVATION, latents)
+    return samples, policy.q_values(OBSERVATION, samples), policy.act(OBSERVATION, latents)
+
+
+def euler_in_numpy(field, latents, steps, *conditions):
+    """Equal steps from time 0, unclipped until the end."""
+    x = np.asarray(latents, np.float64)
+    for step in range(steps):
+        times = np.full((8, 1), step / steps)
+        x = x + plain_mlp(field.mlp, OBSERVATIONS, x, times, *conditions) / steps
+    assert (np.abs(x) > 1).any()
+    assert (np.abs(x) < 1).any()
+    return np.clip(x, -1, 1)
+
+
+@pytest.mark.parametrize("name", ["flow", "refined"])
+def test_a_flow_policy_integrates_refines_and_chooses_by_the_smaller_q(peers, name):
+    policy = peers[name]
+    actions = euler_in_numpy(policy.flow, LATENTS, 4)
+    if name == "refined":
+        actions = np.clip(actions + plain_mlp(policy.refiner.mlp, OBSERVATIONS, actions), -1, 1)
+    np.testing.assert_allclose(act_on(policy, LATENTS[0]), actions[0], **TOLERANCE)
+    q = plain_critic(policy.critic, OBSERVATIONS, actions)
+    assert q.min(axis=0).argmax() != q.mean(axis=0).argmax()
+    best = act_on(policy.with_kind("best-of-n"), LATENTS)
+    np.testing.assert_allclose(best, actions[q.min(axis=0).argmax()], **TOLERANCE)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 8])
+def test_a_shortcut_policy_takes_its_steps_and_its_critic_hears_how_many(peers, networks, steps):
+    policy = ShortcutPolicy(networks["shortcut"], networks["counting critic"], steps=steps, num_samples=8)
+    samples, q_values, best = chosen(policy.with_kind("best-of-n"), LATENTS)
+    actions = euler_in_numpy(policy.actor, LATENTS, steps, np.full((8, 1), np.log2(steps)))
+    q = plain_critic(policy.critic, OBSERVATIONS, actions, np.full((8, 1), steps))
+    np.testing.assert_allclose(samples, actions, **TOLERANCE)
+    np.testing.assert_allclose(q_values, q, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(best, actions[q.mean(axis=0).argmax()], **TOLERANCE)
+
+
+@pytest.mark.parametrize("bound", ["clip", "tanh"])
+def test_a_mean_policy_acts_at_its_centre_or_explores_around_it(peers, bound, key):
+    policy = MeanPolicy(peers["mean"].actor, None, bound=bound, std=0.4, noise_limit=0.5)
+    mean = plain_mlp(policy.actor.mlp, OBSERVATIONS[:1])[0]
+    assert (np.abs(mean) > 1).any()
+    mean = np.tanh(mean) if bound == "tanh" else mean
+    np.testing.assert_allclose(act(policy, key), np.clip(mean, -1, 1), **TOLERANCE)
+    latent, one = np.float32([2.0, -0.5, -3.0]), policy.with_kind("one")
+    np.testing.assert_allclose(act_on(one, latent), np.clip(mean + np.array([0.5, -0.2, -0.5]), -1, 1), **TOLERANCE)
+    unlimited = MeanPolicy(policy.actor, None, kind="one", bound=bound, std=0.4)
+    np.testing.assert_allclose(
+        act_on(unlimited, latent), np.clip(mean + np.array([0.8, -0.2, -1.2]), -1, 1), **TOLERANCE
+    )
+
+
+@pytest.mark.parametrize("name", ["flow", "shortcut", "mean", "latent"])
+def test_latents_of_peers_are_standard_normal(peers, key, name):
+    draws = jax.jit(lambda policy: policy.draw((1000,), key=key))(peers[name])
+    assert scipy.stats.kstest(np.ravel(draws), scipy.stats.norm.cdf).pvalue > 1e-6
+    assert peers[name].with_kind("best-of-n").noise(key=key).shape == (8, 3)
+
+
+@pytest.mark.parametrize("in_what", [None, UNITS], ids=["plain", "in units"])
+@pytest.mark.parametrize("name", ["flow", "refined", "shortcut", "mean", "latent"])
+def test_every_class_of_policy_comes_back_from_its_file(peers, tmp_path, name, in_what):
+    """With or without a critic: the same structure, static choices included, and the same numbers."""
+    whole = peers[name]
+    for policy in (whole, eqx.tree_at(lambda p: p.critic, whole, None)):
+        policy = in_units(policy, in_what)
+        save_policy(policy, tmp_path / "policy")
+        loaded = load_policy(tmp_path / "policy").policy
+        assert loaded.spec == policy.spec == SPEC
+        assert jax.tree.structure(loaded) == jax.tree.structure(policy)
+        jax.tree.map(np.testing.assert_array_equal, loaded, policy)
+    with pytest.raises(ValueError, match="'dense' ranks samples by Q, and this policy holds no critic"):
+        load_policy(tmp_path / "policy", kind="dense")
+
+
+def test_a_flow_in_units_acts_in_them_after_a_round_trip(peers, tmp_path):
+    save_policy(in_units(peers["refined"], UNITS), tmp_path / "policy")
+    loaded = load_policy(tmp_path / "policy").policy
+    inward = (OBSERVATION - UNITS.observation_mean) / UNITS.observation_std
+    action = jax.jit(lambda p, o, z: p.act(o, z))(peers["refined"], inward, LATENTS[0])
+    expected = UNITS.action_low + (np.asarray(action) + 1) / 2 * (UNITS.action_high - UNITS.action_low)
+    np.testing.assert_allclose(act_on(loaded, LATENTS[0]), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("latent", {"prior": "uniform"}), "prior must be one of ball, normal, found 'uniform'"),
+        (("mean", {"bound": "sigmoid"}), "bound must be one of clip, tanh, found 'sigmoid'"),
+        (("shortcut", {"steps": 3}), "steps must be one of 1, 2, 4 and 8, found 3"),
+        (("flow", {"kind": "all"}), "policy kind must be one of one, centre, best-of-n, dense, found 'all'"),
+        (("flow", {"kind": "best-of-n", "critic": None}), "'best-of-n' ranks samples by Q, and this policy holds no"),
+        (("shortcut", {"kind": "dense", "critic": None}), "'dense' ranks samples by Q, and this policy holds no"),
+        (("mean", {"kind": "best-of-n", "critic": None}), "'best-of-n' ranks samples by Q, and this policy holds no"),
+    ],
+)
+def test_peers_that_cannot_be_are_refused(peers, monkeypatch, change, words):
+    """As users meet it, without the tests' checks of types."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    name, fields = change
+    with pytest.raises(ValueError, match=words):
+        dataclasses.replace(peers[name], **fields)

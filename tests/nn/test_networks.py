@@ -7,10 +7,40 @@ import pytest
 import scipy.stats
 
 from drol import Spec
-from drol.nn import MLP, CriticEnsemble, LatentActor, LayerNorm, clip_action
+from drol.nn import MLP, CriticEnsemble, LatentActor, LayerNorm, MeanActor, Value, VectorField, clip_action
 
 SPEC = Spec(observation_dim=9, action_dim=4)
 SIGNIFICANCE = 1e-6
+
+
+apply = jax.jit(lambda network, *inputs: network(*inputs))
+
+
+def plain_mlp(mlp, *inputs):
+    """A network in NumPy's float64, on its inputs beside each other: what other tests compare with, too."""
+    x = np.concatenate([np.asarray(columns, np.float64) for columns in inputs], axis=-1)
+    for i, layer in enumerate(mlp.layers):
+        if i > 0:
+            x = 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+        if i > 0 and mlp.norms:
+            norm = mlp.norms[i - 1]
+            x = (x - x.mean(axis=-1, keepdims=True)) / np.sqrt(x.var(axis=-1, keepdims=True) + 1e-6)
+            x = x * np.asarray(norm.scale, np.float64) + np.asarray(norm.bias, np.float64)
+        x = x @ np.asarray(layer.weight, np.float64) + np.asarray(layer.bias, np.float64)
+    return x
+
+
+def plain_critic(critic, *inputs):
+    """Every member's Q, (ensemble, rows), as `plain_mlp`."""
+    count = critic.members.layers[0].weight.shape[0]
+    members = [jax.tree.map(lambda leaf, i=i: np.asarray(leaf)[i], critic.members) for i in range(count)]
+    return np.stack([plain_mlp(member, *inputs)[..., 0] for member in members])
+
+
+def build(cls, *args, **options):
+    """A network in one compiled piece, its norms and biases moved away from their start."""
+    network = jax.jit(lambda: cls(*args, **options, key=jax.random.key(0)))()
+    return jax.tree.map(lambda leaf: np.asarray(leaf) + np.float32(0.1), network)
 
 
 def test_weights_are_uniform_with_the_average_fan():
@@ -42,12 +72,9 @@ def test_layer_norm_has_the_stated_epsilon():
 
 def test_the_mlp_by_hand():
     """Linear, tanh-gelu, layer norm after the activation, linear."""
-    mlp = MLP(3, (8,), 2, layer_norm=True, key=jax.random.key(1))
+    mlp = build(MLP, 3, (8, 5), 2, layer_norm=True)
     x = jnp.array([0.5, -1.0, 2.0])
-    hidden = x @ mlp.layers[0].weight
-    hidden = 0.5 * hidden * (1 + jnp.tanh(np.sqrt(2 / np.pi) * (hidden + 0.044715 * hidden**3)))
-    hidden = (hidden - hidden.mean()) / jnp.sqrt(hidden.var() + 1e-6)
-    np.testing.assert_allclose(mlp(x), hidden @ mlp.layers[1].weight, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(apply(mlp, x), plain_mlp(mlp, x), rtol=1e-5, atol=1e-6)
 
 
 def test_candidates_are_the_actor_on_each_latent():
@@ -59,6 +86,61 @@ def test_candidates_are_the_actor_on_each_latent():
     one_by_one = jax.vmap(actor, in_axes=(None, 1), out_axes=1)(observations, latents)
     np.testing.assert_allclose(together, one_by_one, atol=1e-6)
     assert together.shape == (6, 5, 4)
+
+
+@pytest.mark.parametrize("conditions", [(), (2.0, np.linspace(0, 1, 6, dtype=np.float32)[:, None])])
+def test_a_field_at_a_fixed_observation_is_the_field(conditions):
+    """Conditions may be numbers or one per row, and points may carry axes of samples in front."""
+    field = build(VectorField, SPEC, (8, 8), conditions=len(conditions))
+    rng = np.random.default_rng(0)
+    observations, points = (rng.normal(size=(*rows, n)).astype(np.float32) for rows, n in (((6,), 9), ((3, 6), 4)))
+
+    @jax.jit
+    def fields(field, observations, points, conditions):
+        one = [c[0] if jnp.ndim(c) else c for c in conditions]
+        at = field.at(observations)
+        return (
+            field(observations, points[0], *conditions),
+            at(points[0], *conditions),
+            at(points, *conditions),
+            field.at(observations[0])(points[:, 0], *one),
+        )
+
+    one, same, samples, of_one = fields(field, observations, points, conditions)
+    columns = [np.broadcast_to(c, (3, 6, 1)) for c in conditions]
+    expected = plain_mlp(field.mlp, np.broadcast_to(observations, (3, 6, 9)), points, *columns)
+    for ours, theirs in ((one, expected[0]), (same, expected[0]), (samples, expected), (of_one, expected[:, 0])):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="zip"):
+        jax.eval_shape(lambda o, x: field.at(o)(x, 0.0, 0.0, 0.0), observations, points[0])
+
+
+def test_the_mean_actor_begins_ten_times_smaller():
+    actor, other = build(MeanActor, SPEC, (8,)), build(MLP, 9, (8,), 4, layer_norm=False)
+    for layer, same, gain in zip(actor.mlp.layers, other.layers, (1.0, 0.1), strict=True):
+        np.testing.assert_allclose(layer.weight - 0.1, gain * (same.weight - 0.1), rtol=0, atol=1e-6)
+    assert np.abs(other.layers[-1].weight - 0.1).max() > 0.5
+    observations = np.ones((5, 9), np.float32)
+    np.testing.assert_allclose(apply(actor, observations), plain_mlp(actor.mlp, observations), rtol=1e-4, atol=1e-5)
+
+
+def test_the_value_is_one_number_per_observation():
+    value = build(Value, SPEC, (8,))
+    observations = np.random.default_rng(0).normal(size=(5, 9)).astype(np.float32)
+    expected = plain_mlp(value.mlp, observations)[:, 0]
+    np.testing.assert_allclose(apply(value, observations), expected, rtol=1e-4, atol=1e-5)
+    assert jax.eval_shape(value.__call__, observations[0]).shape == ()
+    assert len(value.mlp.norms) == 1
+
+
+def test_a_critic_takes_its_condition_after_the_action():
+    critic = build(CriticEnsemble, SPEC, (8,), ensemble=3, conditions=1)
+    rng = np.random.default_rng(0)
+    observations, actions = (rng.normal(size=(5, n)).astype(np.float32) for n in (9, 4))
+    for condition in (1.0, 8.0):
+        expected = plain_critic(critic, observations, actions, np.full((5, 1), condition))
+        values = apply(critic, observations, actions, jnp.asarray(condition))
+        np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_clip_has_no_gradient_where_it_saturates():

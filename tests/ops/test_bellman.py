@@ -15,6 +15,14 @@ def test_aggregate():
     np.testing.assert_allclose(bellman.aggregate(Q, "min"), [1.0, -1.0, 2.0])
 
 
+def test_mean_less_half_a_deviation_has_a_gradient_where_members_agree():
+    """Of two members the deviation is half their distance; where they agree only the mean has a slope."""
+    q_values = jnp.array([[1.0, 5.0, 2.0], [3.0, -1.0, 2.0]])
+    np.testing.assert_allclose(bellman.aggregate(q_values, "mean-half-std"), [1.5, 0.5, 2.0], rtol=1e-5)
+    gradient = jax.grad(lambda q: bellman.aggregate(q, "mean-half-std").sum())(q_values)
+    np.testing.assert_allclose(gradient, [[0.75, 0.25, 0.5], [0.25, 0.75, 0.5]], rtol=1e-5)
+
+
 def test_target_stops_at_terminal_states_and_carries_no_gradient():
     target = bellman.bellman_target(jnp.array([1.0, 1.0]), jnp.array([1.0, 0.0]), jnp.array([10.0, 10.0]), 0.9)
     np.testing.assert_allclose(target, [10.0, 1.0])

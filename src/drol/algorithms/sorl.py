@@ -17,9 +17,9 @@ from drol.nn.flow import VectorField, shortcut_actions
 from drol.ops import bellman, losses
 from drol.ops.axis import make_varying, mean_over
 from drol.policy import ShortcutPolicy
+from drol.policy.flow import STEPS
 from drol.types import Batch, Key, Metrics, Rows, Scalar, Spec
 
-STEPS = (1, 2, 4, 8)
 FINEST = 3
 """The level log2(8) of flow matching; self-consistency teaches the levels below from the one above each."""
 NOISE_LEFT = 1e-5

@@ -85,9 +85,9 @@ def advantage_weights(
 
     Source: advantage-weighted regression (Peng et al. 2019), with the cap of the public implementations.
     """
-    # Capped before the exponential, which then cannot overflow.
-    exponents = jnp.minimum(inverse_temperature * advantages, jnp.log(WEIGHT_CAP))
-    return jax.lax.stop_gradient(jnp.exp(exponents))
+    # The exponential may overflow to infinity, which the cap takes back.
+    weights = jnp.exp(inverse_temperature * jax.lax.stop_gradient(advantages))
+    return jax.lax.stop_gradient(jnp.minimum(weights, WEIGHT_CAP))
 
 
 def lagrangian(log_multiplier: Float[Array, " 1"], constraint: Scalar, limit: Scalar | float) -> Scalar:

@@ -68,6 +68,10 @@ class FlowPolicy(SampledPolicy):
         return eqx.filter_eval_shape(build, jax.random.key(0))
 
 
+STEPS = (1, 2, 4, 8)
+"""In how many steps a shortcut model can act."""
+
+
 class ShortcutPolicy(SampledPolicy):
     """A shortcut model in `steps` steps, with a critic that knows their number (SORL). See `SampledPolicy` for kinds.
 
@@ -81,6 +85,10 @@ class ShortcutPolicy(SampledPolicy):
     num_samples: int = eqx.field(static=True, default=32)
     dense_topk: int = eqx.field(static=True, default=8)
     q_agg: Aggregation = eqx.field(static=True, default="mean")
+
+    def __check_init__(self):
+        if self.steps not in STEPS:
+            raise ValueError(f"steps must be one of 1, 2, 4 and 8, found {self.steps!r}")
 
     def draw(self, shape: tuple[int, ...], *, key: Key) -> Latents:
         return jax.random.normal(key, (*shape, self.spec.action_dim))
