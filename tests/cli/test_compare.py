@@ -1,5 +1,6 @@
 """`drol compare`: what is trained, resumed and left alone; statistics by hand; a table that its results reproduce."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from drol.cli import compare as compare_command
 from drol.report import comparison as comparisons
 from drol.report.cells import Cell
 from drol.report.comparison import Comparison
@@ -92,8 +94,9 @@ def compare(tmp_path, monkeypatch):
     program = "import sys; from tests.cli.test_compare import stand_in; sys.exit(stand_in())"
     monkeypatch.setattr("drol.cli.compare.COMMAND", (sys.executable, "-c", program, str(tmp_path)))
 
-    def bench_peers(size, algorithms):
+    def bench_peers(size, algorithms, *, hidden):
         run.measured.append(tuple(algorithms))
+        run.hidden = hidden
         for number, name in enumerate(algorithms, 1):
             yield {"algorithm": name, "step_ms": 8.0, "updates_per_second": 12.34 * number, "act_ms": 0.126}
 
@@ -220,8 +223,19 @@ def test_a_comparison_from_nothing_and_again(compare, capsys):
     assert compare.calls == []
     assert compare.measured == [("drol", "fql")]
     assert {path: path.read_bytes() for path in stored} == stored
+    # With nothing given at all, it is what it was, and no more tasks or methods join.
+    assert compare(tasks=()) == 0
+    assert compare.calls == []
+    assert {path: path.read_bytes() for path in stored} == stored
     assert compare("--algorithms", "drol", "--no-train", "--speed") == 0
     assert compare.measured == [("drol", "fql")] * 2, "all algorithms, side by side"
+
+
+def test_speeds_are_those_of_the_networks_that_are_compared(compare, tmp_path):
+    wide = dataclasses.replace(PROTOCOL, hidden=(16, 16))
+    compare_command._measure_speed(wide, tmp_path / "speed.json", again=False)
+    assert compare.hidden == (16, 16)
+    assert set(json.loads((tmp_path / "speed.json").read_text())["records"]) == set(wide.algorithms)
 
 
 @pytest.mark.parametrize(("number", "cells"), [(signal.SIGINT, ["drol", "fql"]), (signal.SIGTERM, ["fql"])])
