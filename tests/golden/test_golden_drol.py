@@ -15,6 +15,7 @@ import pytest
 
 from drol import DROL, Batch, DROLNoise, Spec
 from tests.conftest import init
+from tests.golden.stored import network
 
 FOLDER = Path(os.environ.get("DROL_GOLDEN_DIR", Path(__file__).parent))
 FILES = sorted(FOLDER.glob("drol-*.npz"))
@@ -50,30 +51,12 @@ class Golden:
             hidden=tuple(config["hidden"]),
         )
 
-    def network(self, prefix: str, like):
-        """The stored arrays under `prefix` in the structure of `like`."""
-        mlp = getattr(like, "members", like)
-        mlp = getattr(mlp, "mlp", mlp)
-
-        def stored(path, leaf):
-            kind, index, name = path[0].name, path[1].idx, path[2].name
-            if kind == "layers":
-                key = f"dense_{index}/{'kernel' if name == 'weight' else 'bias'}"
-            else:
-                key = f"layer_norm_{index}/{name}"
-            array = jnp.asarray(self.arrays[f"{prefix}/{key}"])
-            assert array.shape == leaf.shape
-            return array
-
-        loaded = jax.tree.map_with_path(stored, mlp)
-        assert sum(name.startswith(f"{prefix}/") for name in self.arrays) == len(jax.tree.leaves(mlp))
-        return jax.tree.unflatten(jax.tree.structure(like), jax.tree.leaves(loaded))
-
     def state(self):
         """The stored initial parameters."""
         state = init(self.algorithm, self.spec, jax.random.key(0))
         networks = {
-            name: self.network(f"params0/{name}", getattr(state, name)) for name in ("actor", "critic", "target_critic")
+            name: network(self.arrays, f"params0/{name}", getattr(state, name))
+            for name in ("actor", "critic", "target_critic")
         }
         return type(state)(
             **networks,
@@ -118,7 +101,7 @@ def test_losses_and_parameters_over_ten_updates(golden):
     for name in ("actor", "critic", "target_critic"):
         ours = getattr(state, name)
         for mine, theirs in zip(
-            jax.tree.leaves(ours), jax.tree.leaves(golden.network(f"params10/{name}", ours)), strict=True
+            jax.tree.leaves(ours), jax.tree.leaves(network(golden.arrays, f"params10/{name}", ours)), strict=True
         ):
             np.testing.assert_allclose(mine, theirs, rtol=0, atol=2e-6)
 
@@ -128,6 +111,6 @@ def test_first_gradients(golden):
     gradients, _ = eqx.filter_jit(golden.algorithm.gradients)(state, *golden.inputs(0))
     for name in ("actor", "critic"):
         ours = getattr(gradients, name)
-        theirs = golden.network(f"step0/grads/{name}", ours)
+        theirs = network(golden.arrays, f"step0/grads/{name}", ours)
         for mine, stored in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
             np.testing.assert_allclose(mine, stored, rtol=0, atol=1e-5 * float(jnp.abs(stored).max()))

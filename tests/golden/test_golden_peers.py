@@ -19,6 +19,7 @@ from drol import Batch, Spec
 from drol.algorithms.learner import descend
 from drol.algorithms.registry import ALGORITHMS, algorithm_class
 from tests.conftest import init, noise_of
+from tests.golden.stored import network
 
 FOLDER = Path(os.environ.get("DROL_GOLDEN_DIR", Path(__file__).parent))
 FILES = sorted(path for path in FOLDER.glob("*.npz") if path.stem.split("-")[0] in set(ALGORITHMS) - {"drol"})
@@ -113,22 +114,7 @@ class Golden:
         """The stored arrays under `prefix` in the structure of `like`."""
         if isinstance(like, jax.Array):
             return jnp.asarray(self.arrays[f"{prefix}/value"])
-        mlp = getattr(like, "members", like)
-        mlp = getattr(mlp, "mlp", mlp)
-
-        def stored(path, leaf):
-            kind, index, name = path[0].name, path[1].idx, path[2].name
-            if kind == "layers":
-                key = f"dense_{index}/{'kernel' if name == 'weight' else 'bias'}"
-            else:
-                key = f"layer_norm_{index}/{name}"
-            array = jnp.asarray(self.arrays[f"{prefix}/{key}"])
-            assert array.shape == leaf.shape
-            return array
-
-        loaded = jax.tree.map_with_path(stored, mlp)
-        assert sum(name.startswith(f"{prefix}/") for name in self.arrays) == len(jax.tree.leaves(mlp))
-        return jax.tree.unflatten(jax.tree.structure(like), jax.tree.leaves(loaded))
+        return network(self.arrays, prefix, like)
 
     def networks(self, prefix: str, like):
         """Every network of `like` from its stored arrays."""

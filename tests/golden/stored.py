@@ -1,0 +1,24 @@
+"""Stored networks of public implementations in this library's structures."""
+
+import jax
+import jax.numpy as jnp
+
+
+def network(arrays, prefix: str, like):
+    """The arrays under `prefix` in the structure of the network `like`; all of them, and no others."""
+    mlp = getattr(like, "members", like)
+    mlp = getattr(mlp, "mlp", mlp)
+
+    def stored(path, leaf):
+        kind, index, name = path[0].name, path[1].idx, path[2].name
+        if kind == "layers":
+            key = f"dense_{index}/{'kernel' if name == 'weight' else 'bias'}"
+        else:
+            key = f"layer_norm_{index}/{name}"
+        array = jnp.asarray(arrays[f"{prefix}/{key}"])
+        assert array.shape == leaf.shape
+        return array
+
+    loaded = jax.tree.map_with_path(stored, mlp)
+    assert sum(name.startswith(f"{prefix}/") for name in arrays) == len(jax.tree.leaves(mlp))
+    return jax.tree.unflatten(jax.tree.structure(like), jax.tree.leaves(loaded))
