@@ -1,5 +1,7 @@
 """Settings of the checks: Hypothesis's profile, and float64 for everything that is not about float32."""
 
+import tests.compiler  # noqa: I001  (before JAX starts)
+
 import jax
 import pytest
 

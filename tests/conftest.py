@@ -1,12 +1,6 @@
 """Fixtures and profiles shared by all tests."""
 
-import os
-
-# Before JAX starts: eight CPU devices, so that sharding is tested as it runs on accelerators, and less optimising,
-# because these programs take longer to compile than to run.
-os.environ["XLA_FLAGS"] = (
-    f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1"
-)
+import tests.compiler  # noqa: I001  (before JAX starts)
 
 import functools
 

@@ -137,11 +137,11 @@ def test_the_figure_by_hand(tmp_path):
     cell = Cell(tmp_path, TASK, "drol")
     fill(cell, (1, 0.5, 0.25, 0), (1, 0.25, 0.5, 0.75), (0, 1, 1, 1))
     result = cell.result(PROTOCOL)
-    assert [seed["success"] for seed in result["seeds"].values()] == [0.25, 0.5, 1]
-    assert result["success"]["mean"] == pytest.approx(1.75 / 3, abs=1e-6)
+    assert [seed["figure"] for seed in result["seeds"].values()] == [0.25, 0.5, 1]
+    assert result["figure"]["mean"] == pytest.approx(1.75 / 3, abs=1e-6)
     # Deviations from 7/12: -4/12, -1/12, 5/12; their squares' sum 42/144, halved.
-    assert result["success"]["standard_deviation"] == pytest.approx((21 / 144) ** 0.5, abs=1e-6)
-    assert result["success"]["standard_deviation"] == pytest.approx(statistics.stdev([0.25, 0.5, 1]), abs=1e-6)
+    assert result["figure"]["standard_deviation"] == pytest.approx((21 / 144) ** 0.5, abs=1e-6)
+    assert result["figure"]["standard_deviation"] == pytest.approx(statistics.stdev([0.25, 0.5, 1]), abs=1e-6)
     assert result["seeds"]["1"]["evaluations"] == {"10": 1, "20": 0.25, "30": 0.5, "40": 0.75}
     assert result["data"] == {"maze.npz": "5" * 64}
     assert result["versions"] == {"jax": "1"}
@@ -154,11 +154,11 @@ def test_the_figure_by_hand(tmp_path):
 def test_failed_evaluations_and_diverged_seeds_are_not_hidden(tmp_path):
     cell = Cell(tmp_path, TASK, "drol")
     fill(cell, (1, 0, 0.5, None), (0, 0, 0, 0), (1, 1, 1, 1))
-    assert cell.result(PROTOCOL)["seeds"]["0"]["success"] == 0.5, "the last three that there are"
+    assert cell.result(PROTOCOL)["seeds"]["0"]["figure"] == 0.5, "the last three that there are"
     fill(cell, (), (), ())
     cell.run(2).divergence.write_text("{}")
     result = cell.result(PROTOCOL)
-    assert result["seeds"]["2"]["success"] is result["success"] is None
+    assert result["seeds"]["2"]["figure"] is result["figure"] is None
     with pytest.raises(comparisons.DataError, match="a run of every seed"):
         Cell(tmp_path, TASK, "fql").result(PROTOCOL)
     fill(Cell(tmp_path, TASK, "fql"), (0,) * 4, (0,) * 4)
@@ -187,7 +187,7 @@ def test_the_table_follows_from_the_results_alone(tmp_path):
         f"| method | `{TASK}` | `{other}` | updates/s | ms per action |",
         "|---|---|---|---|---|",
         "| BC | not run | not run | 123.5 | 0.10 |",
-        "| FQL | not run | no verdict | not measured | not measured |",
+        "| FQL | not run | not evaluated | not measured | not measured |",
         "| DROL | 0.50 ± 0.71 | diverged (2 of 2 seeds) | not measured | not measured |",
         "| my-own | 0.50 ± 0.00 | not run | not measured | not measured |",
     ]
@@ -195,11 +195,34 @@ def test_the_table_follows_from_the_results_alone(tmp_path):
         "Success: mean of the last three evaluations (20 episodes each, every 10 updates) of 40 updates, size laptop; "
         "mean ± sample standard deviation over 2 seeds (0, 1)."
     )
+    result = json.loads((moved / TASK / "drol.json").read_text())
+    (moved / TASK / "fql.json").write_text(json.dumps(result | {"measure": "return"}))
+    with pytest.raises(comparisons.DataError, match="different things: return, success"):
+        table(moved)
     fill(Cell(tmp_path, TASK, "fql"), (0,) * 4, (0,) * 4, sha="6" * 64)
     Cell(tmp_path, TASK, "fql").write_result(comparison)
     (results / TASK / "fql.json").rename(moved / TASK / "fql.json")
     with pytest.raises(comparisons.DataError, match="come from different data"):
         table(moved)
+
+
+def test_scores_count_at_the_last_evaluation(tmp_path):
+    """D4RL's: no mean over evaluations, one decimal, and the table says so."""
+    comparison = dataclasses.replace(PROTOCOL, algorithms=("drol",), seeds=(0, 1))
+    cell = Cell(tmp_path, TASK, "drol")
+    fill(cell, (), ())
+    for seed, scores in ((0, (90, 80, 20)), (1, (0, 0, 40))):
+        for number, score in enumerate(scores, 1):
+            line = {"evaluation/score": score, "evaluation/success": 1.0, "evaluation/episodes": 20}
+            cell.run(seed).metrics.append({"update": 10 * number} | line)
+    result = cell.write_result(comparison)
+    assert result["measure"] == "score"
+    assert [seed["figure"] for seed in result["seeds"].values()] == [20, 40]
+    comparison.save(tmp_path / "results")
+    heading, _, row = table(tmp_path / "results").splitlines()
+    assert heading.startswith(f"| method | `{TASK}`, normalised score |")
+    assert row.startswith("| DROL | 30.0 ± 14.1 |")
+    assert caption(tmp_path / "results").startswith("Normalised score: last evaluation (20 episodes each")
 
 
 def test_a_comparison_from_nothing_and_again(compare, capsys):
@@ -338,8 +361,8 @@ def test_two_methods_for_real(tmp_path, capfd):
         result = json.loads((results / "robot" / f"{name}.json").read_text())
         assert result["hyperparameters"]["hidden"] == [8]
         assert list(result["seeds"]["0"]["evaluations"]) == ["10", "20"]
-        assert 0 <= result["success"]["mean"] <= 1
-        assert result["success"]["standard_deviation"] is None
+        assert 0 <= result["figure"]["mean"] <= 1
+        assert result["figure"]["standard_deviation"] is None
         assert len(result["data"]["robot.npz"]) == 64
         assert str(tmp_path) not in json.dumps(result)
         config = json.loads((out / "robot" / name / "seed0" / "config.json").read_text())

@@ -7,6 +7,7 @@ from importlib import metadata
 from typing import Any
 
 from drol.cli.options import cores
+from drol.report.figure import RULES, TITLES, figure
 
 PACKAGES = (
     *("drol", "jax", "jaxlib", "equinox", "optax", "numpy", "orbax-checkpoint"),
@@ -21,10 +22,12 @@ def report(runs: list[Any], outcomes: list[Any]) -> int:
         name = f"{run.folder.path}: " if len(runs) > 1 else ""
         if outcome.divergence is not None:
             print(f"drol: error: {name}{outcome.divergence}", file=sys.stderr)
-        elif outcome.stopped_by is None and (quoted := _figure(run.folder.metrics.read())) is not None:
-            figure, said = quoted
-            print(f"{name}{said}, seed {run.settings.seed})")
-            figures.append(figure)
+        elif outcome.stopped_by is None and (quoted := figure(run.folder.metrics.read())) is not None:
+            count = quoted.evaluations
+            which = "the last evaluation" if RULES[quoted.measure] == 1 else f"the last {count} evaluations"
+            said = f"mean {TITLES[quoted.measure]} of {which}: {quoted.value:.3f}"
+            print(f"{name}{said} ({quoted.episodes} episodes, seed {run.settings.seed})")
+            figures.append(quoted.value)
     if signals := [outcome.stopped_by for outcome in outcomes if outcome.stopped_by is not None]:
         furthest = max(int(outcome.state.step) for outcome in outcomes if outcome.stopped_by is not None)
         print(f"stopped at update {furthest} of {updates}; continue with the same command and --resume")
@@ -38,22 +41,6 @@ def report(runs: list[Any], outcomes: list[Any]) -> int:
         how = f"evaluate it with: drol evaluate {folder.path} --episodes 50"
         print(f"policy: {folder.policy}   {how if runs[0].evaluate else 'load it with drol.load_policy'}")
     return 1 if any(outcome.divergence is not None for outcome in outcomes) else 0
-
-
-def _figure(lines: list[dict[str, Any]]) -> tuple[float, str] | None:
-    """What the field quotes of a run, as a number and in words.
-
-    The score of the last evaluation where there is one (D4RL), else the mean success of the last three, else the mean
-    return.
-    """
-    for name, count, said in (("score", 1, "normalised score"), ("success", 3, "success"), ("return", 3, "return")):
-        last = [line for line in lines if line.get(f"evaluation/{name}") is not None][-count:]
-        if last:
-            figure = statistics.fmean(line[f"evaluation/{name}"] for line in last)
-            episodes = sum(line["evaluation/episodes"] for line in last)
-            which = "the last evaluation" if count == 1 else f"the last {len(last)} evaluations"
-            return figure, f"mean {said} of {which}: {figure:.3f} ({episodes} episodes"
-    return None
 
 
 def continued(config: dict[str, Any]) -> dict[str, Any]:

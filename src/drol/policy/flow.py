@@ -3,7 +3,6 @@
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -12,7 +11,7 @@ from drol.nn.critic import CriticEnsemble
 from drol.nn.flow import VectorField, flow_actions, shortcut_actions
 from drol.ops.bellman import Aggregation
 from drol.policy.contract import PolicyKind
-from drol.policy.sampled import Actions, Latents, SampledPolicy, describe, described, values_of, widths
+from drol.policy.sampled import Actions, Latents, SampledPolicy, describe, described, widths
 from drol.types import Key, Spec
 
 
@@ -31,17 +30,9 @@ class FlowPolicy(SampledPolicy):
     dense_topk: int = eqx.field(static=True, default=8)
     q_agg: Aggregation = eqx.field(static=True, default="mean")
 
-    def draw(self, shape: tuple[int, ...], *, key: Key) -> Latents:
-        return jax.random.normal(key, (*shape, self.spec.action_dim))
-
     def sample(self, observation: Float[Array, " observation"], latents: Latents) -> Actions:
         actions = flow_actions(self.flow, observation, latents, self.flow_steps)
         return actions if self.refiner is None else clip_action(actions + self.refiner.at(observation)(actions))
-
-    def q_values(
-        self, observation: Float[Array, " observation"], actions: Float[Array, "num_samples action"]
-    ) -> Float[Array, "ensemble num_samples"]:
-        return values_of(self.critic, observation, actions)
 
     @property
     def spec(self) -> Spec:
@@ -57,15 +48,11 @@ class FlowPolicy(SampledPolicy):
         }
 
     @classmethod
-    def empty(cls, config: dict[str, Any]) -> "FlowPolicy":
-        def build(key: Key) -> "FlowPolicy":
-            options = dict(config)
-            spec, critic = described(options, key=key)
-            flow, hidden = VectorField(spec, options.pop("flow_hidden"), key=key), options.pop("refiner_hidden")
-            refiner = None if hidden is None else VectorField(spec, hidden, conditions=0, key=key)
-            return cls(flow=flow, refiner=refiner, critic=critic, **options)
-
-        return eqx.filter_eval_shape(build, jax.random.key(0))
+    def build(cls, options: dict[str, Any], *, key: Key) -> "FlowPolicy":
+        spec, critic = described(options, key=key)
+        flow, hidden = VectorField(spec, options.pop("flow_hidden"), key=key), options.pop("refiner_hidden")
+        refiner = None if hidden is None else VectorField(spec, hidden, conditions=0, key=key)
+        return cls(flow=flow, refiner=refiner, critic=critic, **options)
 
 
 STEPS = (1, 2, 4, 8)
@@ -90,16 +77,11 @@ class ShortcutPolicy(SampledPolicy):
         if self.steps not in STEPS:
             raise ValueError(f"steps must be one of 1, 2, 4 and 8, found {self.steps!r}")
 
-    def draw(self, shape: tuple[int, ...], *, key: Key) -> Latents:
-        return jax.random.normal(key, (*shape, self.spec.action_dim))
-
     def sample(self, observation: Float[Array, " observation"], latents: Latents) -> Actions:
         return shortcut_actions(self.actor, observation, latents, self.steps)
 
-    def q_values(
-        self, observation: Float[Array, " observation"], actions: Float[Array, "num_samples action"]
-    ) -> Float[Array, "ensemble num_samples"]:
-        return values_of(self.critic, observation, actions, jnp.asarray(float(self.steps)))
+    def critic_conditions(self) -> tuple[Float[Array, ""], ...]:
+        return (jnp.asarray(float(self.steps)),)
 
     @property
     def spec(self) -> Spec:
@@ -115,11 +97,7 @@ class ShortcutPolicy(SampledPolicy):
         }
 
     @classmethod
-    def empty(cls, config: dict[str, Any]) -> "ShortcutPolicy":
-        def build(key: Key) -> "ShortcutPolicy":
-            options = dict(config)
-            spec, critic = described(options, conditions=1, key=key)
-            actor = VectorField(spec, options.pop("actor_hidden"), conditions=2, key=key)
-            return cls(actor=actor, critic=critic, **options)
-
-        return eqx.filter_eval_shape(build, jax.random.key(0))
+    def build(cls, options: dict[str, Any], *, key: Key) -> "ShortcutPolicy":
+        spec, critic = described(options, conditions=1, key=key)
+        actor = VectorField(spec, options.pop("actor_hidden"), conditions=2, key=key)
+        return cls(actor=actor, critic=critic, **options)

@@ -11,7 +11,7 @@ from drol.nn.critic import CriticEnsemble
 from drol.ops.bellman import Aggregation
 from drol.ops.latent import default_radius, sample_ball
 from drol.policy.contract import PolicyKind
-from drol.policy.sampled import Actions, Latents, SampledPolicy, describe, described, values_of, widths
+from drol.policy.sampled import Actions, Latents, SampledPolicy, describe, described, widths
 from drol.types import Key, Spec
 
 Prior = Literal["ball", "normal"]
@@ -47,11 +47,6 @@ class LatentPolicy(SampledPolicy):
     def sample(self, observation: Float[Array, " observation"], latents: Latents) -> Actions:
         return self.actor(observation, latents) if latents.ndim == 1 else self.actor.candidates(observation, latents)
 
-    def q_values(
-        self, observation: Float[Array, " observation"], actions: Float[Array, "num_samples action"]
-    ) -> Float[Array, "ensemble num_samples"]:
-        return values_of(self.critic, observation, actions)
-
     @property
     def spec(self) -> Spec:
         layers = self.actor.mlp.layers
@@ -69,11 +64,7 @@ class LatentPolicy(SampledPolicy):
         }
 
     @classmethod
-    def empty(cls, config: dict[str, Any]) -> "LatentPolicy":
-        def build(key: Key) -> "LatentPolicy":
-            options = dict(config)
-            spec, critic = described(options, key=key)
-            actor = LatentActor(spec, options.pop("actor_hidden"), key=key)
-            return cls(actor=actor, critic=critic, **options)
-
-        return eqx.filter_eval_shape(build, jax.random.key(0))
+    def build(cls, options: dict[str, Any], *, key: Key) -> "LatentPolicy":
+        spec, critic = described(options, key=key)
+        actor = LatentActor(spec, options.pop("actor_hidden"), key=key)
+        return cls(actor=actor, critic=critic, **options)

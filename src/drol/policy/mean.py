@@ -3,7 +3,6 @@
 from typing import Any, Literal, get_args
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -12,7 +11,7 @@ from drol.nn.critic import CriticEnsemble
 from drol.nn.gaussian import MeanActor
 from drol.ops.bellman import Aggregation
 from drol.policy.contract import PolicyKind
-from drol.policy.sampled import Actions, Latents, SampledPolicy, describe, described, values_of, widths
+from drol.policy.sampled import Actions, Latents, SampledPolicy, describe, described, widths
 from drol.types import Key, Spec
 
 Bound = Literal["clip", "tanh"]
@@ -40,9 +39,6 @@ class MeanPolicy(SampledPolicy):
         if self.bound not in BOUNDS:
             raise ValueError(f"bound must be one of {', '.join(BOUNDS)}, found {self.bound!r}")
 
-    def draw(self, shape: tuple[int, ...], *, key: Key) -> Latents:
-        return jax.random.normal(key, (*shape, self.spec.action_dim))
-
     def sample(self, observation: Float[Array, " observation"], latents: Latents) -> Actions:
         mean, noise = self.actor(observation), self.std * latents
         if self.bound == "tanh":
@@ -50,11 +46,6 @@ class MeanPolicy(SampledPolicy):
         if self.noise_limit is not None:
             noise = jnp.clip(noise, -self.noise_limit, self.noise_limit)
         return clip_action(mean + noise)
-
-    def q_values(
-        self, observation: Float[Array, " observation"], actions: Float[Array, "num_samples action"]
-    ) -> Float[Array, "ensemble num_samples"]:
-        return values_of(self.critic, observation, actions)
 
     @property
     def spec(self) -> Spec:
@@ -72,11 +63,7 @@ class MeanPolicy(SampledPolicy):
         }
 
     @classmethod
-    def empty(cls, config: dict[str, Any]) -> "MeanPolicy":
-        def build(key: Key) -> "MeanPolicy":
-            options = dict(config)
-            spec, critic = described(options, key=key)
-            actor = MeanActor(spec, options.pop("actor_hidden"), key=key)
-            return cls(actor=actor, critic=critic, **options)
-
-        return eqx.filter_eval_shape(build, jax.random.key(0))
+    def build(cls, options: dict[str, Any], *, key: Key) -> "MeanPolicy":
+        spec, critic = described(options, key=key)
+        actor = MeanActor(spec, options.pop("actor_hidden"), key=key)
+        return cls(actor=actor, critic=critic, **options)

@@ -5,6 +5,7 @@ import dataclasses
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -37,19 +38,25 @@ class SampledPolicy(Policy):
     dense_topk: eqx.AbstractVar[int]
     q_agg: eqx.AbstractVar[Aggregation]
 
-    @abc.abstractmethod
     def draw(self, shape: tuple[int, ...], *, key: Key) -> Latents:
-        """Independent latents, (*shape, action)."""
+        """Independent latents, (*shape, action): standard normal, unless the policy has another prior."""
+        return jax.random.normal(key, (*shape, self.spec.action_dim))
 
     @abc.abstractmethod
     def sample(self, observation: Float[Array, " observation"], latents: Latents) -> Actions:
         """The action of each latent, in [-1, 1]^d."""
 
-    @abc.abstractmethod
+    def critic_conditions(self) -> tuple[Float[Array, ""], ...]:
+        """What the critic is told beside state and action."""
+        return ()
+
     def q_values(
         self, observation: Float[Array, " observation"], actions: Float[Array, "num_samples action"]
     ) -> Float[Array, "ensemble num_samples"]:
         """What the critic's members make of each action."""
+        assert self.critic is not None
+        observations = jnp.broadcast_to(observation, (actions.shape[0], *observation.shape))
+        return self.critic(observations, actions, *self.critic_conditions())
 
     def __check_init__(self):
         if self.kind not in POLICY_KINDS:
@@ -79,6 +86,15 @@ class SampledPolicy(Policy):
             samples = samples[jnp.argsort(isolation)[: self.dense_topk]]
         return samples[jnp.argmax(aggregate(self.q_values(observation, samples), self.q_agg))]
 
+    @classmethod
+    def empty(cls, config: dict[str, Any]) -> "SampledPolicy":
+        return eqx.filter_eval_shape(lambda key: cls.build(dict(config), key=key), jax.random.key(0))
+
+    @classmethod
+    @abc.abstractmethod
+    def build(cls, options: dict[str, Any], *, key: Key) -> "SampledPolicy":
+        """A policy with fresh networks from the entries of a `config`, which it may take out of `options`."""
+
     def choosing(self) -> dict[str, Any]:
         """The part of `config` that says how to choose."""
         return {
@@ -87,18 +103,6 @@ class SampledPolicy(Policy):
             "dense_topk": self.dense_topk,
             "q_agg": self.q_agg,
         }
-
-
-def values_of(
-    critic: CriticEnsemble | None,
-    observation: Float[Array, " observation"],
-    actions: Float[Array, "num_samples action"],
-    *conditions: Float[Array, ""],
-) -> Float[Array, "ensemble num_samples"]:
-    """Every member's Q of several actions in one state."""
-    assert critic is not None
-    observations = jnp.broadcast_to(observation, (actions.shape[0], *observation.shape))
-    return critic(observations, actions, *conditions)
 
 
 def widths(mlp: MLP) -> list[int]:

@@ -8,12 +8,11 @@ from typing import Any, Literal
 
 from drol.files import DataError, write_json
 from drol.report.comparison import Comparison
+from drol.report.figure import Figure, figure
 from drol.training.folder import RunFolder
 from drol.training.settings import Settings
 
 RESULTS = "results"
-LAST = 3
-"""Evaluations at the end of a run whose mean is its figure (all of them, where a run has fewer)."""
 
 State = Literal["absent", "begun", "finished", "diverged"]
 
@@ -121,19 +120,24 @@ class Cell:
     def result(self, comparison: Comparison) -> dict[str, Any]:
         """What the cell amounts to, with all that is needed to repeat it; no paths, no names of machines.
 
-        A run's figure is the mean success of its last three evaluations; the cell's are the mean over seeds of these,
-        and their sample standard deviation (divisor: seeds - 1; null for one seed). A cell with a run that diverged, or
-        without a verdict of success, has none: leaving seeds out would choose among them.
+        What a run amounts to says `drol.report.figure`; the cell's figures are the mean of these over seeds, and their
+        sample standard deviation (divisor: seeds - 1; null for one seed). A cell with a run that diverged, or was never
+        evaluated, has none: leaving seeds out would choose among them.
 
         Raises:
-            DataError: as `check`, or if some runs were not begun.
+            DataError: as `check`, or if some runs were not begun, or are measured in different ways.
         """
         self.check(comparison)
         configs = self.configs(comparison)
         if len(configs) < len(comparison.seeds):
             raise DataError(f"{self.path} does not hold a run of every seed")
         first = configs[comparison.seeds[0]]
-        seeds = {str(seed): _outcome(self.run(seed)) for seed in comparison.seeds}
+        figures = {seed: figure(self.run(seed).metrics.read()) for seed in comparison.seeds}
+        measures = {found.measure for found in figures.values() if found is not None}
+        if len(measures) > 1:
+            raise DataError(f"the runs in {self.path} differ in what they measure; remove those that are wrong")
+        measure = next(iter(measures), None)
+        seeds = {str(seed): _outcome(self.run(seed), found) for seed, found in figures.items()}
         result = {
             "task": self.task,
             "algorithm": self.algorithm,
@@ -149,8 +153,9 @@ class Cell:
             "versions": {name: version for name, version in sorted(first["versions"].items()) if version is not None},
             "device": first["device"],
             "machine": first["machine"],
+            "measure": measure,
             "seeds": seeds,
-            "success": _over_seeds([seed["success"] for seed in seeds.values()]),
+            "figure": _over_seeds([seed["figure"] for seed in seeds.values()]),
         }
         return dict(sorted(result.items()))
 
@@ -161,16 +166,17 @@ class Cell:
         return result
 
 
-def _outcome(run: RunFolder) -> dict[str, Any]:
-    """A run's evaluations by update, and the mean success of the last three."""
-    name = "evaluation/success"
-    evaluations = {line["update"]: line[name] for line in run.metrics.read() if line.get(name) is not None}
-    last = list(evaluations.values())[-LAST:]
+def _outcome(run: RunFolder, found: Figure | None) -> dict[str, Any]:
+    """A run's evaluations by update, and its figure."""
+    evaluations = {}
+    if found is not None:
+        name = f"evaluation/{found.measure}"
+        evaluations = {line["update"]: line[name] for line in run.metrics.read() if line.get(name) is not None}
     diverged = run.divergence.exists()
     return {
         "diverged": diverged,
-        "evaluations": {str(update): round(success, 6) for update, success in evaluations.items()},
-        "success": None if diverged or not last else round(statistics.fmean(last), 6),
+        "evaluations": {str(update): round(value, 6) for update, value in evaluations.items()},
+        "figure": None if diverged or found is None else round(found.value, 6),
     }
 
 

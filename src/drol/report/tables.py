@@ -6,6 +6,8 @@ from typing import Any
 from drol.files import DataError, read_json
 from drol.presets import TITLES
 from drol.report.comparison import Comparison, load
+from drol.report.figure import DIGITS, RULES, Measure
+from drol.report.figure import TITLES as MEASURES
 
 SPEED = "speed.json"
 NOT_RUN = "not run"
@@ -13,7 +15,7 @@ NOT_MEASURED = "not measured"
 
 
 def table(results: Path) -> str:
-    """The table in Markdown: one row per method, success per task, speed.
+    """The table in Markdown: one row per method, its figure on each task, speed.
 
     Args:
         results: the folder `results` of a comparison.
@@ -29,12 +31,18 @@ def table(results: Path) -> str:
 def caption(results: Path) -> str:
     """What the table's numbers are, in one sentence."""
     comparison = load(results)
+    measures = {_measure(_results(results, task, comparison)) for task in comparison.tasks}
+    said = "; ".join(
+        f"{MEASURES[measure]}: {'last evaluation' if count == 1 else 'mean of the last three evaluations'}"
+        for measure, count in RULES.items()
+        if measure in measures
+    )
     count = len(comparison.seeds)
     seeds = ", ".join(map(str, comparison.seeds))
     spread = f"mean ± sample standard deviation over {count} seeds ({seeds})" if count > 1 else f"seed {seeds}"
     return (
-        f"Success: mean of the last three evaluations ({comparison.eval_episodes} episodes each, every "
-        f"{comparison.eval_every:,} updates) of {comparison.updates:,} updates, size {comparison.size}; {spread}."
+        f"{said[0].upper()}{said[1:]} ({comparison.eval_episodes} episodes each, every {comparison.eval_every:,} "
+        f"updates) of {comparison.updates:,} updates, size {comparison.size}; {spread}."
     )
 
 
@@ -47,16 +55,19 @@ def cells(results: Path) -> list[list[str]]:
     comparison = load(results)
     speed = read_json(results / SPEED)["records"] if (results / SPEED).exists() else {}
     found = {task: _results(results, task, comparison) for task in comparison.tasks}
-    lines = [["method", *(f"`{task}`" for task in comparison.tasks), "updates/s", "ms per action"]]
+    measures: dict[str, Measure] = {task: _measure(results) for task, results in found.items()}
+    # Success needs no word; other measures are named beside their task.
+    names = [f"`{task}`" + ("" if measures[task] == "success" else f", {MEASURES[measures[task]]}") for task in found]
+    lines = [["method", *names, "updates/s", "ms per action"]]
     known = list(TITLES)
     for name in sorted(comparison.algorithms, key=lambda name: known.index(name) if name in known else len(known)):
-        successes = [_success(found[task].get(name), comparison) for task in comparison.tasks]
+        figures = [_figure(found[task].get(name), comparison) for task in comparison.tasks]
         record = speed.get(name, {})
         rates = [
             f"{record[key]:.{digits}f}" if key in record else NOT_MEASURED
             for key, digits in (("updates_per_second", 1), ("act_ms", 2))
         ]
-        lines.append([TITLES.get(name, name), *successes, *rates])
+        lines.append([TITLES.get(name, name), *figures, *rates])
     return lines
 
 
@@ -71,21 +82,29 @@ def _results(results: Path, task: str, comparison: Comparison) -> dict[str, dict
                 f"{paths[names[0]]} and {paths[name]} come from different data, and cannot stand in one table; run one "
                 f"of them again"
             )
+    measures = {result["measure"] for result in found.values()} - {None}
+    if len(measures) > 1:
+        raise DataError(f"the results in {results / task} measure different things: {', '.join(sorted(measures))}")
     return found
 
 
-def _success(result: dict[str, Any] | None, comparison: Comparison) -> str:
+def _measure(found: dict[str, dict[str, Any]]) -> Measure:
+    """What the results of a task measure; success where none says."""
+    return next((result["measure"] for result in found.values() if result["measure"] is not None), "success")
+
+
+def _figure(result: dict[str, Any] | None, comparison: Comparison) -> str:
     if result is None:
         return NOT_RUN
-    seeds, success = result["seeds"], result["success"]
+    seeds, figure = result["seeds"], result["figure"]
     diverged = sum(seed["diverged"] for seed in seeds.values())
     if diverged:
         text = f"diverged ({diverged} of {len(seeds)} seeds)"
-    elif success is None:
-        text = "no verdict"
+    elif figure is None:
+        text = "not evaluated"
     else:
-        spread = success["standard_deviation"]
-        text = f"{success['mean']:.2f}" + ("" if spread is None else f" ± {spread:.2f}")
+        spread, digits = figure["standard_deviation"], DIGITS[result["measure"]]
+        text = f"{figure['mean']:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
     # A cell that was not extended together with the others says so.
     notes = [f"{result['updates']:,} updates"] if result["updates"] != comparison.updates else []
     notes += [f"seeds {', '.join(seeds)}"] if set(seeds) != set(map(str, comparison.seeds)) else []

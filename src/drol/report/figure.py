@@ -1,0 +1,45 @@
+"""The one number that the field quotes of a run."""
+
+import dataclasses
+import statistics
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+Measure = Literal["score", "success", "return"]
+
+RULES: dict[Measure, int] = {"score": 1, "success": 3, "return": 3}
+"""How many of the last evaluations count, by measure; the first measure that a run has is its own."""
+
+TITLES: dict[Measure, str] = {"score": "normalised score", "success": "success", "return": "return"}
+DIGITS: dict[Measure, int] = {"score": 1, "success": 2, "return": 1}
+"""Decimals that a table shows."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A mean over the last evaluations of a run; no checkpoint is chosen.
+
+    Attributes:
+        value: D4RL's normalised score of the last evaluation where there is one, else the mean success of the last
+            three (as OGBench's papers report it), else their mean return.
+        measure: which of these.
+        evaluations: how many were averaged: fewer than three where a run has fewer.
+        episodes: how many episodes they had together.
+    """
+
+    value: float
+    measure: Measure
+    evaluations: int
+    episodes: int
+
+
+def figure(lines: Iterable[Mapping[str, Any]]) -> Figure | None:
+    """A run's figure from the lines of its `metrics.jsonl`; None if it was never evaluated."""
+    kept = list(lines)
+    for measure, count in RULES.items():
+        name = f"evaluation/{measure}"
+        last = [line for line in kept if line.get(name) is not None][-count:]
+        if last:
+            value = statistics.fmean(line[name] for line in last)
+            return Figure(value, measure, len(last), sum(line["evaluation/episodes"] for line in last))
+    return None
