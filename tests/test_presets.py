@@ -147,7 +147,9 @@ def test_sources():
     assert "Table 7" in preset_for("antsoccer-arena-navigate-singletask-v0", "iql").source
     for name in ("bc", "flow-bc"):
         assert {preset.mark for preset in PRESETS[name]} == {None}
-        assert all("nothing to tune" in preset.source for preset in PRESETS[name])
+    assert all("nothing to tune" in preset.source for preset in PRESETS["flow-bc"])
+    assert "nothing to tune" in preset_for(cube, "bc").source
+    assert "from earlier work" in preset_for("pen-human-v1", "bc").source
 
 
 @pytest.mark.parametrize("name", FIELDS)

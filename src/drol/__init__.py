@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from drol.algorithms.fql import FQL as FQL
     from drol.algorithms.ifql import IFQL as IFQL
     from drol.algorithms.iql import IQL as IQL
+    from drol.algorithms.meanflow_ql import MeanFlowQL as MeanFlowQL
     from drol.algorithms.rebrac import ReBRAC as ReBRAC
     from drol.algorithms.sorl import SORL as SORL
     from drol.bundle import LoadedPolicy as LoadedPolicy
@@ -59,6 +60,7 @@ _HOMES = {
     "FQL": "algorithms.fql",
     "IFQL": "algorithms.ifql",
     "IQL": "algorithms.iql",
+    "MeanFlowQL": "algorithms.meanflow_ql",
     "ReBRAC": "algorithms.rebrac",
     "SORL": "algorithms.sorl",
     "LoadedPolicy": "bundle",

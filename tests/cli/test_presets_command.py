@@ -77,6 +77,13 @@ def test_all_methods_in_one_table(capsys, monkeypatch):
     assert len(rows) == 1 + 10 + 18
 
 
+def test_a_method_without_published_numbers_says_so(capsys):
+    assert drol("presets", "--algorithm", "meanflow-ql") == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Presets of MeanFlow-QL: none are published for these tasks." in printed
+    assert "MeanFlow-QL's defaults apply: tune --alpha first" in printed
+
+
 def test_an_unknown_method_has_no_table(capsys):
     with pytest.raises(SystemExit):
         drol("presets", "--algorithm", "fqll")

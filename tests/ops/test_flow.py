@@ -1,5 +1,6 @@
 """Straight interpolants, flow matching's errors, and Euler's method."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -44,3 +45,30 @@ def test_nothing_is_clipped_on_the_way():
     end = flow.euler(lambda x, t: jnp.full_like(x, 10.0 if t < 0.5 else -10.0), jnp.zeros((1, 1)), 4)
     np.testing.assert_array_equal(end, 0)
     np.testing.assert_array_equal(flow.euler(lambda x, t: 4 + 0 * x, jnp.zeros((1, 1)), 4), 4)
+
+
+def mean_flow(field, times, limit=100.0):
+    return flow.mean_flow_errors(field, jnp.asarray(END), jnp.asarray(START), times, limit=limit)
+
+
+def test_the_mean_flow_to_a_single_action_has_no_error():
+    """All velocities from x at time t to a are (x - a) / t, and so is their mean: g(x, t) = x - (x - a) / t."""
+    times = jnp.asarray(RNG.uniform(0.1, 1, size=(5, 1)), jnp.float32)
+    exact = mean_flow(lambda x, t: x - (x - END) / t, times)
+    np.testing.assert_allclose(exact, 0, atol=1e-6)
+    np.testing.assert_allclose(mean_flow(lambda x, t: x - (x - END) / t + 0.5, times), 0.25, rtol=1e-3)
+    assert (mean_flow(lambda x, t: x - (x - END) / t + 0.5 * t, times) > 0.05).all()
+
+
+def test_the_target_of_a_mean_flow_is_a_clipped_constant():
+    """For g(x, t) = s x the derivative along the line is s (e - a); the slope in s is the prediction's alone."""
+    times = RNG.uniform(size=(5, 1)).astype(np.float32)
+    points, velocity = (1 - times) * END + times * START, START - END
+    target = np.clip(points + (times - 1) * velocity - times * 2 * velocity, -1, 1)
+    assert 0 < np.mean(np.abs(target) == 1) < 1
+
+    def error(s):
+        return mean_flow(lambda x, t: s * x, jnp.asarray(times), limit=1.0).sum()
+
+    np.testing.assert_allclose(error(2.0), np.square(2 * points - target).sum() / 3, rtol=1e-5)
+    np.testing.assert_allclose(jax.grad(error)(2.0), (2 * (2 * points - target) * points).sum() / 3, rtol=1e-5)

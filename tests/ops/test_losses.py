@@ -109,3 +109,12 @@ def test_q_loss_is_minus_the_mean_over_a_constant(normalize, scale):
     loss, gradient = jax.value_and_grad(lambda q: losses.q_loss(q, normalize=normalize))(q_values)
     assert float(loss) == pytest.approx(-scale * 5 / 3)
     np.testing.assert_allclose(gradient, -scale / 3 * np.ones(3), rtol=1e-6)
+
+
+def test_tempered_errors_by_hand():
+    """e / (e + 0.5)^p; the weight is a constant, and bounded."""
+    errors = jnp.array([0.5, 3.5])
+    np.testing.assert_allclose(losses.tempered(errors, 0.5, 0.5), [0.5, 1.75], rtol=1e-6)
+    slopes = jax.grad(lambda e: losses.tempered(e, 0.5, 0.5).sum())(errors)
+    np.testing.assert_allclose(slopes, [1.0, 0.5], rtol=1e-6)
+    np.testing.assert_allclose(losses.tempered(jnp.array([0.0, 1e-9]), 8.0), [0.0, 1e-3], rtol=1e-6)

@@ -133,6 +133,13 @@ def temporal_difference(
     """The Bellman error of the critic at one next action per state (eq. 2), and Q(s, a)."""
     assert target_critic is not None
     next_q = bellman.aggregate(target_critic(batch.next_observations, next_actions), q_agg)
+    return fit_critic(critic, next_q, batch, discount=discount)
+
+
+def fit_critic(
+    critic: CriticEnsemble, next_q: Float[Array, " batch"], batch: Batch, *, discount: ScalarLike
+) -> tuple[Scalar, Float[Array, "ensemble batch"], Metrics]:
+    """The Bellman error of the critic for given values of the next states, and Q(s, a)."""
     targets = bellman.bellman_target(batch.rewards, batch.masks, next_q, discount)
     q_values = critic(batch.observations, batch.actions)
     loss = bellman.bellman_error(q_values, targets)

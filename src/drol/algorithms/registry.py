@@ -18,6 +18,7 @@ ALGORITHMS = {
     "fql": "drol.algorithms.fql:FQL",
     "sorl": "drol.algorithms.sorl:SORL",
     "deflow": "drol.algorithms.deflow:DeFlow",
+    "meanflow-ql": "drol.algorithms.meanflow_ql:MeanFlowQL",
     "drol": "drol.algorithms.drol:DROL",
 }
 

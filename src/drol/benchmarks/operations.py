@@ -159,6 +159,17 @@ def _fql(algorithm: Any, n: Networks) -> Flop:
     return n.actor.forward() + _critic(algorithm, n) + n.flow.learn() + distillation + guidance
 
 
+def _meanflow_ql(algorithm: Any, n: Networks) -> Flop:
+    # Times differ from row to row, yet one number per row times one row of weights is elementwise work.
+    candidates, ensemble, field = algorithm.num_candidates, algorithm.ensemble, n.actor
+    # The derivative along the line is one more pass forward from the point on.
+    derivative = field.point + field.rest
+    # Matching and guidance evaluate the field in one state, and learn from both.
+    learn = 2 * field.forward(2) + 2 * field.rest
+    targets = field.forward(candidates) + candidates * ensemble * n.critic.forward()
+    return targets + derivative + learn + ensemble * (n.critic.guide() + n.critic.learn())
+
+
 def _deflow(algorithm: Any, n: Networks) -> Flop:
     # The refiner sees an observation and an action, as a one-step actor an observation and a latent.
     steps, refiner = algorithm.flow_steps, n.actor
@@ -193,5 +204,6 @@ COUNTS: Mapping[str, Callable[[Any, Networks], Flop]] = {
     "sorl": _sorl,
     "deflow": _deflow,
     "fql": _fql,
+    "meanflow-ql": _meanflow_ql,
 }
 """By the names of `drol.algorithms.registry`."""

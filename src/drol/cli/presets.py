@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from drol.presets import Preset
 
+NAMES = (*PRESETS, *(name for name in TITLES if name not in PRESETS))
+"""Every method, those without a table last."""
+
 WIDE = 110
 """Columns that the compact table takes."""
 
@@ -20,10 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     """Which method's table."""
     parser.add_argument(
         "--algorithm",
-        choices=(*PRESETS, "all"),
+        choices=(*NAMES, "all"),
         default="drol",
         metavar="NAME",
-        help=f"one of {', '.join(PRESETS)},\nor all: one compact table (default: drol)",
+        help=f"one of {', '.join(NAMES)},\nor all: one compact table (default: drol)",
     )
 
 
@@ -50,7 +53,11 @@ def _print_one(console: "Console", algorithm: str) -> None:
     """A method's presets, a row each, with the sources below."""
     from rich.table import Column, Table
 
-    presets, fields, title = PRESETS[algorithm], FIELDS[algorithm], f"Presets of {TITLES[algorithm]}"
+    title = f"Presets of {TITLES[algorithm]}"
+    if algorithm not in PRESETS:
+        console.print(f"{title}: none are published for these tasks.")
+        return
+    presets, fields = PRESETS[algorithm], FIELDS[algorithm]
     sources = "; ".join(dict.fromkeys(preset.source for preset in presets if preset.mark is None))
     if not fields:
         console.print(f"{title}: {sources}.")

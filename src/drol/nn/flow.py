@@ -4,10 +4,11 @@ import math
 from collections.abc import Callable, Sequence
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from drol.nn.actor import clip_action
+from drol.nn.actor import LatentActor, clip_action
 from drol.nn.mlp import MLP
 from drol.ops.flow import euler
 from drol.types import Key, Spec
@@ -60,6 +61,17 @@ class VectorField(eqx.Module):
         """The task's dimensions, for a field of time alone."""
         fan_in, action_dim = self.mlp.layers[0].weight.shape[-2], self.mlp.layers[-1].weight.shape[-1]
         return Spec(fan_in - action_dim - 1, action_dim)
+
+
+def one_step_actor(field: VectorField, time: float) -> LatentActor:
+    """x -> v(s, x, time) as a one-step actor: the constant time moves into the first layer's bias."""
+    first, *others = field.mlp.layers
+    parts = (first.weight[:-1], first.bias + time * first.weight[-1])
+    folded = eqx.tree_at(lambda layer: (layer.weight, layer.bias), first, parts)
+    mlp = eqx.tree_at(lambda m: m.layers, field.mlp, (folded, *others))
+    hidden = [layer.bias.shape[-1] for layer in field.mlp.layers[:-1]]
+    shapes = eqx.filter_eval_shape(LatentActor, field.spec, hidden, key=jax.random.key(0))
+    return eqx.tree_at(lambda actor: actor.mlp, shapes, mlp)
 
 
 def flow_actions(

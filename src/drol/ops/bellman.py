@@ -49,12 +49,14 @@ def bellman_error(q_values: Float[Array, "ensemble *batch"], targets: Float[Arra
     return jnp.mean((q_values - targets) ** 2)
 
 
-def best_of_n(q_values: Float[Array, "ensemble num_samples"], how: Aggregation) -> Float[Array, ""]:
-    """Back up the best of N next actions: ranked by the ensemble's minimum, valued by its `how`.
+def best_of_n(
+    q_values: Float[Array, "ensemble num_samples"], how: Aggregation, *, rank: Aggregation = "min"
+) -> Float[Array, ""]:
+    """Back up the best of N next actions: ranked by the ensemble's `rank`, valued by its `how`.
 
     With N = 1 this is `aggregate`.
     """
-    best = jnp.argmax(aggregate(q_values, "min"))
+    best = jnp.argmax(aggregate(q_values, rank))
     return aggregate(q_values, how)[best]
 
 

@@ -5,6 +5,7 @@ Source: flow matching (Lipman et al. 2023); flow Q-learning (Park et al. 2025), 
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -30,6 +31,30 @@ def matching_errors(velocity: Velocity, start: Points, actions: Points, times: T
     """
     predicted = velocity(interpolate(start, actions, times), times)
     return jnp.mean((predicted - (actions - start)) ** 2, axis=-1)
+
+
+def mean_flow_errors(
+    field: Velocity, actions: Points, start: Points, times: Times, *, limit: float
+) -> Float[Array, "*batch"]:
+    """|g(x_t, t) - target|^2 / d per row, where g(x, t) = x - u(x, t) and u is the average velocity back to time 0.
+
+    On the line x_t = (1 - t) a + t e with the velocity v = e - a, differentiating t u = x_t - a along the line gives
+    u = v - t du/dt, that is g = x_t + (t - 1) v - t dg/dt: the right-hand side, a constant, is the target. At t = 1 a
+    perfect g is the action that the flow would reach.
+
+    Source: mean flows (Geng et al. 2025); MeanFlow-QL (Wang et al. 2025), with the data at time 0 as there.
+
+    Args:
+        field: g at the rows' observations.
+        actions: a.
+        start: e, standard normal draws.
+        times: t in [0, 1).
+        limit: targets are clipped to [-limit, limit].
+    """
+    points, velocity = interpolate(actions, start, times), start - actions
+    predicted, derivative = jax.jvp(field, (points, times), (velocity, jnp.ones_like(times)))
+    target = jax.lax.stop_gradient(points + (times - 1) * velocity - times * derivative)
+    return jnp.mean((predicted - jnp.clip(target, -limit, limit)) ** 2, axis=-1)
 
 
 def euler(velocity: Velocity, start: Points, steps: int) -> Points:

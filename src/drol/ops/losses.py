@@ -30,6 +30,15 @@ def q_loss(q_values: Float[Array, " batch"], *, normalize: bool, axis_name: str 
     return -scale * jnp.mean(q_values)
 
 
+def tempered(errors: Float[Array, " batch"], power: Scalar | float, offset: float = 1e-4) -> Float[Array, " batch"]:
+    """w e with w = (e + offset)^-power, a constant for differentiation, between 1e-6 and 1e6: large errors weigh less.
+
+    Source: mean flows (Geng et al. 2025), adaptive weights.
+    """
+    weights = jnp.clip((errors + offset) ** -power, 1e-6, 1e6)
+    return jax.lax.stop_gradient(weights) * errors
+
+
 def winner_only(
     bc: Float[Array, " batch"],
     q_values: Float[Array, " batch"],

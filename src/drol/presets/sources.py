@@ -19,6 +19,7 @@ TITLES = {
     "fql": "FQL",
     "sorl": "SORL",
     "deflow": "DeFlow",
+    "meanflow-ql": "MeanFlow-QL",
     "drol": "DROL",
 }
 """Methods as their papers write them, in the order of tables."""
@@ -39,4 +40,4 @@ DOUBTFUL = f"{FQL_PAPER}; the number is hard to read there"
 UNREAD = "unknown: the row could not be read in Table 6 of the FQL paper (Park et al. 2025)"
 NOT_REPORTED = "unknown: SORL reports no results on it"
 COPIED = "unknown: the FQL paper copies its D4RL results from earlier work"
-BC_COPIED = "nothing to tune; on D4RL the FQL paper copies its results from earlier work"
+BC_COPIED = "on D4RL the FQL paper copies its results from earlier work"

@@ -1,0 +1,68 @@
+"""MeanFlow-QL's losses against straight NumPy, and the one pass that acts."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from drol.algorithms.meanflow_ql import MeanFlowQL
+from tests.algorithms.plain import ROWS, close, measure, prepared
+from tests.conftest import SPEC, init
+from tests.nn.test_networks import plain_critic, plain_mlp
+
+
+def test_the_losses_by_a_straight_computation():
+    """The derivative along the line by central differences; targets beyond the limit, actions out of bounds."""
+    with jax.enable_x64(True):
+        algorithm = MeanFlowQL(hidden=(8,), num_candidates=9, alpha=7.0, bound_coef=2.0, error_power=0.6, q_agg="min")
+        state, batch, noise = prepared(algorithm)
+        noise = eqx.tree_at(lambda n: n.flow_start, noise, replace_fn=lambda start: 4 * start)
+        metrics = measure(algorithm, state, batch, noise)
+    field, times = state.networks.actor.mlp, np.asarray(noise.flow_t)
+
+    def g(observations, x, t):
+        return plain_mlp(field, observations, x, np.broadcast_to(t, (*x.shape[:-1], 1)))
+
+    velocity = noise.flow_start - batch.actions
+    ahead, behind = (g(batch.observations, batch.actions + t * velocity, t) for t in (times + 1e-6, times - 1e-6))
+    points, derivative = batch.actions + times * velocity, (ahead - behind) / 2e-6
+    target = points - (1 - times) * velocity - times * derivative
+    assert 0 < np.mean(np.abs(target) > 5) < 1
+    errors = np.mean((g(batch.observations, points, times) - np.clip(target, -5, 5)) ** 2, axis=-1)
+    flow_loss = np.mean(errors / (errors + 1e-4) ** 0.6)
+    close(metrics["flow_loss"], flow_loss)
+
+    actions = g(batch.observations, noise.latent, 1.0)
+    bound_loss = np.mean(np.maximum(actions - 1, 0)) + np.mean(np.maximum(-1 - actions, 0))
+    assert bound_loss > 0
+    q_loss = -plain_critic(state.networks.critic, batch.observations, np.clip(actions, -1, 1)).mean()
+    close(metrics["q_loss"], q_loss)
+    close(metrics["bound_loss"], bound_loss)
+    close(metrics["actor_loss"], 7 * flow_loss + q_loss + 2 * bound_loss)
+
+    next_q = []
+    for i in range(9):
+        candidates = np.clip(g(batch.next_observations, noise.next_latents[:, i], 1.0), -1, 1)
+        next_q.append(plain_critic(state.target_critic, batch.next_observations, candidates))
+    next_q = np.stack(next_q, axis=-1)
+    best = next_q.mean(axis=0).argmax(axis=-1)
+    assert (best != next_q.min(axis=0).argmax(axis=-1)).any(), "ranks by the mean, values by the minimum"
+    chosen = next_q.min(axis=0)[np.arange(ROWS), best]
+    targets = batch.rewards + 0.99 * batch.masks * chosen
+    q_values = plain_critic(state.networks.critic, batch.observations, batch.actions)
+    close(metrics["critic_loss"], np.mean((q_values - targets) ** 2))
+
+
+def test_the_policy_is_the_field_at_noise_in_one_pass(key):
+    """Best of the same few candidates, which the slow critic ranks."""
+    algorithm = MeanFlowQL(hidden=(8, 8), num_candidates=4)
+    state = init(algorithm, SPEC, key)
+    state = eqx.tree_at(lambda s: s.networks.actor, state, jax.tree.map(lambda x: x + 0.1, state.networks.actor))
+    policy = algorithm.policy(state)
+    assert (policy.kind, policy.num_samples, policy.prior) == ("best-of-n", 4, "normal")
+    observation, latents = jax.random.normal(key, (SPEC.observation_dim,)), jax.random.normal(key, (4, 3))
+    field = state.networks.actor
+    actions = jnp.stack([field(observation, latent, 1.0) for latent in latents])
+    np.testing.assert_allclose(policy.sample(observation, latents), jnp.clip(actions, -1, 1), rtol=1e-5, atol=1e-6)
+    for mine, slow in zip(jax.tree.leaves(policy.critic), jax.tree.leaves(state.target_critic), strict=True):
+        np.testing.assert_array_equal(mine, slow)
