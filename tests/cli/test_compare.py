@@ -15,6 +15,7 @@ import pytest
 from drol.cli import compare as compare_command
 from drol.report import comparison as comparisons
 from drol.report.cells import Cell
+from drol.report.commands import _shares
 from drol.report.comparison import Comparison
 from drol.report.tables import caption, table
 from drol.training.folder import RunFolder
@@ -74,11 +75,19 @@ def stand_in():
     runs = [Path(options["--out"]) / f"seed{seed}" for seed in options["--seeds"].split(",")]
     if behaviour == "fail":
         return 1
+    if behaviour == "cores":
+        cores = os.sched_getaffinity(0)
+        while len(cores) > 1 and len(cores) == os.cpu_count():  # until they have been divided
+            cores = os.sched_getaffinity(0)
+        print(json.dumps(sorted(cores)))
     if behaviour == "wait" and "--resume" not in sys.argv:
         received = []
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda number, _: received.append(number))
         write_run(runs[0], 0.5, updates=updates, sha=sha)
+        (root / f"waiting-{options['--algorithm']}").touch()
+        while len(list(root.glob("waiting-*"))) < plan.get("together", 1):
+            time.sleep(0.01)
         os.kill(os.getppid(), plan["signal"])
         while not received:
             time.sleep(0.01)
@@ -277,6 +286,42 @@ def test_an_interrupted_cell_goes_on_with_the_same_arguments(compare, capsys, nu
     assert compare.calls[0] == [*begun, "--resume"]
     assert all("--resume" not in call for call in compare.calls[1:])
     assert compare.measured == [("drol", "fql")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_cells_that_train_at_once_stop_together_and_go_on(compare, number):
+    assert compare(*GIVEN, "--jobs", 2, drol="wait", fql="wait", together=2, signal=number) == 128 + number
+    assert sorted(call[3] for call in compare.calls if call[0] == "train") == ["drol", "fql"]
+    assert compare.measured == []
+    assert compare(*GIVEN, "--jobs", 2, drol="wait", fql="wait") == 0
+    assert sorted(call[3] for call in compare.calls) == ["drol", "fql"]
+    assert all(call[-1] == "--resume" for call in compare.calls)
+    assert "| DROL | 0.50 ± 0.00 |" in table(compare.out / "results")
+
+
+def test_each_job_has_cores_and_a_log_of_its_own(compare, capfd):
+    cores = os.sched_getaffinity(0)
+    assert compare(*GIVEN, "--jobs", 2, drol="cores", fql="fail") == 1
+    said = (compare.out / TASK / "drol.log").read_text()
+    assert len(json.loads(said)) == len(cores) // 2 or len(cores) < 2
+    assert set(json.loads(said)) <= cores
+    assert os.sched_getaffinity(0) == cores
+    assert f"its message is in {compare.out / TASK / 'fql.log'}" in capfd.readouterr().err
+    assert "must be at least 1, found 0" in error_of(capfd, "compare", TASK, "--out", compare.out, "--jobs", 0)
+
+
+@pytest.mark.parametrize(
+    ("cores", "jobs", "shares"),
+    [
+        ({4, 5, 6, 7}, 2, [{4, 6}, {5, 7}]),
+        ({0, 1, 2}, 2, [{0, 2}, {1}]),
+        ({3}, 2, [None, None]),
+        ({0, 1}, 1, [None]),
+    ],
+)
+def test_cores_are_divided_among_jobs(monkeypatch, cores, jobs, shares):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: cores)
+    assert _shares(jobs) == shares
 
 
 def test_failures_are_reported_and_stop_nothing_else(compare, capsys):

@@ -4,7 +4,8 @@ import argparse
 import dataclasses
 import itertools
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     parser.add_argument("--env", metavar="ENV", help="evaluate in this gymnasium environment, as `drol train` does")
     parser.add_argument("--workers", type=int, metavar="W", help="processes for collection and evaluation")
     parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="cells trained at once, each on its share of the cores, with a log\nbeside its folder (default: 1)",
+    )
+    parser.add_argument(
         "--no-train", dest="train", action="store_false", help="train nothing: collect results, make the table"
     )
     parser.add_argument(
@@ -75,6 +83,8 @@ def run(parsed: argparse.Namespace) -> int:
     """Train what is missing, collect results, measure speeds, print and write the table."""
     for module in ("rich", "orbax.checkpoint"):
         require(module, "train")
+    if parsed.jobs < 1:
+        raise DataError(f"--jobs must be at least 1, found {parsed.jobs}")
     if not parsed.train and not parsed.out.is_dir():
         raise DataError(f"{parsed.out} does not exist: without training there is nothing to collect")
     results = parsed.out / RESULTS
@@ -87,11 +97,9 @@ def run(parsed: argparse.Namespace) -> int:
     files = _files(parsed, tasks)
     _refuse_contradictions(parsed, comparison, cells, files)
     comparison.save(results)
-    failures: list[str] = []
     try:
-        with Commands(COMMAND) as commands:
-            for label, task in tasks.items():
-                failures += _task(parsed, comparison, task, cells[label], files.get(label), commands)
+        with Commands(COMMAND, parsed.jobs) as commands:
+            failures = _train_cells(parsed, comparison, tasks, cells, files, commands)
     except StoppedError as stop:
         print("stopped; the same command goes on from here")
         return 128 + stop.number
@@ -181,36 +189,53 @@ def _refuse_contradictions(
             )
 
 
-def _task(
+def _train_cells(
     parsed: argparse.Namespace,
     comparison: Comparison,
-    task: Task,
-    cells: Sequence[Cell],
-    file: Path | None,
+    tasks: dict[str, Task],
+    cells: dict[str, list[Cell]],
+    files: dict[str, Path],
     commands: Commands,
-) -> Iterable[str]:
-    """Train what is missing of a task's cells and write their results; what failed, in words."""
-    failures = []
-    unfinished = [cell for cell in cells if cell.state(comparison) in ("absent", "begun")] if parsed.train else []
-    if unfinished and file is None:
-        try:
-            file = _collected(parsed, task, commands)
-        except DataError as error:
-            failures.append(str(error))
-            cells = [cell for cell in cells if cell not in unfinished]
-    for cell in cells:
-        status = 0
-        if cell in unfinished:
-            status = _train(parsed, comparison, task, cell, file, commands)
-        state = cell.state(comparison)
-        if state == "diverged":
-            failures.append(f"{cell.path}: a run diverged; its diverged.json says where")
-        elif status != 0:
-            failures.append(f"{cell.path}: `drol train` ended with exit status {status}; its message is above")
-        if state in ("finished", "diverged"):
-            cell.write_result(comparison)
-        print(f"{cell.task}, {cell.algorithm}: {state}", flush=True)
-    return failures
+) -> list[str]:
+    """Train what is missing, several cells at once if so asked, and write results; what failed, in words."""
+    failures: list[str] = []
+    work: list[tuple[Cell, Task, Path | None]] = []
+    for label, task in tasks.items():
+        unfinished = [cell for cell in cells[label] if cell.state(comparison) in ("absent", "begun")]
+        file, left = files.get(label), list(cells[label])
+        if parsed.train and unfinished and file is None:
+            try:
+                file = _collected(parsed, task, commands)
+            except DataError as error:
+                failures.append(str(error))
+                left = [cell for cell in left if cell not in unfinished]
+        work += [(cell, task, file) for cell in left]
+
+    def finish(item: tuple[Cell, Task, Path | None]) -> list[str]:
+        cell, task, file = item
+        return _finish(parsed, comparison, cell, task, file, commands)
+
+    with ThreadPoolExecutor(parsed.jobs) as pool:
+        return failures + [failure for found in pool.map(finish, work) for failure in found]
+
+
+def _finish(
+    parsed: argparse.Namespace, comparison: Comparison, cell: Cell, task: Task, file: Path | None, commands: Commands
+) -> list[str]:
+    """Train a cell to its end, if it is to be trained, and write its result; what failed, in words."""
+    status, log = 0, cell.path.with_suffix(".log") if parsed.jobs > 1 else None
+    if parsed.train and cell.state(comparison) in ("absent", "begun"):
+        status = _train(parsed, comparison, task, cell, file, commands, log)
+    state = cell.state(comparison)
+    if state in ("finished", "diverged"):
+        cell.write_result(comparison)
+    print(f"{cell.task}, {cell.algorithm}: {state}", flush=True)
+    if state == "diverged":
+        return [f"{cell.path}: a run diverged; its diverged.json says where"]
+    if status != 0:
+        where = f"in {log}" if log else "above"
+        return [f"{cell.path}: `drol train` ended with exit status {status}; its message is {where}"]
+    return []
 
 
 def _collected(parsed: argparse.Namespace, task: Task, commands: Commands) -> Path | None:
@@ -241,6 +266,7 @@ def _train(
     cell: Cell,
     file: Path | None,
     commands: Commands,
+    log: Path | None,
 ) -> int:
     resume = cell.state(comparison) == "begun"
     print(f"{cell.task}, {cell.algorithm}: {'going on' if resume else 'training'}", flush=True)
@@ -254,7 +280,7 @@ def _train(
         *(("--hidden", *comparison.hidden) if comparison.hidden else ()),
         *(("--resume",) if resume else ()),
     ]
-    return commands.run(["train", task.name, *options])
+    return commands.run(["train", task.name, *options], log=log)
 
 
 def _option(name: str, value: Any) -> tuple[Any, ...]:

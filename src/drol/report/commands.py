@@ -1,8 +1,12 @@
-"""Commands run one after the other, each in a process of its own, that stop in order when asked to."""
+"""Commands run in processes of their own, one after the other or several at once, that stop in order when asked to."""
 
+import contextlib
+import os
+import queue
 import signal
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -15,17 +19,22 @@ class StoppedError(Exception):
 
 
 class Commands:
-    """While it is entered, SIGINT and SIGTERM go to the running command, which ends as it sees fit; then `run` raises.
+    """While it is entered, SIGINT and SIGTERM go to all running commands, which end as they see fit; then `run` raises.
 
-    Must be entered in the main thread.
+    Must be entered in the main thread; `run` may be called from any.
 
     Args:
         program: what every command begins with.
+        jobs: how many commands are to share the machine. With more than one, each has cores of its own: products of
+            small matrices gain little from a second core, and training two networks gains a whole one.
     """
 
-    def __init__(self, program: Sequence[str]):
+    def __init__(self, program: Sequence[str], jobs: int = 1):
         self._program = program
-        self._child: subprocess.Popen | None = None
+        self._places: queue.SimpleQueue[set[int] | None] = queue.SimpleQueue()
+        for place in _shares(jobs):
+            self._places.put(place)
+        self._children: set[subprocess.Popen] = set()
         self._stopped_by: int | None = None
 
     def __enter__(self) -> "Commands":
@@ -36,26 +45,60 @@ class Commands:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def run(self, arguments: Sequence[Any]) -> int:
-        """Run one command to its end; returns its exit status.
+    def run(self, arguments: Sequence[Any], *, log: Path | None = None) -> int:
+        """Run one command to its end, on the next free share of the cores; returns its exit status.
+
+        Args:
+            arguments: what follows the program.
+            log: a file that takes what the command says, at its end; None for the terminal.
 
         Raises:
             StoppedError: once the command has ended, if a signal came meanwhile or before.
         """
-        self._raise_if_stopped()
-        # A session of its own: the terminal's Ctrl-C reaches it through us alone, once.
-        self._child = subprocess.Popen([*self._program, *map(str, arguments)], start_new_session=True)
-        if self._stopped_by is not None:  # while it was being started
-            self._child.send_signal(self._stopped_by)
-        status = self._child.wait()
+        place = self._places.get()
+        try:
+            self._raise_if_stopped()
+            status = self._run([*self._program, *map(str, arguments)], place, log)
+        finally:
+            self._places.put(place)
         self._raise_if_stopped()
         return status
 
+    def _run(self, command: list[str], place: set[int] | None, log: Path | None) -> int:
+        with contextlib.ExitStack() as stack:
+            output = None
+            if log is not None:
+                log.parent.mkdir(parents=True, exist_ok=True)
+                output = stack.enter_context(log.open("ab"))
+            # A session of its own: the terminal's Ctrl-C reaches it through us alone, once.
+            child = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+            self._children.add(child)
+            if place is not None:
+                # Long before JAX starts its threads. A command that has already ended needs no cores.
+                with contextlib.suppress(ProcessLookupError):
+                    os.sched_setaffinity(child.pid, place)
+            if self._stopped_by is not None:  # while it was being started
+                child.send_signal(self._stopped_by)
+            try:
+                return child.wait()
+            finally:
+                self._children.discard(child)
+
     def _stop(self, number: int, _) -> None:
         self._stopped_by = number
-        if self._child is not None:
-            self._child.send_signal(number)
+        for child in list(self._children):
+            child.send_signal(number)
 
     def _raise_if_stopped(self) -> None:
         if self._stopped_by is not None:
             raise StoppedError(self._stopped_by)
+
+
+def _shares(jobs: int) -> list[set[int] | None]:
+    """The cores of each job; None where they are not divided: for one job, too few cores, or no way to say so."""
+    if jobs == 1 or not hasattr(os, "sched_getaffinity"):
+        return [None] * jobs
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < jobs:
+        return [None] * jobs
+    return [set(cores[job::jobs]) for job in range(jobs)]
