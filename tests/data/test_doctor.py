@@ -332,6 +332,23 @@ def test_regular_jumps_are_ends_whatever_their_place(length):
     assert finding.count == 19
 
 
+@pytest.mark.parametrize(("width", "hit", "code"), [(6, 1, "partial-jump"), (6, 6, "jump"), (3, 1, "jump")])
+def test_a_jump_of_the_whole_state_is_told_from_one_of_a_few_numbers(width, hit, code):
+    """A tossed object, or a wrapped angle, beside an arm that moves on; of few numbers nothing can be told."""
+    rng, count = np.random.default_rng(0), np.arange(4000)
+    at = np.sort(rng.choice(count[:-1], 12, replace=False))
+    steps = rng.normal(0, 0.1, (len(count), width))
+    steps[at, :hit] += 3.0
+    states = np.cumsum(np.concatenate([np.zeros((1, width)), steps]), axis=0)
+    ends = (count + 1) % 200 == 0
+    at = at[~ends[at]]
+    actions = rng.uniform(-1, 1, (len(count), 2))
+    log = Log("walks", states, actions, None, ends & False, ends, ends, count, count + 1, count)
+    finding = only(examine(log), code)
+    assert finding.count == len(at)
+    assert finding.severity == ("warning" if code == "partial-jump" else "error")
+
+
 def test_a_final_state_that_is_not_finite_is_found_in_its_transition():
     last = np.flatnonzero(SOUND.ends)[3]
     log = with_(SOUND, observations=changed(SOUND.observations, (SOUND.next_index[last], 2), np.nan))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from drol.data.doctor.findings import Finding
-from drol.data.doctor.survey import Survey, subsample, take
+from drol.data.doctor.survey import JUMP_FACTOR, Survey, subsample, take
 
 FEW_EPISODES = 20
 """A validation split of a tenth then is a single episode, or none."""
@@ -25,6 +25,10 @@ the nearest other departure then is at less than 0.3 of the distance between as 
 REGULAR = 6
 REGULAR_SHARE = 0.5
 """Forgotten time limits, on the other hand, leave most jumps evenly spaced; six or more then cannot be chance."""
+
+SEVERAL = 4
+MOVED_SHARE = 0.5
+"""Of a state of at least 4 smooth numbers, a reset moves at least half further than nineteen steps in twenty do."""
 
 SUCCESSOR_TOLERANCE = 1e-5
 """Relative to the numbers' size: float32 rounding along the way, not another state."""
@@ -72,16 +76,36 @@ def check_jumps(survey: Survey) -> Iterator[Finding]:
             len(at),
         )
         return
+    regular = len(at) >= REGULAR and _evenly_spaced(at)
+    if not regular and _most_moves_on(survey, at):
+        yield Finding(
+            "partial-jump",
+            "warning",
+            "a few numbers of the state jump inside an episode, and the rest moves on as usual",
+            "a collision, an angle that wraps or a sensor's failure does so; an unmarked end would move nearly all",
+            "nothing to do if the system behaves so; otherwise leave these rows out",
+            survey.rows(at),
+            len(at),
+        )
+        return
     yield Finding(
         "jump",
         "error",
         "the state jumps inside an episode, further than any step could be"
-        + (", in even intervals" if len(at) >= REGULAR and _evenly_spaced(at) else ""),
+        + (", in even intervals" if regular else ""),
         "no action led there: an end of an episode was not marked, or rows are missing",
         "mark these rows as ends of episodes (as truncated, if nothing ended the task there)",
         survey.rows(at),
         len(at),
     )
+
+
+def _most_moves_on(survey: Survey, at: np.ndarray) -> bool:
+    """Whether at most of these steps less than half of the state's numbers move further than usual."""
+    smooth = np.flatnonzero(np.isfinite(survey.limits))
+    steps = np.abs(survey.successors(at)[:, smooth] - survey.states(at)[:, smooth])
+    moved = (steps > survey.limits[smooth] / JUMP_FACTOR).mean(axis=1)
+    return len(smooth) >= SEVERAL and float(np.median(moved)) < MOVED_SHARE
 
 
 def check_successors(survey: Survey) -> Iterator[Finding]:
