@@ -6,6 +6,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from drol.report.tables import caption, table
+
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text()
 
@@ -37,3 +39,9 @@ def test_the_test_command_can_be_found_by_ci():
 
 def test_no_figure_is_missing():
     assert "_TABLE" not in TEXT
+
+
+def test_the_table_of_methods_is_that_of_the_stored_results():
+    results = ROOT / "examples" / "comparison"
+    assert table(results) in TEXT
+    assert caption(results) in " ".join(TEXT.split())
