@@ -15,7 +15,7 @@ import pytest
 from drol.cli import compare as compare_command
 from drol.report import comparison as comparisons
 from drol.report.cells import Cell
-from drol.report.commands import _shares
+from drol.report.commands import Commands, _shares
 from drol.report.comparison import Comparison
 from drol.report.tables import caption, table
 from drol.training.folder import RunFolder
@@ -308,6 +308,14 @@ def test_each_job_has_cores_and_a_log_of_its_own(compare, capfd):
     assert (compare.out / TASK / "fql.log").read_text() == "made up\n"
     assert f"its message is in {compare.out / TASK / 'fql.log'}" in capfd.readouterr().err
     assert "must be at least 1, found 0" in error_of(capfd, "compare", TASK, "--out", compare.out, "--jobs", 0)
+
+
+def test_a_command_alone_has_all_cores(tmp_path):
+    program = (sys.executable, "-c", "import os, time; time.sleep(0.2); print(len(os.sched_getaffinity(0)))")
+    with Commands(program, jobs=len(os.sched_getaffinity(0))) as commands:
+        assert commands.run((), log=tmp_path / "share") == commands.run((), log=tmp_path / "all", alone=True) == 0
+    assert int((tmp_path / "share").read_text()) == 1
+    assert int((tmp_path / "all").read_text()) == len(os.sched_getaffinity(0))
 
 
 @pytest.mark.parametrize(

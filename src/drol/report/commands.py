@@ -45,12 +45,13 @@ class Commands:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def run(self, arguments: Sequence[Any], *, log: Path | None = None) -> int:
+    def run(self, arguments: Sequence[Any], *, log: Path | None = None, alone: bool = False) -> int:
         """Run one command to its end, on the next free share of the cores; returns its exit status.
 
         Args:
             arguments: what follows the program.
             log: a file that takes what the command says, at its end; None for the terminal.
+            alone: no other command runs beside it, so it has all cores.
 
         Raises:
             StoppedError: once the command has ended, if a signal came meanwhile or before.
@@ -58,7 +59,7 @@ class Commands:
         place = self._places.get()
         try:
             self._raise_if_stopped()
-            status = self._run([*self._program, *map(str, arguments)], place, log)
+            status = self._run([*self._program, *map(str, arguments)], None if alone else place, log)
         finally:
             self._places.put(place)
         self._raise_if_stopped()
