@@ -7,7 +7,7 @@ from importlib import metadata
 from typing import Any
 
 from drol.cli.options import cores
-from drol.report.figure import RULES, TITLES, figure
+from drol.report.figure import MEASURES, RULES, figure
 
 PACKAGES = (
     *("drol", "jax", "jaxlib", "equinox", "optax", "numpy", "orbax-checkpoint"),
@@ -25,7 +25,7 @@ def report(runs: list[Any], outcomes: list[Any]) -> int:
         elif outcome.stopped_by is None and (quoted := figure(run.folder.metrics.read())) is not None:
             count = quoted.evaluations
             which = "the last evaluation" if RULES[quoted.measure] == 1 else f"the last {count} evaluations"
-            said = f"mean {TITLES[quoted.measure]} of {which}: {quoted.value:.3f}"
+            said = f"mean {MEASURES[quoted.measure]} of {which}: {quoted.value:.3f}"
             print(f"{name}{said} ({quoted.episodes} episodes, seed {run.settings.seed})")
             figures.append(quoted.value)
     if signals := [outcome.stopped_by for outcome in outcomes if outcome.stopped_by is not None]:

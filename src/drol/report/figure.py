@@ -10,7 +10,7 @@ Measure = Literal["score", "success", "return"]
 RULES: dict[Measure, int] = {"score": 1, "success": 3, "return": 3}
 """How many of the last evaluations count, by measure; the first measure that a run has is its own."""
 
-TITLES: dict[Measure, str] = {"score": "normalised score", "success": "success", "return": "return"}
+MEASURES: dict[Measure, str] = {"score": "normalised score", "success": "success", "return": "return"}
 DIGITS: dict[Measure, int] = {"score": 1, "success": 2, "return": 1}
 """Decimals that a table shows."""
 

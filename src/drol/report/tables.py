@@ -6,8 +6,7 @@ from typing import Any
 from drol.files import DataError, read_json
 from drol.presets import TITLES
 from drol.report.comparison import Comparison, load
-from drol.report.figure import DIGITS, RULES, Measure
-from drol.report.figure import TITLES as MEASURES
+from drol.report.figure import DIGITS, MEASURES, RULES, Measure
 
 SPEED = "speed.json"
 NOT_RUN = "not run"
