@@ -48,7 +48,7 @@ def state(algorithm, spec, key):
 def trained(state):
     """The networks that updates train, in a state or in gradients."""
     networks = getattr(state, "networks", state)
-    names = ("actor", "flow", "refiner", "log_alpha", "value", "critic")
+    names = ("actor", "flow", "generator", "refiner", "log_alpha", "value", "critic")
     return {name: getattr(networks, name) for name in names if getattr(networks, name, None) is not None}
 
 
@@ -264,7 +264,14 @@ def test_rewards_and_the_slow_critic_reach_values_only(algorithm, state, batch, 
         assert moved_by(algorithm, state, batch, key, to=(slow, batch)) <= {"critic", "value"}
 
 
-PURE_CLONES = {"flow-bc": {"flow"}, "fql": {"flow"}, "ifql": {"flow"}, "deflow": {"flow"}, "bc": {"actor"}}
+PURE_CLONES = {
+    "flow-bc": {"flow"},
+    "fql": {"flow"},
+    "ifql": {"flow"},
+    "deflow": {"flow"},
+    "bc": {"actor"},
+    "reform": {"flow", "actor"},
+}
 """Networks that never hear of the critic."""
 
 
@@ -286,7 +293,7 @@ def test_the_actor_reaches_no_value_but_through_the_next_action(algorithm, state
     state = later(state)
     ended = eqx.tree_at(lambda b: b.masks, batch, jnp.zeros_like(batch.masks))
     networks = getattr(state, "networks", state)
-    actors = [name for name in ("actor", "flow", "refiner") if name in trained(state)]
+    actors = [name for name in ("actor", "flow", "generator", "refiner") if name in trained(state)]
     shifted = eqx.tree_at(
         lambda n: [getattr(n, name) for name in actors],
         networks,

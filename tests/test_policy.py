@@ -17,7 +17,8 @@ from drol.bundle import AHEAD, _checksum
 from drol.files import DataError
 from drol.nn import CriticEnsemble, LatentActor, MeanActor, VectorField
 from drol.ops.latent import sample_ball
-from drol.policy import POLICY_KINDS, FlowPolicy, MeanPolicy, ShortcutPolicy
+from drol.policy import POLICY_KINDS, FlowPolicy, MeanPolicy, ShortcutPolicy, SteeredPolicy
+from tests.algorithms.plain import reflected_in_numpy
 from tests.conftest import SPEC, init
 from tests.nn.test_networks import plain_critic, plain_mlp
 
@@ -292,11 +293,12 @@ def networks():
         keys = iter(jax.random.split(key, 7))
         fields = [VectorField(SPEC, (8,), conditions=count, key=next(keys)) for count in range(3)]
         actors = [MeanActor(SPEC, (8, 6), key=next(keys)), LatentActor(SPEC, (8,), key=next(keys))]
+        actors.append(VectorField(SPEC, (6,), key=jax.random.key(1)))
         return *fields, *actors, *(CriticEnsemble(SPEC, (8,), conditions=c, key=next(keys)) for c in range(2))
 
     *actors, critic, counting_critic = build(jax.random.key(0))
-    names = ("refiner", "flow", "shortcut", "mean", "latent")
-    louder = {"refiner": 1, "flow": 5, "shortcut": 1, "mean": 30, "latent": 5}
+    names = ("refiner", "flow", "shortcut", "mean", "latent", "generator")
+    louder = {"refiner": 1, "flow": 5, "shortcut": 1, "mean": 30, "latent": 5, "generator": 2}
     scaled = {
         name: eqx.tree_at(lambda a: a.mlp.layers[-1].weight, actor, replace_fn=lambda w, name=name: louder[name] * w)
         for name, actor in zip(names, actors, strict=True)
@@ -317,6 +319,7 @@ def peers(networks):
         "shortcut": ShortcutPolicy(networks["shortcut"], networks["counting critic"], steps=4, **sizes),
         "mean": MeanPolicy(networks["mean"], critic, bound="tanh", std=0.4, noise_limit=0.5, **sizes),
         "latent": LatentPolicy(networks["latent"], critic, prior="normal", **sizes),
+        "steered": SteeredPolicy(networks["latent"], networks["generator"], critic, flow_steps=4, **sizes),
     }
 
 
@@ -367,6 +370,32 @@ def test_a_shortcut_policy_takes_its_steps_and_its_critic_hears_how_many(peers, 
     np.testing.assert_allclose(best, actions[q.mean(axis=0).argmax()], **TOLERANCE)
 
 
+def test_a_steered_policy_carries_its_latents_and_acts_on_where_they_end(peers, key):
+    """Some are reflected at the surface of the ball; best of n on the actions that come of it."""
+    policy = peers["steered"]
+    drawn = policy.with_kind("best-of-n").noise(key=key)
+    steered = reflected_in_numpy(policy.generator, OBSERVATIONS, drawn, 4)
+    unreflected = drawn
+    for step in range(4):
+        times = np.full((8, 1), step / 4)
+        unreflected = unreflected + plain_mlp(policy.generator.mlp, OBSERVATIONS, unreflected, times) / 4
+    reflected = np.abs(steered - unreflected).max(axis=-1) > 1e-3
+    assert 0 < reflected.mean() < 1
+    actions = np.clip(plain_mlp(policy.actor.mlp, OBSERVATIONS, steered), -1, 1)
+    samples, _, best = chosen(policy.with_kind("best-of-n"), drawn)
+    np.testing.assert_allclose(samples, actions, **TOLERANCE)
+    np.testing.assert_allclose(act_on(policy, drawn[0]), actions[0], **TOLERANCE)
+    q = plain_critic(policy.critic, OBSERVATIONS, actions)
+    np.testing.assert_allclose(best, actions[q.mean(axis=0).argmax()], **TOLERANCE)
+
+
+def test_latents_of_a_steered_policy_are_uniform_in_the_ball(peers, key):
+    """(|z| / R)^3 is uniform for d = 3."""
+    draws = jax.jit(lambda policy: policy.draw((1000,), key=key))(peers["steered"])
+    volumes = (np.linalg.norm(draws, axis=-1) / np.sqrt(3)) ** 3
+    assert scipy.stats.kstest(volumes, scipy.stats.uniform.cdf).pvalue > 1e-6
+
+
 @pytest.mark.parametrize("bound", ["clip", "tanh"])
 def test_a_mean_policy_acts_at_its_centre_or_explores_around_it(peers, bound, key):
     policy = MeanPolicy(peers["mean"].actor, None, bound=bound, std=0.4, noise_limit=0.5)
@@ -390,7 +419,7 @@ def test_latents_of_peers_are_standard_normal(peers, key, name):
 
 
 @pytest.mark.parametrize("in_what", [None, UNITS], ids=["plain", "in units"])
-@pytest.mark.parametrize("name", ["flow", "refined", "shortcut", "mean", "latent"])
+@pytest.mark.parametrize("name", ["flow", "refined", "shortcut", "mean", "latent", "steered"])
 def test_every_class_of_policy_comes_back_from_its_file(peers, tmp_path, name, in_what):
     """With or without a critic: the same structure, static choices included, and the same numbers."""
     whole = peers[name]
@@ -422,6 +451,7 @@ def test_a_flow_in_units_acts_in_them_after_a_round_trip(peers, tmp_path):
         (("shortcut", {"steps": 3}), "steps must be one of 1, 2, 4 and 8, found 3"),
         (("flow", {"kind": "all"}), "policy kind must be one of one, centre, best-of-n, dense, found 'all'"),
         (("flow", {"kind": "best-of-n", "critic": None}), "'best-of-n' ranks samples by Q, and this policy holds no"),
+        (("steered", {"kind": "best-of-n", "critic": None}), "'best-of-n' ranks samples by Q, and this policy holds"),
         (("shortcut", {"kind": "dense", "critic": None}), "'dense' ranks samples by Q, and this policy holds no"),
         (("mean", {"kind": "best-of-n", "critic": None}), "'best-of-n' ranks samples by Q, and this policy holds no"),
     ],

@@ -150,6 +150,14 @@ def test_sources():
     assert all("nothing to tune" in preset.source for preset in PRESETS["flow-bc"])
     assert "nothing to tune" in preset_for(cube, "bc").source
     assert "from earlier work" in preset_for("pen-human-v1", "bc").source
+    assert {preset.mark for preset in PRESETS["reform"]} == {None}
+    assert preset_for(cube, "reform").source.startswith("defaults of the ReFORM repository")
+
+
+def test_reforms_one_set_of_values_are_its_defaults():
+    reform = hyperparameters(algorithm_class("reform")())
+    published = {"q_coef": 0.1, "discount": 0.995, "max_gradient_norm": 10.0, "q_agg": "mean", "normalize_q": False}
+    assert reform | published == reform
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -194,7 +202,7 @@ def test_sizes():
 def test_advice_names_an_option_and_the_range_of_the_published_values(name):
     fields, numbers = FIELDS[name], [float(n) for n in re.findall(r"[\d.]*\d", ADVICE[name])]
     if not fields:
-        assert ADVICE[name] == "it has nothing to tune"
+        assert ADVICE[name].startswith("it has one set of values" if name == "reform" else "it has nothing to tune")
         return
     assert f"--{fields[0].replace('_', '-')}" in ADVICE[name]
     adroit = re.compile("(pen|door|hammer|relocate)-")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from drol.algorithms.iql import IQL as IQL
     from drol.algorithms.meanflow_ql import MeanFlowQL as MeanFlowQL
     from drol.algorithms.rebrac import ReBRAC as ReBRAC
+    from drol.algorithms.reform import ReFORM as ReFORM
     from drol.algorithms.sorl import SORL as SORL
     from drol.bundle import LoadedPolicy as LoadedPolicy
     from drol.bundle import load_policy as load_policy
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from drol.policy import Policy as Policy
     from drol.policy import PolicyInUnits as PolicyInUnits
     from drol.policy import ShortcutPolicy as ShortcutPolicy
+    from drol.policy import SteeredPolicy as SteeredPolicy
     from drol.policy import in_units as in_units
     from drol.training.loop import train_chunk as train_chunk
     from drol.types import Batch as Batch
@@ -62,6 +64,7 @@ _HOMES = {
     "IQL": "algorithms.iql",
     "MeanFlowQL": "algorithms.meanflow_ql",
     "ReBRAC": "algorithms.rebrac",
+    "ReFORM": "algorithms.reform",
     "SORL": "algorithms.sorl",
     "LoadedPolicy": "bundle",
     "load_policy": "bundle",
@@ -74,6 +77,7 @@ _HOMES = {
     "Policy": "policy",
     "PolicyInUnits": "policy",
     "ShortcutPolicy": "policy",
+    "SteeredPolicy": "policy",
     "in_units": "policy",
     "train_chunk": "training.loop",
     "Batch": "types",

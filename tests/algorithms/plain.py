@@ -52,6 +52,19 @@ def plain_flow(field, observations, latents, steps, *conditions):
     return np.clip(x, -1, 1)
 
 
+def reflected_in_numpy(field, observations, latents, steps):
+    """Euler's method in the ball of radius sqrt(d); a step that leaves it loses its part along y / |y|."""
+    z, (rows, dim) = np.asarray(latents, np.float64), np.shape(latents)
+    for step in range(steps):
+        move = plain_mlp(field.mlp, observations, z, np.full((rows, 1), step / steps)) / steps
+        outside = z + move
+        length = np.linalg.norm(outside, axis=-1, keepdims=True)
+        outward = outside / length
+        along = (move * outward).sum(axis=-1, keepdims=True)
+        z = np.where(length > np.sqrt(dim), outside - along * outward, outside)
+    return z
+
+
 def plain_matching(field, batch, noise):
     """|v(x_t, t) - (a - x_0)|^2 / d per row."""
     start, times = np.asarray(noise.flow_x0), np.asarray(noise.flow_t)

@@ -67,6 +67,9 @@ def beside_the_method(name, algorithm, *, first):
     if name == "sorl":
         # Its critic sees the number of steps as well, and one state goes through the slow actor twice.
         return (1 + algorithm.public_update) * algorithm.ensemble * first * (7 + 1) + first * 7
+    if name == "reform":
+        # The critic's pull passes through the student, at whose latent alone its gradient is needed.
+        return (1 + algorithm.ensemble) * first * 7
     guided = 0.5 if name == "rebrac" else 1
     return guided * algorithm.ensemble * first * 7
 

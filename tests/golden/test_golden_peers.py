@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from drol import Batch, Spec
-from drol.algorithms.learner import descend
+from drol.algorithms.learner import descend, optimizer_of
 from drol.algorithms.registry import ALGORITHMS, algorithm_class
 from tests.conftest import init, noise_of
 from tests.golden.stored import network
@@ -256,7 +256,7 @@ def test_the_two_applications_of_public_sorl(path):
     assert float(jnp.abs(gradients.actor.mlp.layers[0].weight).max()) > 0
     assert_gradients(golden, "step0/grads_critic", gradients)
     np.testing.assert_allclose(metrics["critic_loss"], golden.arrays["step0/loss_critic"], rtol=1e-5)
-    optimizer = golden.algorithm._optimizer()
+    optimizer = optimizer_of(golden.algorithm)
     networks, _ = jax.jit(functools.partial(descend, optimizer))(gradients, state.optimizer, state.networks)
     assert_tree(networks, golden.networks("step0/params_after_critic", networks), atol=2e-6)
     gradients, metrics = eqx.filter_jit(golden.algorithm.actor_gradients)(networks.actor, state, *inputs)

@@ -4,10 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from drol.ops import flow
 
 RNG = np.random.default_rng(0)
+reflect = jax.jit(lambda point, step: flow.reflect(point, step, 1.5))
 START, END = RNG.normal(size=(2, 5, 3)).astype(np.float32)
 
 
@@ -38,6 +42,46 @@ def test_euler_is_exact_for_a_constant_field():
     """Eight steps of numbers that binary fractions hold."""
     start, velocity = jnp.array([[0.5, -2.0]]), jnp.array([[0.75, 3.0]])
     np.testing.assert_array_equal(flow.euler(lambda x, t: velocity, start, 8), start + velocity)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 5])
+@given(data=st.data())
+def test_whoever_starts_in_the_ball_stays_in_it(dim, data):
+    """Points up to the surface, steps of any length and direction."""
+    numbers = st.floats(-50, 50, width=32)
+    rows = hnp.arrays(np.float32, (8, dim), elements=numbers)
+    point, step = data.draw(rows), data.draw(rows)
+    length = np.linalg.norm(point, axis=-1, keepdims=True)
+    point = point * np.minimum(1, 1.5 / np.maximum(length, 1e-6)).astype(np.float32)
+    after = np.asarray(reflect(point, step))
+    assert (np.linalg.norm(after, axis=-1) <= 1.5 * (1 + 1e-5)).all()
+    inside = np.linalg.norm(point + step, axis=-1) < 1.5 * (1 - 1e-5)
+    # XLA takes subnormal numbers for zero.
+    np.testing.assert_allclose(after[inside], (point + step)[inside], rtol=0, atol=1e-37)
+
+
+def test_a_reflected_step_loses_what_leads_outward_and_nothing_else():
+    """From (0.9, 0) by (0.3, 0.5) to y = (1.2, 0.5), |y| = 1.3: what is left is 0.9 * 1.2 / 1.69 of y."""
+    after = flow.reflect(jnp.array([0.9, 0.0]), jnp.array([0.3, 0.5]), 1.0)
+    np.testing.assert_allclose(after, 0.9 * 1.2 / 1.69 * np.array([1.2, 0.5]), rtol=1e-6)
+    lost = np.array([1.2, 0.5]) - after
+    np.testing.assert_allclose(lost[0] * 0.5 - lost[1] * 1.2, 0, atol=1e-6)
+
+
+def test_the_gradient_of_a_reflection_is_finite_at_the_centre():
+    gradient = jax.grad(lambda point, step: flow.reflect(point, step, 1.0).sum(), argnums=(0, 1))
+    for slope in gradient(jnp.zeros(3), jnp.zeros(3)):
+        np.testing.assert_array_equal(slope, 1)
+
+
+def test_a_reflected_flow_follows_eulers_steps_inside_and_the_surface_outside():
+    """A constant velocity from the centre: out along it, and no further than the last step that stays inside."""
+    start, velocity = jnp.zeros((1, 2)), jnp.array([[3.0, 0.0]])
+    ends = [flow.reflected_euler(lambda x, t: velocity, start, 10, radius) for radius in (4.0, 1.0)]
+    np.testing.assert_allclose(ends[0], [[3.0, 0.0]], rtol=1e-6)
+    np.testing.assert_allclose(ends[1], [[0.9, 0.0]], rtol=1e-6)
+    drift = flow.reflected_euler(lambda x, t: jnp.full_like(x, t), start, 10, 4.0)
+    np.testing.assert_allclose(drift, 0.45, rtol=1e-5)
 
 
 def test_nothing_is_clipped_on_the_way():

@@ -6,8 +6,8 @@ from drol.algorithm import scalar, static
 from drol.ops import bellman
 
 
-def discount() -> Any:
-    return scalar(0.99, "discount gamma", high=1.0)
+def discount(default: float = 0.99) -> Any:
+    return scalar(default, "discount gamma", high=1.0)
 
 
 def tau() -> Any:
@@ -16,6 +16,10 @@ def tau() -> Any:
 
 def learning_rate(default: float = 3e-4) -> Any:
     return scalar(default, "Adam's learning rate")
+
+
+def max_gradient_norm(default: float) -> Any:
+    return scalar(default, "gradients are scaled down to this norm")
 
 
 def q_agg() -> Any:

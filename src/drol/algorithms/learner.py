@@ -147,12 +147,17 @@ def fit_critic(
 
 
 def optimizer_of(algorithm: Any) -> optax.GradientTransformation:
-    """Adam, or what the user gave.
+    """Adam, after a clip by the global norm where the algorithm has a `max_gradient_norm`; or what the user gave.
 
     Adam is rebuilt from its learning rate at every trace: kept as a field, its closures would differ from one algorithm
     to the next and compile each of them anew.
     """
-    return optax.adam(algorithm.learning_rate) if algorithm.optimizer is None else algorithm.optimizer
+    if algorithm.optimizer is not None:
+        return algorithm.optimizer
+    adam = optax.adam(algorithm.learning_rate)
+    if not hasattr(algorithm, "max_gradient_norm"):
+        return adam
+    return optax.chain(optax.clip_by_global_norm(algorithm.max_gradient_norm), adam)
 
 
 def leaves(networks: Any) -> Any:

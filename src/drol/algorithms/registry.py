@@ -19,6 +19,7 @@ ALGORITHMS = {
     "sorl": "drol.algorithms.sorl:SORL",
     "deflow": "drol.algorithms.deflow:DeFlow",
     "meanflow-ql": "drol.algorithms.meanflow_ql:MeanFlowQL",
+    "reform": "drol.algorithms.reform:ReFORM",
     "drol": "drol.algorithms.drol:DROL",
 }
 

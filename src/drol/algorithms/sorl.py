@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from drol.algorithm import Algorithm, ScalarLike, TrainState, scalar, static
 from drol.algorithms import fields
-from drol.algorithms.learner import descend, leaves, per_row
+from drol.algorithms.learner import descend, leaves, optimizer_of, per_row
 from drol.nn.critic import CriticEnsemble
 from drol.nn.flow import VectorField, shortcut_actions
 from drol.ops import bellman, losses
@@ -80,7 +80,7 @@ class SORL(Algorithm):
     flow_coef: ScalarLike = scalar(10.0, "weight of flow matching")
     consistency_coef: ScalarLike = scalar(10.0, "weight of self-consistency")
     inference_steps: int = static(1, "steps when acting: 1, 2, 4 or 8", low=1)
-    max_gradient_norm: ScalarLike = scalar(1.0, "gradients are scaled down to this norm")
+    max_gradient_norm: ScalarLike = fields.max_gradient_norm(1.0)
     public_update: bool = static(False, "the update of the public code instead of the paper's")
     discount: ScalarLike = fields.discount()
     tau: ScalarLike = fields.tau()
@@ -101,7 +101,7 @@ class SORL(Algorithm):
             VectorField(spec, self.hidden, conditions=2, key=actor_key),
             CriticEnsemble(spec, self.hidden, ensemble=self.ensemble, conditions=1, key=critic_key),
         )
-        optimizer, trained = self._optimizer(), leaves(networks)
+        optimizer, trained = optimizer_of(self), leaves(networks)
         apart = SORLNetworks(optimizer.init(trained.actor), optimizer.init(trained.critic))
         return SORLState(
             networks=networks,
@@ -142,7 +142,7 @@ class SORL(Algorithm):
     def update(
         self, state: SORLState, batch: Batch, noise: SORLNoise, *, axis_name: str | None = None
     ) -> tuple[SORLState, Metrics]:
-        before, optimizer = state.networks, self._optimizer()
+        before, optimizer = state.networks, optimizer_of(self)
         gradients, critic_metrics = self.critic_gradients(state, batch, noise, axis_name=axis_name)
         if self.public_update:
             networks, optimizer_state = descend(optimizer, gradients, state.optimizer, before)
@@ -262,11 +262,6 @@ class SORL(Algorithm):
         q_values = bellman.aggregate(critic(batch.observations, actions, jnp.asarray(float(steps))), "mean")
         loss = losses.q_loss(q_values, normalize=self.normalize_q, axis_name=axis_name)
         return self.q_coef * loss, loss
-
-    def _optimizer(self) -> optax.GradientTransformation:
-        if self.optimizer is not None:
-            return self.optimizer
-        return optax.chain(optax.clip_by_global_norm(self.max_gradient_norm), optax.adam(self.learning_rate))
 
 
 def _on_the_way(

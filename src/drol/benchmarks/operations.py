@@ -170,6 +170,15 @@ def _meanflow_ql(algorithm: Any, n: Networks) -> Flop:
     return targets + derivative + learn + ensemble * (n.critic.guide() + n.critic.learn())
 
 
+def _reform(algorithm: Any, n: Networks) -> Flop:
+    # The flow of latents has the shape of the data's flow.
+    steps, generator = algorithm.flow_steps, n.flow
+    targets = generator.euler(steps) + n.actor.forward()
+    distillation = n.flow.euler(steps) + n.actor.learn()
+    improvement = generator.learn_euler(steps) + n.actor.guide() + algorithm.ensemble * n.critic.guide()
+    return targets + _critic(algorithm, n) + n.flow.learn() + distillation + improvement
+
+
 def _deflow(algorithm: Any, n: Networks) -> Flop:
     # The refiner sees an observation and an action, as a one-step actor an observation and a latent.
     steps, refiner = algorithm.flow_steps, n.actor
@@ -205,5 +214,6 @@ COUNTS: Mapping[str, Callable[[Any, Networks], Flop]] = {
     "deflow": _deflow,
     "fql": _fql,
     "meanflow-ql": _meanflow_ql,
+    "reform": _reform,
 }
 """By the names of `drol.algorithms.registry`."""

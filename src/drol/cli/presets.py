@@ -105,7 +105,7 @@ def _print_all() -> None:
     console.print(table)
     columns = "; ".join(f"{TITLES[name]} {', '.join(FIELDS[name])}" for name in tuned)
     console.print(f"Columns: {columns}. ~: inferred, or hard to read in the source. ?: unknown.")
-    console.print(f"pointmaze: {BORROWED}. BC and flow BC have nothing to tune.")
+    console.print(f"pointmaze: {BORROWED}. BC and flow BC have nothing to tune, ReFORM has one set of values for all.")
     console.print("Sources and further fields: `drol presets --algorithm NAME`.")
 
 

@@ -10,7 +10,8 @@ from jaxtyping import Array, Float
 
 from drol.nn.actor import LatentActor, clip_action
 from drol.nn.mlp import MLP
-from drol.ops.flow import euler
+from drol.ops.flow import euler, reflected_euler
+from drol.ops.latent import default_radius
 from drol.types import Key, Spec
 
 Points = Float[Array, "*samples action"]
@@ -79,6 +80,16 @@ def flow_actions(
 ) -> Points:
     """The flow's actions: `steps` Euler steps from the latents, clipped at the end."""
     return clip_action(euler(field.at(observation), latents, steps))
+
+
+def steered_latents(
+    field: VectorField, observation: Float[Array, "*batch observation"], latents: Points, steps: int
+) -> Points:
+    """Where a flow that is reflected at the surface of the latent ball (radius sqrt(d)) carries latents of it.
+
+    Source: ReFORM (Zhang et al. 2026).
+    """
+    return reflected_euler(field.at(observation), latents, steps, default_radius(latents.shape[-1]))
 
 
 def shortcut_actions(

@@ -57,6 +57,21 @@ def mean_flow_errors(
     return jnp.mean((predicted - jnp.clip(target, -limit, limit)) ** 2, axis=-1)
 
 
+def reflect(point: Points, step: Points, radius: float) -> Points:
+    """point + step; where that lies outside the ball of `radius`, less the part of the step that leads outward.
+
+    What is left of y = point + step is (point . y / |y|^2) y, the projection of the point on y's direction. So whoever
+    starts in the ball stays in it, whatever the step.
+
+    Source: reflected flows (Zhang et al. 2026).
+    """
+    moved = point + step
+    squared = jnp.sum(moved**2, axis=-1, keepdims=True)
+    # The maximum changes nothing where the projection is taken, and keeps gradients finite where it is not.
+    share = jnp.sum(point * moved, axis=-1, keepdims=True) / jnp.maximum(squared, radius**2)
+    return jnp.where(squared > radius**2, share * moved, moved)
+
+
 def euler(velocity: Velocity, start: Points, steps: int) -> Points:
     """x at time 1 after `steps` equal steps of Euler's method from x_0 at time 0; nothing is clipped on the way.
 
@@ -65,4 +80,12 @@ def euler(velocity: Velocity, start: Points, steps: int) -> Points:
     x = start
     for step in range(steps):
         x = x + velocity(x, step / steps) / steps
+    return x
+
+
+def reflected_euler(velocity: Velocity, start: Points, steps: int, radius: float) -> Points:
+    """`euler` inside a ball: every step is reflected at its surface."""
+    x = start
+    for step in range(steps):
+        x = reflect(x, velocity(x, step / steps) / steps, radius)
     return x

@@ -18,6 +18,11 @@ Prior = Literal["ball", "normal"]
 PRIORS: tuple[str, ...] = get_args(Prior)
 
 
+def one_step_actions(actor: LatentActor, observation: Float[Array, " observation"], latents: Latents) -> Actions:
+    """The action of one latent, or of each of several, in one pass."""
+    return actor(observation, latents) if latents.ndim == 1 else actor.candidates(observation, latents)
+
+
 class LatentPolicy(SampledPolicy):
     """A latent-conditioned one-step actor (eq. 6): `kind` one is the paper's policy. See `SampledPolicy`.
 
@@ -45,7 +50,7 @@ class LatentPolicy(SampledPolicy):
         return sample_ball(key, shape, dim, radius)
 
     def sample(self, observation: Float[Array, " observation"], latents: Latents) -> Actions:
-        return self.actor(observation, latents) if latents.ndim == 1 else self.actor.candidates(observation, latents)
+        return one_step_actions(self.actor, observation, latents)
 
     @property
     def spec(self) -> Spec:

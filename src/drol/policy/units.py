@@ -11,6 +11,7 @@ from drol.policy.contract import Policy, PolicyKind
 from drol.policy.flow import FlowPolicy, ShortcutPolicy
 from drol.policy.latent import LatentPolicy
 from drol.policy.mean import MeanPolicy
+from drol.policy.steered import SteeredPolicy
 from drol.types import Key, Spec, Units
 
 
@@ -50,6 +51,7 @@ POLICIES: dict[str, type[Policy]] = {
     "latent": LatentPolicy,
     "flow": FlowPolicy,
     "shortcut": ShortcutPolicy,
+    "steered": SteeredPolicy,
     "mean": MeanPolicy,
     "in-units": PolicyInUnits,
 }

@@ -7,6 +7,7 @@ FQL_PAPER = "FQL paper (Park et al. 2025), Table 6"
 FQL_README = "README of the FQL repository"
 SORL_COMMANDS = "commands of the SORL repository, whose update --public-update repeats"
 DEFLOW_COMMANDS = "commands of the DeFlow repository"
+REFORM_CODE = "defaults of the ReFORM repository, one set for all tasks (antmaze-large, cube and scene were run)"
 
 TITLES = {
     "bc": "BC",
@@ -20,6 +21,7 @@ TITLES = {
     "sorl": "SORL",
     "deflow": "DeFlow",
     "meanflow-ql": "MeanFlow-QL",
+    "reform": "ReFORM",
     "drol": "DROL",
 }
 """Methods as their papers write them, in the order of tables."""
@@ -32,6 +34,7 @@ SOURCES = {
     "fql": FQL_README,
     "sorl": SORL_COMMANDS,
     "deflow": DEFLOW_COMMANDS,
+    "reform": REFORM_CODE,
 }
 
 INFERRED = "inferred from the offline-to-online runs: FQL paper (Park et al. 2025), Table 7"

@@ -22,6 +22,7 @@ FIELDS = {
     "sorl": ("q_coef",),
     "deflow": ("target_divergence",),
     "fql": ("alpha",),
+    "reform": (),
 }
 """What is tuned per family, by algorithm."""
 
@@ -147,7 +148,7 @@ def _of(algorithm: str, family: str, pattern: str, entry: Entry, shared: dict[st
 
 
 def _untuned(algorithm: str) -> Iterator[Preset]:
-    """Methods that clone and no more: that they have nothing to tune is a fact, not a gap."""
+    """Methods that clone and no more, or have one set of values for all tasks: a fact, not a gap."""
     source = SOURCES[algorithm]
     for family in (*(row.family for row in OGBENCH), *_POINTMAZE):
         yield Preset(family, algorithm, _singletask(family), {}, source)

@@ -1,0 +1,138 @@
+"""ReFORM: a flow of latents that cannot leave the ball from which the data are generated (Zhang et al. 2026)."""
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from drol.algorithm import ScalarLike, scalar
+from drol.algorithms import fields
+from drol.algorithms.learner import Learner, LearnerState, cloning_errors, per_row, temporal_difference
+from drol.nn.actor import LatentActor
+from drol.nn.critic import CriticEnsemble
+from drol.nn.flow import VectorField, flow_actions, steered_latents
+from drol.ops import bellman, losses
+from drol.ops.latent import ball_from_draws, default_radius
+from drol.policy import SteeredPolicy
+from drol.types import Batch, Key, Metrics, Rows, Scalar, Spec
+
+
+class ReFORMNetworks(eqx.Module):
+    """What ReFORM trains: the flow of the data, its one-step student, and the flow of the student's latents."""
+
+    flow: VectorField
+    actor: LatentActor
+    generator: VectorField
+    critic: CriticEnsemble
+
+
+class ReFORMNoise(eqx.Module):
+    """The random draws of one update: uniform in the latent ball, but for the times."""
+
+    next_latent: Float[Array, "*batch action"]
+    flow_x0: Float[Array, "*batch action"]
+    flow_t: Float[Array, "*batch 1"]
+    taught_latent: Float[Array, "*batch action"]
+    latent: Float[Array, "*batch action"]
+
+
+class ReFORM(Learner):
+    """Clone the data with a flow from the latent ball, distil it into one step, and let the critic move the latents.
+
+    What acts is mu(s, w(s, z)): w carries a latent z along a flow of its own that is reflected at the ball's surface,
+    and mu is the student. No weight holds the policy to the data. It stays within what the student makes of the ball,
+    because w does: a constraint of support, without one of density, by another construction than DROL's.
+
+    Its one set of hyperparameters is published for all tasks.
+
+    Raises:
+        ValueError: for a hyperparameter out of range.
+    """
+
+    name: ClassVar[str] = "reform"
+
+    q_coef: ScalarLike = scalar(0.1, "weight of critic guidance, which alone trains the flow of latents")
+    max_gradient_norm: ScalarLike = fields.max_gradient_norm(10.0)
+    discount: ScalarLike = fields.discount(0.995)
+    tau: ScalarLike = fields.tau()
+    learning_rate: ScalarLike = fields.learning_rate()
+    q_agg: bellman.Aggregation = fields.q_agg()
+    normalize_q: bool = fields.normalize_q(False)
+    flow_steps: int = fields.flow_steps()
+    hidden: tuple[int, ...] = fields.hidden()
+    ensemble: int = fields.ensemble()
+    optimizer: optax.GradientTransformation | None = fields.optimizer()
+
+    def networks(self, spec: Spec, *, key: Key) -> ReFORMNetworks:
+        flow_key, actor_key, generator_key, critic_key = jax.random.split(key, 4)
+        return ReFORMNetworks(
+            VectorField(spec, self.hidden, key=flow_key),
+            LatentActor(spec, self.hidden, key=actor_key),
+            VectorField(spec, self.hidden, key=generator_key),
+            CriticEnsemble(spec, self.hidden, ensemble=self.ensemble, key=critic_key),
+        )
+
+    @jax.named_scope("noise")
+    def noise(self, spec: Spec, rows: Rows, *, key: Key) -> ReFORMNoise:
+        radius = default_radius(spec.action_dim)
+
+        def draw(key: Key) -> ReFORMNoise:
+            normal_key, radius_key, time_key = jax.random.split(key, 3)
+            normal = jax.random.normal(normal_key, (4, spec.action_dim))
+            latents = ball_from_draws(normal, jax.random.uniform(radius_key, (4,)), radius)
+            next_latent, flow_x0, taught_latent, latent = latents
+            return ReFORMNoise(next_latent, flow_x0, jax.random.uniform(time_key, (1,)), taught_latent, latent)
+
+        return per_row(draw, rows, key)
+
+    def loss(
+        self,
+        networks: ReFORMNetworks,
+        fixed: ReFORMNetworks,
+        target_critic: CriticEnsemble | None,
+        batch: Batch,
+        noise: ReFORMNoise,
+        *,
+        axis_name: str | None,
+    ) -> tuple[Scalar, Metrics]:
+        next_latents = steered_latents(fixed.generator, batch.next_observations, noise.next_latent, self.flow_steps)
+        next_actions = fixed.actor(batch.next_observations, next_latents)
+        critic_loss, _, metrics = temporal_difference(
+            networks.critic, target_critic, next_actions, batch, discount=self.discount, q_agg=self.q_agg
+        )
+        flow_loss = jnp.mean(cloning_errors(networks.flow, batch, noise.flow_x0, noise.flow_t))
+        distillation_loss = self._distillation_loss(networks.actor, fixed.flow, batch, noise)
+        q_loss = self._q_loss(networks.generator, fixed, batch, noise, axis_name)
+        actor_loss = flow_loss + distillation_loss + self.q_coef * q_loss
+        return critic_loss + actor_loss, metrics | {
+            "actor_loss": actor_loss,
+            "flow_loss": flow_loss,
+            "distillation_loss": distillation_loss,
+            "q_loss": q_loss,
+        }
+
+    @jax.named_scope("distillation_loss")
+    def _distillation_loss(self, actor: LatentActor, flow: VectorField, batch: Batch, noise: ReFORMNoise) -> Scalar:
+        """|mu(s, z) - flow(s, z)|^2 / d, the student before its clip."""
+        taught = flow_actions(flow, batch.observations, noise.taught_latent, self.flow_steps)
+        actions = actor.unclipped(batch.observations, noise.taught_latent)
+        return jnp.mean(losses.behaviour_cloning(actions, taught))
+
+    @jax.named_scope("actor_loss")
+    def _q_loss(
+        self, generator: VectorField, fixed: ReFORMNetworks, batch: Batch, noise: ReFORMNoise, axis_name: str | None
+    ) -> Scalar:
+        """-lambda Q(s, mu(s, w(s, z))), differentiated through every reflected step."""
+        latents = steered_latents(generator, batch.observations, noise.latent, self.flow_steps)
+        actions = fixed.actor(batch.observations, latents)
+        q_values = bellman.aggregate(fixed.critic(batch.observations, actions), "mean")
+        return losses.q_loss(q_values, normalize=self.normalize_q, axis_name=axis_name)
+
+    def policy(self, state: LearnerState) -> SteeredPolicy:
+        networks = state.networks
+        return SteeredPolicy(
+            actor=networks.actor, generator=networks.generator, critic=networks.critic, flow_steps=self.flow_steps
+        )
