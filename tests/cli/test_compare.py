@@ -16,13 +16,14 @@ from drol.cli import compare as compare_command
 from drol.report import comparison as comparisons
 from drol.report.cells import Cell
 from drol.report.commands import Commands, _shares
-from drol.report.comparison import Comparison
+from drol.report.comparison import Budget, Comparison
 from drol.report.tables import caption, table
 from drol.training.folder import RunFolder
 from tests.cli.commands import drol, error_of
 
 TASK = "pointmaze-medium-navigate-singletask-task1-v0"
-PROTOCOL = Comparison((TASK,), ("drol", "fql"), seeds=(0, 1, 2), updates=40, eval_every=10, eval_episodes=20)
+SHORT = Budget(updates=40, eval_every=10)
+PROTOCOL = Comparison({TASK: SHORT}, ("drol", "fql"))
 GIVEN = ("--algorithms", "drol,fql", "--updates", 40, "--eval-every", 10, "--seeds", "0-2")
 
 
@@ -67,7 +68,7 @@ def stand_in():
     options = dict(zip(sys.argv[4::2], sys.argv[5::2], strict=False))
     plan = json.loads((root / "plan.json").read_text())
     if sys.argv[2] == "collect":
-        Path(options["--out"]).parent.mkdir()
+        Path(options["--out"]).parent.mkdir(exist_ok=True)
         Path(options["--out"]).write_text("data")
         return 0
     behaviour = plan.get(options["--algorithm"], "finish")
@@ -133,7 +134,7 @@ def test_states_of_a_cell(tmp_path):
     assert cell.state(PROTOCOL) == "begun", "seed 2 has come to update 30 of 40"
     write_run(cell.run(2).path, 0, 0, 0, 0, seed=2)
     assert cell.state(PROTOCOL) == "finished"
-    longer = Comparison((TASK,), ("drol",), updates=50, eval_every=10)
+    longer = Comparison({TASK: Budget(updates=50, eval_every=10)}, ("drol",))
     assert cell.state(longer) == "begun"
     cell.run(1).divergence.write_text("{}")
     assert cell.state(PROTOCOL) == "diverged"
@@ -177,9 +178,7 @@ def test_failed_evaluations_and_diverged_seeds_are_not_hidden(tmp_path):
 
 def test_the_table_follows_from_the_results_alone(tmp_path):
     other = "cube-single-play-singletask-task2-v0"
-    comparison = Comparison(
-        (TASK, other), ("drol", "fql", "bc", "my-own"), seeds=(0, 1), updates=40, eval_every=10, eval_episodes=20
-    )
+    comparison = Comparison({TASK: SHORT, other: SHORT}, ("drol", "fql", "bc", "my-own"), seeds=(0, 1))
     fill(Cell(tmp_path, TASK, "drol"), (0, 0, 0, 0), (1, 1, 1, 1))
     fill(Cell(tmp_path, TASK, "my-own"), (0, 0.5, 0.5, 0.5), (0, 0.5, 0.5, 0.5))
     fill(Cell(tmp_path, other, "drol"), (0.125,) * 4, (0.125,) * 4, diverged=True)
@@ -200,8 +199,12 @@ def test_the_table_follows_from_the_results_alone(tmp_path):
         "| my-own | 0.50 ± 0.00 | not run | not measured | not measured |",
     ]
     assert caption(moved) == (
-        "Success: mean of the last three evaluations (20 episodes each, every 10 updates) of 40 updates, size laptop; "
-        "mean ± sample standard deviation over 2 seeds (0, 1)."
+        "Success: mean of the last three evaluations (20 episodes each), size laptop; "
+        "mean ± sample standard deviation over 2 seeds (0, 1). 40 updates, evaluated every 10."
+    )
+    comparison.extended({other}, set(), {"updates": 50}, {}).save(moved)
+    assert caption(moved).endswith(
+        f"`{other}`: 50 updates, evaluated every 10; `{TASK}`: 40 updates, evaluated every 10."
     )
     result = json.loads((moved / TASK / "drol.json").read_text())
     (moved / TASK / "fql.json").write_text(json.dumps(result | {"measure": "return"}))
@@ -274,7 +277,9 @@ def test_an_interrupted_cell_goes_on_with_the_same_arguments(compare, capsys, nu
     """In the first cell, and in the last, after which only speeds would be left to measure."""
     before = signal.getsignal(number)
     assert compare(*GIVEN, **{cells[0]: "wait"}, signal=number) == 128 + number
-    assert "the same command goes on from here" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "the same command goes on from here" in said
+    assert said.count(": training") == 3 - len(cells), "none is announced after it"
     assert signal.getsignal(number) is before
     begun = compare.calls[-1]
     assert begun[3] == cells[0], "nothing was started after it"
@@ -358,6 +363,29 @@ def test_longer_runs_and_more_seeds_extend_what_is_there(compare):
     assert compare("--algorithms", "drol,fql", "--seeds", "0-3") == 0
     assert [call[5] for call in compare.calls] == ["0,1,2,3"] * 2
     assert "updates)" not in table(compare.out / "results")
+
+
+def test_every_task_has_a_budget_of_its_own(compare, capsys):
+    """Named tasks are extended, the others stay; one that joins takes the budget that the others agree on."""
+    cube = "cube-single-play-singletask-task2-v0"
+    assert compare(*GIVEN, tasks=(TASK, cube)) == 0
+    assert compare("--updates", 60, tasks=(cube,)) == 0
+    assert [(call[1], call[call.index("--updates") + 1]) for call in compare.calls] == [(cube, "60")] * 2
+    results = compare.out / "results"
+    before = table(results)
+    assert "updates)" not in before
+    assert caption(results).endswith(
+        f"`{cube}`: 60 updates, evaluated every 10; `{TASK}`: 40 updates, evaluated every 10."
+    )
+    assert compare("--no-train", tasks=()) == 0
+    assert table(results) == before
+    assert "begun with 60 updates" in error_of(capsys, "compare", "--out", compare.out, "--updates", 50)
+    # Named no tasks, it means all of them.
+    assert compare("--updates", 70, tasks=()) == 0
+    assert [call[1] for call in compare.calls] == [cube] * 2 + [TASK] * 2
+    assert caption(results).endswith("70 updates, evaluated every 10.")
+    other = "cube-single-play-singletask-task3-v0"
+    assert comparisons.load(results).extended({other}, set(), {}, {}).tasks[other] == Budget(70, 10)
 
 
 def test_what_would_not_be_comparable_is_refused(compare, tmp_path, capsys):

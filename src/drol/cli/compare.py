@@ -18,7 +18,7 @@ from drol.report import comparison as comparisons
 from drol.report import tables
 from drol.report.cells import RESULTS, Cell
 from drol.report.commands import Commands, StoppedError
-from drol.report.comparison import Comparison
+from drol.report.comparison import Budget, Comparison
 
 EPISODES = {"cube-single-play-v0": 150, "pointmaze-medium-navigate-v0": 100}
 """Episodes that are collected by default, by data set."""
@@ -33,10 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     """Declare the command's options."""
     from drol.algorithms.registry import ALGORITHMS
 
-    fields = {field.name: field.default for field in dataclasses.fields(Comparison)}
+    fields = {field.name: field.default for field in (*dataclasses.fields(Comparison), *dataclasses.fields(Budget))}
     parser.epilog = (
         "Stop it with Ctrl-C or SIGTERM: the same command goes on where it was, and trains nothing twice. Numbers\n"
-        "not given are those the folder was begun with; --updates MORE extends all cells, further seeds join."
+        "not given are those the folder was begun with; --updates MORE extends all cells, or those of the TASKs\n"
+        "that are named; further seeds join."
     )
     parser.add_argument("task", nargs="*", metavar="TASK", help=f"default: {' '.join(TASKS)}")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the comparison's folder")
@@ -131,12 +132,13 @@ def _comparison(
     """What this call makes of the comparison in the folder, if there is one."""
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
-        for name in ("size", "seeds", "updates", "eval_every", "eval_episodes", "hidden", "env")
+        for name in ("size", "seeds", "eval_episodes", "hidden", "env")
         if (value := getattr(parsed, name)) is not None
     }
+    budget = {name: value for name in ("updates", "eval_every") if (value := getattr(parsed, name)) is not None}
     if begun is not None:
-        return begun.extended(tasks, algorithms, given)
-    return Comparison(tuple(sorted(tasks)), tuple(sorted(algorithms)), **given)
+        return begun.extended(tasks, algorithms, budget, given)
+    return Comparison(dict.fromkeys(sorted(tasks), Budget(**budget)), tuple(sorted(algorithms)), **given)
 
 
 def _files(parsed: argparse.Namespace, tasks: dict[str, Task]) -> dict[str, Path]:
@@ -201,7 +203,7 @@ def _train_cells(
     failures: list[str] = []
     work: list[tuple[Cell, Task, Path | None]] = []
     for label, task in tasks.items():
-        unfinished = [cell for cell in cells[label] if cell.state(comparison) in ("absent", "begun")]
+        unfinished = [cell for cell in cells[label] if cell.is_unfinished(comparison)]
         file, left = files.get(label), list(cells[label])
         if parsed.train and unfinished and file is None:
             try:
@@ -224,7 +226,8 @@ def _finish(
 ) -> list[str]:
     """Train a cell to its end, if it is to be trained, and write its result; what failed, in words."""
     status, log = 0, cell.path.with_suffix(".log") if parsed.jobs > 1 else None
-    if parsed.train and cell.state(comparison) in ("absent", "begun"):
+    if parsed.train and cell.is_unfinished(comparison):
+        commands.raise_if_stopped()
         status = _train(parsed, comparison, task, cell, file, commands, log)
     state = cell.state(comparison)
     if state in ("finished", "diverged"):
@@ -268,11 +271,11 @@ def _train(
     commands: Commands,
     log: Path | None,
 ) -> int:
-    resume = cell.state(comparison) == "begun"
+    resume, budget = cell.state(comparison) == "begun", comparison.tasks[cell.task]
     print(f"{cell.task}, {cell.algorithm}: {'going on' if resume else 'training'}", flush=True)
     options = [
         *("--algorithm", cell.algorithm, "--seeds", ",".join(map(str, comparison.seeds)), "--size", comparison.size),
-        *("--updates", comparison.updates, "--eval-every", comparison.eval_every),
+        *("--updates", budget.updates, "--eval-every", budget.eval_every),
         *("--eval-episodes", comparison.eval_episodes, "--out", cell.path),
         *_option("--data", file),
         *_option("--env", comparison.env),

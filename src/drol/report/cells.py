@@ -46,12 +46,17 @@ class Cell:
         Raises:
             DataError: if a configuration cannot be read.
         """
-        states = {self._state(self.run(seed), comparison.updates) for seed in comparison.seeds}
+        updates = comparison.tasks[self.task].updates
+        states = {self._state(self.run(seed), updates) for seed in comparison.seeds}
         if states == {"absent"}:
             return "absent"
         if states & {"absent", "begun"}:
             return "begun"
         return "diverged" if "diverged" in states else "finished"
+
+    def is_unfinished(self, comparison: Comparison) -> bool:
+        """Whether there is anything left to train. Raises as `state`."""
+        return self.state(comparison) in ("absent", "begun")
 
     @staticmethod
     def _state(run: RunFolder, updates: int) -> State:
@@ -82,9 +87,10 @@ class Cell:
             if any(config.get(name) != first.get(name) for first, config in itertools.pairwise(configs.values())):
                 raise DataError(f"the runs in {self.path} differ in their {name}; remove those that are wrong")
         for seed, config in configs.items():
-            path, settings = self.run(seed).path, config["settings"]
+            path, settings, budget = self.run(seed).path, config["settings"], comparison.tasks[self.task]
             found = {name: settings.get(name, config.get(name)) for name in ("size", "eval_every", "eval_episodes")}
-            wanted = {name: getattr(comparison, name) for name in found}
+            wanted: dict[str, Any] = {"size": comparison.size, "eval_every": budget.eval_every}
+            wanted["eval_episodes"] = comparison.eval_episodes
             if comparison.hidden is not None:
                 found["hidden"], wanted["hidden"] = config["hyperparameters"]["hidden"], list(comparison.hidden)
             for name, value in wanted.items():
@@ -93,13 +99,13 @@ class Cell:
                         f"{path} was begun with {name} {found[name]}, and this comparison has {value}; change that, or "
                         f"choose another folder with --out"
                     )
-            if settings["updates"] > comparison.updates:
+            if settings["updates"] > budget.updates:
                 raise DataError(
-                    f"{path} was begun with {settings['updates']} updates, more than the {comparison.updates} of this "
+                    f"{path} was begun with {settings['updates']} updates, more than the {budget.updates} of this "
                     f"comparison; runs can be extended with --updates, not shortened"
                 )
             try:
-                Settings(**(settings | {"updates": comparison.updates}))
+                Settings(**(settings | {"updates": budget.updates}))
             except ValueError as error:
                 raise DataError(f"{path} cannot be extended: {error}") from None
 
@@ -142,7 +148,7 @@ class Cell:
             "task": self.task,
             "algorithm": self.algorithm,
             "size": first["size"],
-            "updates": comparison.updates,
+            "updates": comparison.tasks[self.task].updates,
             "eval_every": first["settings"]["eval_every"],
             "eval_episodes": first["eval_episodes"],
             "batch_size": first["settings"]["batch_size"],

@@ -58,11 +58,11 @@ class Commands:
         """
         place = self._places.get()
         try:
-            self._raise_if_stopped()
+            self.raise_if_stopped()
             status = self._run([*self._program, *map(str, arguments)], None if alone else place, log)
         finally:
             self._places.put(place)
-        self._raise_if_stopped()
+        self.raise_if_stopped()
         return status
 
     def _run(self, command: list[str], place: set[int] | None, log: Path | None) -> int:
@@ -90,7 +90,8 @@ class Commands:
         for child in list(self._children):
             child.send_signal(number)
 
-    def _raise_if_stopped(self) -> None:
+    def raise_if_stopped(self) -> None:
+        """Raise `StoppedError` if a signal has come."""
         if self._stopped_by is not None:
             raise StoppedError(self._stopped_by)
 

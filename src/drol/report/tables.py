@@ -28,7 +28,7 @@ def table(results: Path) -> str:
 
 
 def caption(results: Path) -> str:
-    """What the table's numbers are, in one sentence."""
+    """What the table's numbers are, in one sentence or two."""
     comparison = load(results)
     measures = {_measure(_results(results, task, comparison)) for task in comparison.tasks}
     said = "; ".join(
@@ -40,8 +40,8 @@ def caption(results: Path) -> str:
     seeds = ", ".join(map(str, comparison.seeds))
     spread = f"mean ± sample standard deviation over {count} seeds ({seeds})" if count > 1 else f"seed {seeds}"
     return (
-        f"{said[0].upper()}{said[1:]} ({comparison.eval_episodes} episodes each, every {comparison.eval_every:,} "
-        f"updates) of {comparison.updates:,} updates, size {comparison.size}; {spread}."
+        f"{said[0].upper()}{said[1:]} ({comparison.eval_episodes} episodes each), size {comparison.size}; {spread}. "
+        f"{_budgets(comparison)}"
     )
 
 
@@ -60,7 +60,7 @@ def cells(results: Path) -> list[list[str]]:
     lines = [["method", *names, "updates/s", "ms per action"]]
     known = list(TITLES)
     for name in sorted(comparison.algorithms, key=lambda name: known.index(name) if name in known else len(known)):
-        figures = [_figure(found[task].get(name), comparison) for task in comparison.tasks]
+        figures = [_figure(found[task].get(name), comparison, task) for task in comparison.tasks]
         record = speed.get(name, {})
         rates = [
             f"{record[key]:.{digits}f}" if key in record else NOT_MEASURED
@@ -68,6 +68,17 @@ def cells(results: Path) -> list[list[str]]:
         ]
         lines.append([TITLES.get(name, name), *figures, *rates])
     return lines
+
+
+def _budgets(comparison: Comparison) -> str:
+    """How long was trained: once for all tasks, or task by task where that differs."""
+    said = {
+        task: f"{budget.updates:,} updates, evaluated every {budget.eval_every:,}"
+        for task, budget in comparison.tasks.items()
+    }
+    if len(set(said.values())) == 1:
+        return f"{next(iter(said.values()))}."
+    return f"{'; '.join(f'`{task}`: {text}' for task, text in said.items())}."
 
 
 def _results(results: Path, task: str, comparison: Comparison) -> dict[str, dict[str, Any]]:
@@ -92,7 +103,7 @@ def _measure(found: dict[str, dict[str, Any]]) -> Measure:
     return next((result["measure"] for result in found.values() if result["measure"] is not None), "success")
 
 
-def _figure(result: dict[str, Any] | None, comparison: Comparison) -> str:
+def _figure(result: dict[str, Any] | None, comparison: Comparison, task: str) -> str:
     if result is None:
         return NOT_RUN
     seeds, figure = result["seeds"], result["figure"]
@@ -105,6 +116,6 @@ def _figure(result: dict[str, Any] | None, comparison: Comparison) -> str:
         spread, digits = figure["standard_deviation"], DIGITS[result["measure"]]
         text = f"{figure['mean']:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
     # A cell that was not extended together with the others says so.
-    notes = [f"{result['updates']:,} updates"] if result["updates"] != comparison.updates else []
+    notes = [f"{result['updates']:,} updates"] if result["updates"] != comparison.tasks[task].updates else []
     notes += [f"seeds {', '.join(seeds)}"] if set(seeds) != set(map(str, comparison.seeds)) else []
     return text + "".join(f" ({note})" for note in notes)
