@@ -1,10 +1,9 @@
-"""`drol compare`: what is trained, resumed and left alone; statistics by hand; a table that its results reproduce."""
+"""`drol compare`: what is trained, resumed and left alone, and what is refused."""
 
 import dataclasses
 import json
 import os
 import signal
-import statistics
 import sys
 import time
 import types
@@ -15,49 +14,12 @@ import pytest
 from drol.cli import compare as compare_command
 from drol.report import comparison as comparisons
 from drol.report.cells import Cell
-from drol.report.commands import Commands, _shares
-from drol.report.comparison import Budget, Comparison
+from drol.report.comparison import Budget
 from drol.report.tables import caption, table
-from drol.training.folder import RunFolder
 from tests.cli.commands import drol, error_of
+from tests.report.runs import PROTOCOL, TASK, fill, write_run
 
-TASK = "pointmaze-medium-navigate-singletask-task1-v0"
-SHORT = Budget(updates=40, eval_every=10)
-PROTOCOL = Comparison({TASK: SHORT}, ("drol", "fql"))
 GIVEN = ("--algorithms", "drol,fql", "--updates", 40, "--eval-every", 10, "--seeds", "0-2")
-
-
-def write_run(path, *successes, seed=0, updates=40, diverged=False, sha="5" * 64, learning_rate=0.5):
-    """A run folder with evaluations every 10 updates, as far as there are successes."""
-    folder = RunFolder(path)
-    path.mkdir(parents=True, exist_ok=True)
-    config = {
-        "task": TASK,
-        "algorithm": path.parent.name,
-        "hyperparameters": {"learning_rate": learning_rate, "hidden": [256, 256, 256]},
-        "size": "laptop",
-        "preset": {"family": "made-up", "source": "nobody", "tuned": False},
-        "settings": {"seed": seed, "updates": updates, "batch_size": 256, "eval_every": 10, "chunk": 10},
-        "eval_episodes": 20,
-        "data_file": "/somewhere/maze.npz",
-        "data": {"kind": "ogbench", "files": [{"name": "maze.npz", "bytes": 5, "sha256": sha}]},
-        "environment": {"id": "maze", "success_timing": "pre"},
-        "versions": {"jax": "1", "d4rl": None},
-        "device": {"platform": "cpu"},
-        "machine": {"cores": 2},
-        "command": ["train"],
-    }
-    folder.config.write_text(json.dumps(config))
-    done = len(folder.metrics.read())
-    for number, success in enumerate(successes[done:], done + 1):
-        folder.metrics.append({"update": 10 * number, "evaluation/success": success, "evaluation/episodes": 20})
-    if diverged:
-        folder.divergence.write_text('{"message": "made up"}')
-
-
-def fill(cell, *runs, **options):
-    for seed, successes in enumerate(runs):
-        write_run(cell.path / f"seed{seed}", *successes, seed=seed, **options)
 
 
 def stand_in():
@@ -123,117 +85,6 @@ def compare(tmp_path, monkeypatch):
 
     run.out, run.measured = tmp_path / "out", []
     return run
-
-
-def test_states_of_a_cell(tmp_path):
-    cell = Cell(tmp_path, TASK, "drol")
-    assert cell.state(PROTOCOL) == "absent"
-    fill(cell, (0, 0, 0, 0), (0, 0, 0, 0))
-    assert cell.state(PROTOCOL) == "begun", "seed 2 is missing"
-    write_run(cell.run(2).path, 0, 0, 0, seed=2)
-    assert cell.state(PROTOCOL) == "begun", "seed 2 has come to update 30 of 40"
-    write_run(cell.run(2).path, 0, 0, 0, 0, seed=2)
-    assert cell.state(PROTOCOL) == "finished"
-    longer = Comparison({TASK: Budget(updates=50, eval_every=10)}, ("drol",))
-    assert cell.state(longer) == "begun"
-    cell.run(1).divergence.write_text("{}")
-    assert cell.state(PROTOCOL) == "diverged"
-    assert cell.state(longer) == "begun", "the other seeds have something left to train"
-
-
-def test_the_figure_by_hand(tmp_path):
-    """The last three evaluations, never the best ones; the divisor of the variance is the number of seeds - 1."""
-    cell = Cell(tmp_path, TASK, "drol")
-    fill(cell, (1, 0.5, 0.25, 0), (1, 0.25, 0.5, 0.75), (0, 1, 1, 1))
-    result = cell.result(PROTOCOL)
-    assert [seed["figure"] for seed in result["seeds"].values()] == [0.25, 0.5, 1]
-    assert result["figure"]["mean"] == pytest.approx(1.75 / 3, abs=1e-6)
-    # Deviations from 7/12: -4/12, -1/12, 5/12; their squares' sum 42/144, halved.
-    assert result["figure"]["standard_deviation"] == pytest.approx((21 / 144) ** 0.5, abs=1e-6)
-    assert result["figure"]["standard_deviation"] == pytest.approx(statistics.stdev([0.25, 0.5, 1]), abs=1e-6)
-    assert result["seeds"]["1"]["evaluations"] == {"10": 1, "20": 0.25, "30": 0.5, "40": 0.75}
-    assert result["data"] == {"maze.npz": "5" * 64}
-    assert result["versions"] == {"jax": "1"}
-    text = json.dumps(result)
-    assert "somewhere" not in text
-    assert str(tmp_path) not in text
-    assert list(result) == sorted(result)
-
-
-def test_failed_evaluations_and_diverged_seeds_are_not_hidden(tmp_path):
-    cell = Cell(tmp_path, TASK, "drol")
-    fill(cell, (1, 0, 0.5, None), (0, 0, 0, 0), (1, 1, 1, 1))
-    assert cell.result(PROTOCOL)["seeds"]["0"]["figure"] == 0.5, "the last three that there are"
-    fill(cell, (), (), ())
-    cell.run(2).divergence.write_text("{}")
-    result = cell.result(PROTOCOL)
-    assert result["seeds"]["2"]["figure"] is result["figure"] is None
-    with pytest.raises(comparisons.DataError, match="a run of every seed"):
-        Cell(tmp_path, TASK, "fql").result(PROTOCOL)
-    fill(Cell(tmp_path, TASK, "fql"), (0,) * 4, (0,) * 4)
-    write_run(tmp_path / TASK / "fql" / "seed2", 0, 0, 0, 0, seed=2, learning_rate=1)
-    with pytest.raises(comparisons.DataError, match="differ in their hyperparameters"):
-        Cell(tmp_path, TASK, "fql").result(PROTOCOL)
-
-
-def test_the_table_follows_from_the_results_alone(tmp_path):
-    other = "cube-single-play-singletask-task2-v0"
-    comparison = Comparison({TASK: SHORT, other: SHORT}, ("drol", "fql", "bc", "my-own"), seeds=(0, 1))
-    fill(Cell(tmp_path, TASK, "drol"), (0, 0, 0, 0), (1, 1, 1, 1))
-    fill(Cell(tmp_path, TASK, "my-own"), (0, 0.5, 0.5, 0.5), (0, 0.5, 0.5, 0.5))
-    fill(Cell(tmp_path, other, "drol"), (0.125,) * 4, (0.125,) * 4, diverged=True)
-    fill(Cell(tmp_path, other, "fql"), (None,) * 4, (None,) * 4)
-    for task, name in ((TASK, "drol"), (TASK, "my-own"), (other, "drol"), (other, "fql")):
-        Cell(tmp_path, task, name).write_result(comparison)
-    results = tmp_path / "results"
-    comparison.save(results)
-    speed = {"records": {"bc": {"updates_per_second": 123.456, "act_ms": 0.1}}, "size": "laptop"}
-    (results / "speed.json").write_text(json.dumps(speed))
-    moved = results.rename(tmp_path / "moved")
-    assert table(moved).splitlines() == [
-        f"| method | `{TASK}` | `{other}` | updates/s | ms per action |",
-        "|---|---|---|---|---|",
-        "| BC | not run | not run | 123.5 | 0.10 |",
-        "| FQL | not run | not evaluated | not measured | not measured |",
-        "| DROL | 0.50 ± 0.71 | diverged (2 of 2 seeds) | not measured | not measured |",
-        "| my-own | 0.50 ± 0.00 | not run | not measured | not measured |",
-    ]
-    assert caption(moved) == (
-        "Success: mean of the last three evaluations (20 episodes each), size laptop; "
-        "mean ± sample standard deviation over 2 seeds (0, 1). 40 updates, evaluated every 10."
-    )
-    comparison.extended({other}, set(), {"updates": 50}, {}).save(moved)
-    assert caption(moved).endswith(
-        f"`{other}`: 50 updates, evaluated every 10; `{TASK}`: 40 updates, evaluated every 10."
-    )
-    result = json.loads((moved / TASK / "drol.json").read_text())
-    (moved / TASK / "fql.json").write_text(json.dumps(result | {"measure": "return"}))
-    with pytest.raises(comparisons.DataError, match="different things: return, success"):
-        table(moved)
-    fill(Cell(tmp_path, TASK, "fql"), (0,) * 4, (0,) * 4, sha="6" * 64)
-    Cell(tmp_path, TASK, "fql").write_result(comparison)
-    (results / TASK / "fql.json").rename(moved / TASK / "fql.json")
-    with pytest.raises(comparisons.DataError, match="come from different data"):
-        table(moved)
-
-
-def test_scores_count_at_the_last_evaluation(tmp_path):
-    """D4RL's: no mean over evaluations, one decimal, and the table says so."""
-    comparison = dataclasses.replace(PROTOCOL, algorithms=("drol",), seeds=(0, 1))
-    cell = Cell(tmp_path, TASK, "drol")
-    fill(cell, (), ())
-    for seed, scores in ((0, (90, 80, 20)), (1, (0, 0, 40))):
-        for number, score in enumerate(scores, 1):
-            line = {"evaluation/score": score, "evaluation/success": 1.0, "evaluation/episodes": 20}
-            cell.run(seed).metrics.append({"update": 10 * number} | line)
-    result = cell.write_result(comparison)
-    assert result["measure"] == "score"
-    assert [seed["figure"] for seed in result["seeds"].values()] == [20, 40]
-    comparison.save(tmp_path / "results")
-    heading, _, row = table(tmp_path / "results").splitlines()
-    assert heading.startswith(f"| method | `{TASK}`, normalised score |")
-    assert row.startswith("| DROL | 30.0 ± 14.1 |")
-    assert caption(tmp_path / "results").startswith("Normalised score: last evaluation (20 episodes each")
 
 
 def test_a_comparison_from_nothing_and_again(compare, capsys):
@@ -313,28 +164,6 @@ def test_each_job_has_cores_and_a_log_of_its_own(compare, capfd):
     assert (compare.out / TASK / "fql.log").read_text() == "made up\n"
     assert f"its message is in {compare.out / TASK / 'fql.log'}" in capfd.readouterr().err
     assert "must be at least 1, found 0" in error_of(capfd, "compare", TASK, "--out", compare.out, "--jobs", 0)
-
-
-def test_a_command_alone_has_all_cores(tmp_path):
-    program = (sys.executable, "-c", "import os, time; time.sleep(0.2); print(len(os.sched_getaffinity(0)))")
-    with Commands(program, jobs=len(os.sched_getaffinity(0))) as commands:
-        assert commands.run((), log=tmp_path / "share") == commands.run((), log=tmp_path / "all", alone=True) == 0
-    assert int((tmp_path / "share").read_text()) == 1
-    assert int((tmp_path / "all").read_text()) == len(os.sched_getaffinity(0))
-
-
-@pytest.mark.parametrize(
-    ("cores", "jobs", "shares"),
-    [
-        ({4, 5, 6, 7}, 2, [{4, 6}, {5, 7}]),
-        ({0, 1, 2}, 2, [{0, 2}, {1}]),
-        ({3}, 2, [None, None]),
-        ({0, 1}, 1, [None]),
-    ],
-)
-def test_cores_are_divided_among_jobs(monkeypatch, cores, jobs, shares):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: cores)
-    assert _shares(jobs) == shares
 
 
 def test_failures_are_reported_and_stop_nothing_else(compare, capsys):
