@@ -9,6 +9,7 @@ from drol.algorithms.registry import ALGORITHMS, algorithm_class
 from drol.data.ogbench import known_tasks
 from drol.environments.d4rl_tasks import TASKS
 from drol.presets import ADVICE, AUTHORS, BORROWED, FIELDS, PRESETS, SIZES, TITLES, note, preset_for
+from drol.presets.sources import REFORM_ELSEWHERE
 
 # *: from the offline-to-online runs; (): DROL's own discount.
 OGBENCH = """
@@ -100,6 +101,8 @@ def test_every_cell_is_as_published(name):
     for task, row in published():
         preset = preset_for(task, name)
         values, mark = expected(name, row, FIELDS[name])
+        if name == "reform":
+            values, mark = {"q_coef": 0.1, "discount": 0.995}, preset.mark
         assert preset.hyperparameters() == values, task
         assert preset.mark == mark, task
         assert preset.algorithm == name
@@ -132,7 +135,7 @@ def test_every_task_of_the_paper_has_its_own_preset_or_is_marked_unknown(name):
     for task in tasks:
         preset = preset_for(task, name)
         assert preset is not None
-        assert preset.mark != "borrowed"
+        assert preset.mark != "borrowed" or name == "reform"
         known = set(FIELDS[name]) <= set(preset.values)
         assert known == (preset.mark != "unknown") == (preset.unknown == ())
         assert preset.source.startswith("unknown") == (preset.mark == "unknown")
@@ -150,14 +153,23 @@ def test_sources():
     assert all("nothing to tune" in preset.source for preset in PRESETS["flow-bc"])
     assert "nothing to tune" in preset_for(cube, "bc").source
     assert "from earlier work" in preset_for("pen-human-v1", "bc").source
-    assert {preset.mark for preset in PRESETS["reform"]} == {None}
     assert preset_for(cube, "reform").source.startswith("defaults of the ReFORM repository")
 
 
-def test_reforms_one_set_of_values_are_its_defaults():
+def test_reform_has_one_set_of_values_which_are_its_defaults():
+    published = {"q_coef": 0.1, "discount": 0.995}
+    assert all(preset.values == published for preset in PRESETS["reform"])
+    published |= {"max_gradient_norm": 10.0, "learning_rate": 3e-4, "tau": 0.005, "flow_steps": 10}
+    published |= {"q_agg": "mean", "normalize_q": False}
     reform = hyperparameters(algorithm_class("reform")())
-    published = {"q_coef": 0.1, "discount": 0.995, "max_gradient_norm": 10.0, "q_agg": "mean", "normalize_q": False}
     assert reform | published == reform
+
+
+def test_reform_borrows_where_it_was_not_run():
+    run = {preset.family for preset in PRESETS["reform"] if preset.mark is None}
+    assert run == {"antmaze-large-navigate", "cube-single-play", "cube-double-play", "scene-play"}
+    others = [preset for preset in PRESETS["reform"] if preset.family not in run]
+    assert {(preset.mark, preset.source) for preset in others} == {("borrowed", REFORM_ELSEWHERE)}
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -202,7 +214,7 @@ def test_sizes():
 def test_advice_names_an_option_and_the_range_of_the_published_values(name):
     fields, numbers = FIELDS[name], [float(n) for n in re.findall(r"[\d.]*\d", ADVICE[name])]
     if not fields:
-        assert ADVICE[name].startswith("it has one set of values" if name == "reform" else "it has nothing to tune")
+        assert ADVICE[name].startswith("one set of values" if name == "reform" else "it has nothing to tune")
         return
     assert f"--{fields[0].replace('_', '-')}" in ADVICE[name]
     adroit = re.compile("(pen|door|hammer|relocate)-")

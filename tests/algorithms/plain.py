@@ -53,15 +53,20 @@ def plain_flow(field, observations, latents, steps, *conditions):
 
 
 def reflected_in_numpy(field, observations, latents, steps):
-    """Euler's method in the ball of radius sqrt(d); a step that leaves it loses its part along y / |y|."""
-    z, (rows, dim) = np.asarray(latents, np.float64), np.shape(latents)
+    """Euler's method in the ball of radius sqrt(d); a step that leaves it loses its part along y / |y|.
+
+    Some steps must leave it, and some not.
+    """
+    z, (rows, dim), reflected = np.asarray(latents, np.float64), np.shape(latents), []
     for step in range(steps):
         move = plain_mlp(field.mlp, observations, z, np.full((rows, 1), step / steps)) / steps
         outside = z + move
         length = np.linalg.norm(outside, axis=-1, keepdims=True)
         outward = outside / length
         along = (move * outward).sum(axis=-1, keepdims=True)
-        z = np.where(length > np.sqrt(dim), outside - along * outward, outside)
+        reflected.append(length > np.sqrt(dim))
+        z = np.where(reflected[-1], outside - along * outward, outside)
+    assert 0 < np.mean(reflected) < 1
     return z
 
 

@@ -143,6 +143,14 @@ def test_an_interrupted_cell_goes_on_with_the_same_arguments(compare, capsys, nu
     assert compare.measured == [("drol", "fql")]
 
 
+def test_a_signal_while_results_are_written_counts_too(compare, monkeypatch):
+    """Everything is trained, no command is left to run, and only speeds are to be measured."""
+    fill(Cell(compare.out, TASK, "drol"), *[(0,) * 4] * 3)
+    monkeypatch.setattr(Cell, "write_result", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    assert compare(*GIVEN, "--algorithms", "drol") == 128 + signal.SIGTERM
+    assert compare.calls == compare.measured == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_cells_that_train_at_once_stop_together_and_go_on(compare, number):
     assert compare(*GIVEN, "--jobs", 2, drol="wait", fql="wait", together=2, signal=number) == 128 + number
@@ -206,22 +214,29 @@ def test_every_task_has_a_budget_of_its_own(compare, capsys):
     assert caption(results).endswith(
         f"`{cube}`: 60 updates, evaluated every 10; `{TASK}`: 40 updates, evaluated every 10."
     )
+    other = "cube-single-play-singletask-task3-v0"
+    joining = ("compare", other, "--out", compare.out)
+    words = f"{other} joins tasks that differ in updates (40, 60): add --updates"
+    assert words in error_of(capsys, *joining, "--eval-every", 10)
+    joined = comparisons.load(results).extended(tasks=[other], algorithms=[], budget={"updates": 20}, given={})
+    assert joined.tasks[other] == Budget(20, 10), "the others agree on when to evaluate"
     assert compare("--no-train", tasks=()) == 0
     assert table(results) == before
-    assert "begun with 60 updates" in error_of(capsys, "compare", "--out", compare.out, "--updates", 50)
+    words = f"{cube} has 60 updates and can only be extended, not cut to 50: name the TASKs that are meant"
+    assert words in error_of(capsys, "compare", "--out", compare.out, "--updates", 50)
     # Named no tasks, it means all of them.
     assert compare("--updates", 70, tasks=()) == 0
     assert [call[1] for call in compare.calls] == [cube] * 2 + [TASK] * 2
-    assert caption(results).endswith("70 updates, evaluated every 10.")
-    other = "cube-single-play-singletask-task3-v0"
-    assert comparisons.load(results).extended({other}, set(), {}, {}).tasks[other] == Budget(70, 10)
+    assert caption(results).endswith("Every run: 70 updates, evaluated every 10.")
+    joined = comparisons.load(results).extended(tasks=[other], algorithms=[], budget={}, given={})
+    assert joined.tasks[other] == Budget(70, 10)
 
 
 def test_what_would_not_be_comparable_is_refused(compare, tmp_path, capsys):
     assert compare(*GIVEN) == 0
     out = compare.out
     for more, words in [
-        (("--updates", 30), "begun with 40 updates, and can only be extended"),
+        (("--updates", 30), "has 40 updates and can only be extended, not cut to 30"),
         (("--updates", 51), "common divisor"),
         (("--updates", 45), "multiples of the chunk length 10"),
         (("--eval-every", 20), "begun with eval_every 10, not 20"),

@@ -84,6 +84,13 @@ def test_a_method_without_published_numbers_says_so(capsys):
     assert "MeanFlow-QL's defaults apply: tune --alpha first" in printed
 
 
+def test_a_method_with_one_set_of_values_prints_it(capsys):
+    assert drol("presets", "--algorithm", "reform") == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Presets of ReFORM: q_coef 0.1, discount 0.995; defaults of the ReFORM repository" in printed
+    assert "antmaze-large, cube and scene; borrowed from ReFORM's other tasks" in printed
+
+
 def test_an_unknown_method_has_no_table(capsys):
     with pytest.raises(SystemExit):
         drol("presets", "--algorithm", "fqll")

@@ -88,11 +88,12 @@ def test_the_table_follows_from_the_results_alone(tmp_path):
     ]
     assert caption(moved) == (
         "Success: mean of the last three evaluations (20 episodes each), size laptop; "
-        "mean ± sample standard deviation over 2 seeds (0, 1). 40 updates, evaluated every 10."
+        "mean ± sample standard deviation over 2 seeds (0, 1). Every run: 40 updates, evaluated every 10."
     )
-    comparison.extended({other}, set(), {"updates": 50}, {}).save(moved)
+    third = comparison.extended(tasks=["a"], algorithms=[], budget={"updates": 50}, given={})
+    third.save(moved)
     assert caption(moved).endswith(
-        f"`{other}`: 50 updates, evaluated every 10; `{TASK}`: 40 updates, evaluated every 10."
+        f"`a`: 50 updates, evaluated every 10; `{other}`, `{TASK}`: 40 updates, evaluated every 10."
     )
     result = json.loads((moved / TASK / "drol.json").read_text())
     (moved / TASK / "fql.json").write_text(json.dumps(result | {"measure": "return"}))
@@ -103,6 +104,47 @@ def test_the_table_follows_from_the_results_alone(tmp_path):
     (results / TASK / "fql.json").rename(moved / TASK / "fql.json")
     with pytest.raises(comparisons.DataError, match="come from different data"):
         table(moved)
+
+
+def damaged(tmp_path, change):
+    """What loading says of a comparison's file that is not as it was written."""
+    PROTOCOL.save(tmp_path)
+    assert comparisons.load(tmp_path) == PROTOCOL
+    path = tmp_path / comparisons.FILE
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(comparisons.DataError, match="does not describe a comparison") as caught:
+        comparisons.load(tmp_path)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"tasks": [TASK]}, "has no attribute"),
+        ({"tasks": {TASK: {}}}, "expected the fields updates, eval_every"),
+        ({"tasks": {TASK: {"updates": 40, "eval_every": 10, "speed": 1}}}, "found updates, eval_every, speed"),
+        ({"tasks": {TASK: None}}, "NoneType"),
+        ({"tasks": {TASK: {"updates": "40", "eval_every": 10}}}, "expected int, found '40'"),
+        ({"tasks": {TASK: {"updates": 40.0, "eval_every": 10}}}, "expected int, found 40.0"),
+        ({"tasks": {TASK: {"updates": -40, "eval_every": 10}}}, "must be at least 1, found -40"),
+        ({"tasks": {TASK: {"updates": 11, "eval_every": 5}}}, "common divisor"),
+        ({"tasks": {}}, "needs tasks, found none"),
+        ({"seeds": 3}, "expected a list, found 3"),
+        ({"algorithms": "drol"}, "expected a list, found 'drol'"),
+        ({"algorithms": [1]}, "expected str, found 1"),
+        ({"eval_episodes": None}, "expected int, found None"),
+        ({"hidden": "8"}, "expected a list, found '8'"),
+        ({"updates": 40}, "expected the fields tasks, algorithms"),
+    ],
+)
+def test_a_damaged_file_is_refused_with_what_is_wrong(tmp_path, change, words):
+    assert words in damaged(tmp_path, lambda stored: stored | change)
+
+
+def test_a_file_that_holds_something_else_is_refused(tmp_path):
+    damaged(tmp_path, lambda stored: [stored])
+    damaged(tmp_path, lambda stored: {})
 
 
 def test_scores_count_at_the_last_evaluation(tmp_path):

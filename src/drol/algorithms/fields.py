@@ -19,7 +19,7 @@ def learning_rate(default: float = 3e-4) -> Any:
 
 
 def max_gradient_norm(default: float) -> Any:
-    return scalar(default, "gradients are scaled down to this norm")
+    return scalar(default, "before Adam, gradients of what it trains are together scaled down to this norm")
 
 
 def q_agg() -> Any:
@@ -39,7 +39,7 @@ def ensemble() -> Any:
 
 
 def flow_steps() -> Any:
-    return static(10, "Euler steps of the flow", low=1)
+    return static(10, "Euler steps of every flow", low=1)
 
 
 def optimizer() -> Any:

@@ -38,7 +38,8 @@ class Learner(Algorithm):
     """An algorithm whose update is one gradient of one loss, the sum of its networks' losses.
 
     What one network's loss takes from another comes in a second time as a constant, so that no gradient crosses. Under
-    Adam, which works entry by entry, the sum trains each network as a loss and an optimizer of its own would.
+    Adam, which works entry by entry, the sum trains each network as a loss and an optimizer of its own would. (A field
+    `max_gradient_norm`, where there is one, clips the gradients of all networks together.)
     """
 
     learning_rate: eqx.AbstractVar[ScalarLike]

@@ -46,7 +46,7 @@ class ReFORM(Learner):
     and mu is the student. No weight holds the policy to the data. It stays within what the student makes of the ball,
     because w does: a constraint of support, without one of density, by another construction than DROL's.
 
-    Its one set of hyperparameters is published for all tasks.
+    Its authors give one set of hyperparameters to all their tasks, and here it is the default.
 
     Raises:
         ValueError: for a hyperparameter out of range.
@@ -54,7 +54,9 @@ class ReFORM(Learner):
 
     name: ClassVar[str] = "reform"
 
-    q_coef: ScalarLike = scalar(0.1, "weight of critic guidance, which alone trains the flow of latents")
+    q_coef: ScalarLike = scalar(
+        0.1, "weight of critic guidance; hardly matters, as nothing else trains the flow of latents"
+    )
     max_gradient_norm: ScalarLike = fields.max_gradient_norm(10.0)
     discount: ScalarLike = fields.discount(0.995)
     tau: ScalarLike = fields.tau()

@@ -101,6 +101,7 @@ def run(parsed: argparse.Namespace) -> int:
     try:
         with Commands(COMMAND, parsed.jobs) as commands:
             failures = _train_cells(parsed, comparison, tasks, cells, files, commands)
+            commands.raise_if_stopped()  # what came after the last command
     except StoppedError as stop:
         print("stopped; the same command goes on from here")
         return 128 + stop.number
@@ -137,7 +138,7 @@ def _comparison(
     }
     budget = {name: value for name in ("updates", "eval_every") if (value := getattr(parsed, name)) is not None}
     if begun is not None:
-        return begun.extended(tasks, algorithms, budget, given)
+        return begun.extended(tasks=tasks, algorithms=algorithms, budget=budget, given=given)
     return Comparison(dict.fromkeys(sorted(tasks), Budget(**budget)), tuple(sorted(algorithms)), **given)
 
 
@@ -225,9 +226,9 @@ def _finish(
     parsed: argparse.Namespace, comparison: Comparison, cell: Cell, task: Task, file: Path | None, commands: Commands
 ) -> list[str]:
     """Train a cell to its end, if it is to be trained, and write its result; what failed, in words."""
+    commands.raise_if_stopped()
     status, log = 0, cell.path.with_suffix(".log") if parsed.jobs > 1 else None
     if parsed.train and cell.is_unfinished(comparison):
-        commands.raise_if_stopped()
         status = _train(parsed, comparison, task, cell, file, commands, log)
     state = cell.state(comparison)
     if state in ("finished", "diverged"):

@@ -60,7 +60,8 @@ def _print_one(console: "Console", algorithm: str) -> None:
     presets, fields = PRESETS[algorithm], FIELDS[algorithm]
     sources = "; ".join(dict.fromkeys(preset.source for preset in presets if preset.mark is None))
     if not fields:
-        console.print(f"{title}: {sources}.")
+        same, borrowed = _further(presets[0]), [preset.source for preset in presets if preset.mark == "borrowed"]
+        console.print(f"{title}: {'; '.join(filter(None, (same, sources, *borrowed[:1])))}.")
         return
     footnotes, star = _footnotes(presets), ""
     # Names are for copying: they are never cut short.
@@ -105,7 +106,7 @@ def _print_all() -> None:
     console.print(table)
     columns = "; ".join(f"{TITLES[name]} {', '.join(FIELDS[name])}" for name in tuned)
     console.print(f"Columns: {columns}. ~: inferred, or hard to read in the source. ?: unknown.")
-    console.print(f"pointmaze: {BORROWED}. BC and flow BC have nothing to tune, ReFORM has one set of values for all.")
+    console.print(f"pointmaze: {BORROWED}. BC and flow BC have nothing to tune, ReFORM has one set for all.")
     console.print("Sources and further fields: `drol presets --algorithm NAME`.")
 
 

@@ -1,4 +1,4 @@
-"""Flow matching along straight lines, and Euler's method.
+"""Flow matching along straight lines, and Euler's method, free or reflected at the surface of a ball.
 
 Source: flow matching (Lipman et al. 2023); flow Q-learning (Park et al. 2025), section 4.
 """
@@ -25,7 +25,7 @@ def matching_errors(velocity: Velocity, start: Points, actions: Points, times: T
 
     Args:
         velocity: of the flow, at the rows' observations.
-        start: x_0, standard normal draws.
+        start: x_0, draws of the flow's prior.
         actions: x_1.
         times: t in [0, 1).
     """

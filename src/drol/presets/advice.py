@@ -17,7 +17,7 @@ ADVICE = {
     "sorl": "tune --q-coef first; published: 10 to 500",
     "deflow": "tune --target-divergence first; published: 0.001 to 0.015",
     "fql": "tune --alpha first; published: 3 to 1000, and on adroit 3000 to 30000",
-    "reform": "it has one set of values for all tasks; should that fail, tune --q-coef first",
+    "reform": "one set of values is published for all tasks, and --q-coef hardly matters under Adam",
     "meanflow-ql": "tune --alpha first; published: 2000 and 6000, both on humanoidmaze",
 }
 """For tasks without a preset, by algorithm: what to tune first, and the published grid or range of values."""

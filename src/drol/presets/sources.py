@@ -7,7 +7,8 @@ FQL_PAPER = "FQL paper (Park et al. 2025), Table 6"
 FQL_README = "README of the FQL repository"
 SORL_COMMANDS = "commands of the SORL repository, whose update --public-update repeats"
 DEFLOW_COMMANDS = "commands of the DeFlow repository"
-REFORM_CODE = "defaults of the ReFORM repository, one set for all tasks (antmaze-large, cube and scene were run)"
+REFORM_CODE = "defaults of the ReFORM repository, one set for all its tasks: antmaze-large, cube and scene"
+REFORM_ELSEWHERE = "borrowed from ReFORM's other tasks, which all have one set: it reports no results here"
 
 TITLES = {
     "bc": "BC",

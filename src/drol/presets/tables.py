@@ -148,7 +148,7 @@ def _of(algorithm: str, family: str, pattern: str, entry: Entry, shared: dict[st
 
 
 def _untuned(algorithm: str) -> Iterator[Preset]:
-    """Methods that clone and no more, or have one set of values for all tasks: a fact, not a gap."""
+    """Methods that clone and no more: that they have nothing to tune is a fact, not a gap."""
     source = SOURCES[algorithm]
     for family in (*(row.family for row in OGBENCH), *_POINTMAZE):
         yield Preset(family, algorithm, _singletask(family), {}, source)
@@ -157,8 +157,23 @@ def _untuned(algorithm: str) -> Iterator[Preset]:
         yield Preset(task, algorithm, task, {}, source)
 
 
-PRESETS = {
-    algorithm: tuple(_drol() if algorithm == "drol" else _peer(algorithm) if fields else _untuned(algorithm))
-    for algorithm, fields in FIELDS.items()
-}
+def _reform() -> Iterator[Preset]:
+    """The same values everywhere; borrowed where the method was not run."""
+    values = {"q_coef": 0.1, "discount": 0.995}
+    for preset in _untuned("reform"):
+        if preset.family.startswith(("antmaze-large-navigate", "cube", "scene")):
+            yield dataclasses.replace(preset, values=values)
+        else:
+            yield dataclasses.replace(preset, values=values, source=sources.REFORM_ELSEWHERE, mark="borrowed")
+
+
+def _of_algorithm(algorithm: str) -> Iterator[Preset]:
+    if algorithm == "drol":
+        return _drol()
+    if algorithm == "reform":
+        return _reform()
+    return _peer(algorithm) if FIELDS[algorithm] else _untuned(algorithm)
+
+
+PRESETS = {algorithm: tuple(_of_algorithm(algorithm)) for algorithm in FIELDS}
 """Every preset, by algorithm."""

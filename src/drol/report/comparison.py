@@ -1,7 +1,7 @@
 """A comparison of methods: what is compared, and the one protocol that all of it follows."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,43 +64,61 @@ class Comparison:
         _refuse_below_one(self, ("eval_episodes",))
 
     def extended(
-        self, tasks: set[str], algorithms: set[str], budget: Mapping[str, int], given: Mapping[str, Any]
+        self, *, tasks: Iterable[str], algorithms: Iterable[str], budget: Mapping[str, int], given: Mapping[str, Any]
     ) -> "Comparison":
         """The same with further tasks and algorithms, further seeds or more updates.
 
         Args:
             tasks, algorithms: to add, or to go on with.
             budget: fields of these tasks' budget; what it leaves out stays as it was. A task that joins takes that from
-                the others where they agree.
+                the others.
             given: further fields by name.
 
         Raises:
-            DataError: for a change that would make old and new cells incomparable.
+            DataError: for a change that would make old and new cells incomparable; for a task that joins others whose
+                budgets differ, and has none of its own.
         """
         changes = {name: value for name, value in given.items() if value != getattr(self, name)}
         for name, value in changes.items():
             before = getattr(self, name)
             if name != "seeds":
-                raise _differs(name, before, value)
+                raise DataError(
+                    f"the comparison was begun with {name} {_shown(before)}, not {_shown(value)}: {_REMEDY}"
+                )
             if not set(before) <= set(value):
                 raise DataError(f"the comparison was begun with seeds {_listed(before)}; add to them, or {_REMEDY}")
-        agreed = set(self.tasks.values())
-        usual = agreed.pop() if len(agreed) == 1 else Budget()
-        changed = {task: dataclasses.replace(self.tasks.get(task, usual), **budget) for task in tasks}
-        for task, before in self.tasks.items():
-            after = changed.get(task, before)
-            if after.eval_every != before.eval_every:
-                raise _differs("eval_every", before.eval_every, after.eval_every)
-            if after.updates < before.updates:
-                raise DataError(
-                    f"the comparison was begun with {before.updates} updates, and can only be extended: {_REMEDY}"
-                )
+        budgets = {task: self._budget(task, budget) for task in tasks}
         return dataclasses.replace(
             self,
-            tasks=dict(sorted((dict(self.tasks) | changed).items())),
-            algorithms=tuple(sorted(algorithms | set(self.algorithms))),
+            tasks=dict(sorted((dict(self.tasks) | budgets).items())),
+            algorithms=tuple(sorted({*algorithms, *self.algorithms})),
             **changes,
         )
+
+    def _budget(self, task: str, given: Mapping[str, int]) -> Budget:
+        """The budget of a task that joins or goes on; what is not given stays, or is that of the others."""
+        before = self.tasks.get(task)
+        if before is None:
+            return Budget(**{name: given.get(name) or self._agreed(task, name) for name in ("updates", "eval_every")})
+        after = dataclasses.replace(before, **given)
+        if after.eval_every != before.eval_every:
+            raise DataError(
+                f"{task} was begun with eval_every {before.eval_every}, not {after.eval_every}: {_REMEDY_OF_TASKS}"
+            )
+        if after.updates < before.updates:
+            raise DataError(
+                f"{task} has {before.updates} updates and can only be extended, not cut to {after.updates}: "
+                f"{_REMEDY_OF_TASKS}"
+            )
+        return after
+
+    def _agreed(self, task: str, name: str) -> int:
+        """What the budgets of all tasks have in common."""
+        values = {getattr(budget, name) for budget in self.tasks.values()}
+        if len(values) > 1:
+            option = name.replace("_", "-")
+            raise DataError(f"{task} joins tasks that differ in {name} ({_listed(sorted(values))}): add --{option}")
+        return values.pop()
 
     def save(self, results: Path) -> None:
         """Write it into a folder of results."""
@@ -113,16 +131,40 @@ def load(results: Path) -> Comparison:
     Raises:
         DataError: if there is none, or it is damaged.
     """
-    stored = read_json(results / FILE)
-    names = {field.name for field in dataclasses.fields(Comparison)}
-    if not isinstance(stored, dict) or set(stored) != names:
-        raise DataError(f"{results / FILE} does not describe a comparison; was it edited?")
-    fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
-    fields["tasks"] = {task: Budget(**budget) for task, budget in stored["tasks"].items()}
-    return Comparison(**fields)
+    path = results / FILE
+    stored = read_json(path)
+    try:
+        return _rebuilt(stored)
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise DataError(
+            f"{path} does not describe a comparison ({error}); was it edited, or written by another version?"
+        ) from None
+
+
+def _rebuilt(stored: Any) -> Comparison:
+    """A comparison from its JSON; whatever is missing, unknown or of another type raises one of many errors."""
+    budgets = stored["tasks"]
+    for cls, found in ((Comparison, stored), *((Budget, budget) for budget in budgets.values())):
+        names = [field.name for field in dataclasses.fields(cls)]
+        if set(found) != set(names):
+            raise TypeError(f"expected the fields {', '.join(names)}, found {', '.join(found)}")
+    seeds, algorithms, hidden = (_items(stored[name]) for name in ("seeds", "algorithms", "hidden"))
+    counts = [stored["eval_episodes"], *(count for budget in budgets.values() for count in budget.values())]
+    for kind, values in ((int, (*counts, *seeds, *hidden)), (str, (stored["size"], *algorithms))):
+        if wrong := [value for value in values if type(value) is not kind]:
+            raise TypeError(f"expected {kind.__name__}, found {wrong[0]!r}")
+    fields = {"seeds": seeds, "algorithms": algorithms, "hidden": hidden or None}
+    return Comparison(**(stored | fields | {"tasks": {task: Budget(**budget) for task, budget in budgets.items()}}))
+
+
+def _items(value: Any) -> tuple[Any, ...]:
+    if value is not None and not isinstance(value, list):
+        raise TypeError(f"expected a list, found {value!r}")
+    return tuple(value or ())
 
 
 _REMEDY = "leave the option out, or choose another folder with --out"
+_REMEDY_OF_TASKS = f"name the TASKs that are meant, {_REMEDY}"
 
 
 def _refuse_below_one(numbers: Any, names: tuple[str, ...]) -> None:
@@ -131,13 +173,9 @@ def _refuse_below_one(numbers: Any, names: tuple[str, ...]) -> None:
             raise DataError(f"{name} must be at least 1, found {getattr(numbers, name)}")
 
 
-def _differs(name: str, before: Any, after: Any) -> DataError:
-    return DataError(f"the comparison was begun with {name} {_shown(before)}, not {_shown(after)}: {_REMEDY}")
-
-
 def _shown(value: Any) -> str:
     return "by default" if value is None else _listed(value) if isinstance(value, tuple) else repr(value)
 
 
-def _listed(values: tuple[int, ...]) -> str:
+def _listed(values: Iterable[int]) -> str:
     return ", ".join(map(str, values))

@@ -5,7 +5,7 @@ from typing import Any
 
 from drol.files import DataError, read_json
 from drol.presets import TITLES
-from drol.report.comparison import Comparison, load
+from drol.report.comparison import Budget, Comparison, load
 from drol.report.figure import DIGITS, MEASURES, RULES, Measure
 
 SPEED = "speed.json"
@@ -72,13 +72,13 @@ def cells(results: Path) -> list[list[str]]:
 
 def _budgets(comparison: Comparison) -> str:
     """How long was trained: once for all tasks, or task by task where that differs."""
-    said = {
-        task: f"{budget.updates:,} updates, evaluated every {budget.eval_every:,}"
-        for task, budget in comparison.tasks.items()
-    }
-    if len(set(said.values())) == 1:
-        return f"{next(iter(said.values()))}."
-    return f"{'; '.join(f'`{task}`: {text}' for task, text in said.items())}."
+    tasks: dict[Budget, list[str]] = {}
+    for task, budget in comparison.tasks.items():
+        tasks.setdefault(budget, []).append(f"`{task}`")
+    said = {budget: f"{budget.updates:,} updates, evaluated every {budget.eval_every:,}" for budget in tasks}
+    if len(tasks) == 1:
+        return f"Every run: {next(iter(said.values()))}."
+    return "; ".join(f"{', '.join(names)}: {said[budget]}" for budget, names in tasks.items()) + "."
 
 
 def _results(results: Path, task: str, comparison: Comparison) -> dict[str, dict[str, Any]]:
