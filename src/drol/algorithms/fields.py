@@ -19,7 +19,7 @@ def learning_rate(default: float = 3e-4) -> Any:
 
 
 def max_gradient_norm(default: float) -> Any:
-    return scalar(default, "before Adam, gradients of what it trains are together scaled down to this norm")
+    return scalar(default, "gradients of what one Adam trains are together scaled down to this norm")
 
 
 def q_agg() -> Any:

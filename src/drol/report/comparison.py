@@ -99,7 +99,8 @@ class Comparison:
         """The budget of a task that joins or goes on; what is not given stays, or is that of the others."""
         before = self.tasks.get(task)
         if before is None:
-            return Budget(**{name: given.get(name) or self._agreed(task, name) for name in ("updates", "eval_every")})
+            names = ("updates", "eval_every")
+            return Budget(**{name: given[name] if name in given else self._agreed(task, name) for name in names})
         after = dataclasses.replace(before, **given)
         if after.eval_every != before.eval_every:
             raise DataError(
