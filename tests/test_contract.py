@@ -94,9 +94,10 @@ def test_one_trace_over_100_calls_with_changing_coefficients(algorithm, state, b
 
 @on_a_sample
 def test_plain_call_equals_raw_and_filtered_jit(algorithm, state, batch, key):
+    """A mean that nearly cancels, of values about 1, keeps fewer digits than its size promises."""
     plain = drol.step(algorithm, state, batch, key=key)
-    assert_close(jit_step(algorithm, state, batch, key=key), plain)
-    assert_close(eqx.filter_jit(drol.step)(algorithm, state, batch, key=key), plain)
+    assert_close(jit_step(algorithm, state, batch, key=key), plain, 1e-4)
+    assert_close(eqx.filter_jit(drol.step)(algorithm, state, batch, key=key), plain, 1e-4)
 
 
 @on_a_sample
