@@ -49,6 +49,7 @@ def test_from_a_log_to_a_policy_in_its_units(log, tmp_path, capsys):
     assert drol("train", log, *options, "--normalize-observations") == 0
     said = capsys.readouterr().out
     assert "no hyperparameters are published for robot" in said
+    assert f"note: {log}: 25 rows are left out, because their next observation is unknown" in said
     assert "mean success of the last 2 evaluations" in said
     config = json.loads((out / "config.json").read_text())
     assert config["task"] == str(log)

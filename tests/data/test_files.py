@@ -64,6 +64,23 @@ def test_the_last_row_of_a_cut_file_is_left_out():
     assert log.truncated.tolist() == [False, True]
 
 
+def test_rows_that_are_left_out_are_counted_with_their_rewards(tmp_path):
+    columns = rows_only(walk(6))
+    lost = columns["truncated"]
+    columns["rewards"] = np.where(lost, 1.5, 0)
+    log = files.log_of_columns(columns, "here")
+    assert (log.left_out.rows, log.left_out.rewards, log.left_out.reward_sum) == (4, 4, 6)
+    for number in range(3):
+        np.savez(tmp_path / f"{number}.npz", **columns)
+    assert read(tmp_path).left_out.rows == 12
+    (note,) = load(tmp_path).notes
+    assert "12 rows are left out, because their next observation is unknown" in note
+    assert "12 of them hold a reward other than 0 (18 in all)" in note
+    np.savez(tmp_path / "0.npz", **walk(6))
+    assert load(tmp_path / "0.npz").notes == ()
+    assert files.log_of_columns(walk(6), "here").left_out is None
+
+
 def test_a_row_that_is_both_cut_and_ended_stays_both():
     columns = rows_only(walk(2))
     columns["truncated"][4] = True

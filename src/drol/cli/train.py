@@ -171,6 +171,8 @@ def _run(parsed: argparse.Namespace, leader: Any = None) -> int:
         mapped = plan.is_mapped(task) and not parsed.shard_batch
         room = stack.enter_context(scratch()) if mapped else None
         data = plan.data_of(task, configs[0], folders[0].path, parsed, room)
+        for line in data.notes:
+            print(f"note: {line}")
         for config in configs:
             if "data" in config:
                 plan.check_same_data(config["data"], data.source)

@@ -9,7 +9,7 @@ import numpy as np
 from drol.data.arrays import check_flags, check_table, to_transitions
 from drol.data.download import Progress, download, verify_record
 from drol.data.hdf5 import read_hdf5
-from drol.data.log import Log
+from drol.data.log import LeftOut, Log
 from drol.data.offline import OfflineData
 from drol.environments.d4rl_tasks import D4RLTask, task
 from drol.files import DataError
@@ -90,6 +90,7 @@ def read(name: str, path: Path) -> Log:
         next_index=rows + 1,
         rows=rows,
         states={s: columns[f"infos/{s}"] for s in (*STATES, *PLACED) if f"infos/{s}" in columns},
+        left_out=LeftOut.of(columns["rewards"], left_out),
     )
 
 

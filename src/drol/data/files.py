@@ -18,7 +18,7 @@ from drol.data.arrays import (
     units_of,
 )
 from drol.data.hdf5 import hdf5_bytes, read_hdf5
-from drol.data.log import BLOCK, Log
+from drol.data.log import BLOCK, LeftOut, Log
 from drol.data.mapped import MEMORY_SHARE, Column, memory_bytes, room_in
 from drol.data.npz import npz_bytes, read_npz
 from drol.data.offline import OfflineData
@@ -89,7 +89,8 @@ def load(
         "kind": "own",
         "files": [{"name": f.name, "bytes": f.stat().st_size, "sha256": sha256(f)} for f in files],
     }
-    return OfflineData(first, rest[0] if rest else None, source, units)
+    left_out = () if log.left_out is None else (f"{log.where}: {log.left_out}",)
+    return OfflineData(first, rest[0] if rest else None, source, units, (*log.notes, *left_out))
 
 
 def read(path: Path, folder: Path | None = None) -> Log:
@@ -160,7 +161,7 @@ def concatenated(logs: Iterable[Log], where: str, folder: Path | None = None) ->
     """
     columns: dict[str, list[np.ndarray]] = {name: [] for name in (*LARGE, *SMALL)}
     states: dict[str, list[np.ndarray]] = {}
-    first, rows, successors = None, 0, 0
+    first, rows, successors, left_out = None, 0, 0, None
     with contextlib.ExitStack() as stack:
         writers = {name: stack.enter_context(contextlib.closing(Column(name, folder))) for name in LARGE}
         for log in logs:
@@ -175,13 +176,14 @@ def concatenated(logs: Iterable[Log], where: str, folder: Path | None = None) ->
                     columns[name].append(array + shift if shift else array)
             for name, array in log.states.items():
                 states.setdefault(name, []).append(array)
+            left_out = log.left_out if left_out is None else left_out + log.left_out
             rows += len(log.observations)
             successors += len(log.successors)
     assert first is not None
     joined = {name: np.concatenate(parts) for name, parts in columns.items() if parts}
     joined |= {name: table for name, writer in writers.items() if (table := writer.finished()) is not None}
     whole = {name: np.concatenate(parts) for name, parts in states.items() if sum(map(len, parts)) == rows}
-    return dataclasses.replace(first, where=where, **joined, states=whole)
+    return dataclasses.replace(first, where=where, **joined, states=whole, left_out=left_out)
 
 
 def _check_alike(first: Log, log: Log, where: str) -> None:
@@ -300,4 +302,5 @@ def _log_of_rows(columns: Mapping[str, np.ndarray], where: str) -> Log:
         index=rows,
         next_index=next_index[kept],
         rows=rows,
+        left_out=LeftOut.of(rewards, ~kept),
     )

@@ -10,6 +10,46 @@ BLOCK = 65_536
 
 
 @dataclasses.dataclass(frozen=True)
+class LeftOut:
+    """Rows of a source that make no transition, because their next observation is unknown.
+
+    Attributes:
+        rows: how many.
+        rewards: how many of them hold a reward other than 0.
+        reward_sum: of their rewards.
+    """
+
+    rows: int
+    rewards: int
+    reward_sum: float
+
+    @classmethod
+    def of(cls, rewards: np.ndarray | None, left_out: np.ndarray) -> "LeftOut | None":
+        """What `left_out`, (rows,) bool, leaves out; None if nothing."""
+        count = int(left_out.sum())
+        if not count:
+            return None
+        if rewards is None or rewards.dtype.kind not in "fiub":
+            return cls(count, 0, 0.0)
+        lost = rewards[left_out].astype(np.float64)
+        return cls(count, int((lost != 0).sum()), float(lost.sum()))
+
+    def __add__(self, other: "LeftOut | None") -> "LeftOut":
+        if other is None:
+            return self
+        rewards, total = self.rewards + other.rewards, self.reward_sum + other.reward_sum
+        return LeftOut(self.rows + other.rows, rewards, total)
+
+    def __str__(self) -> str:
+        one = self.rows == 1
+        return (
+            f"{self.rows:,} {'row is' if one else 'rows are'} left out, because {'its' if one else 'their'} next "
+            f"observation is unknown; {self.rewards:,} of them {'holds' if self.rewards == 1 else 'hold'} a reward "
+            f"other than 0 ({self.reward_sum:g} in all)"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
 class Log:
     """T logged transitions in the order they were recorded: own types, own units, values not yet checked.
 
@@ -31,6 +71,8 @@ class Log:
         states: simulator states by name (`qpos`, `qvel`, ...), (M, ...), row by row with `observations`; empty where
             none were recorded.
         action_low, action_high: (action,) bounds the source states, in its own units; None where it states none.
+        left_out: rows of the source that are in no transition; None where there are none.
+        notes: what the reader took for granted, in sentences for the user.
     """
 
     where: str
@@ -47,6 +89,8 @@ class Log:
     states: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     action_low: np.ndarray | None = None
     action_high: np.ndarray | None = None
+    left_out: LeftOut | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.actions)

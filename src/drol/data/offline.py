@@ -20,12 +20,14 @@ class OfflineData:
         validation: held-out ones, or None where there are none.
         source: where they came from, for the run's record: `kind`, and `files` with name, bytes and SHA-256 each.
         units: what leads from the user's units to those of `train` and back; None where they are the same.
+        notes: what the reader took for granted or left out, in sentences for the user.
     """
 
     train: Transitions
     validation: Transitions | None
     source: dict[str, Any]
     units: Units | None = None
+    notes: tuple[str, ...] = ()
 
 
 def normalised(data: OfflineData) -> OfflineData:
