@@ -1,6 +1,6 @@
 """An algorithm of your own: TD3+BC (Fujimoto and Gu, 2021), without its delay, in one class.
 
-With this file's folder on PYTHONPATH every command takes it, with its hyperparameters as options:
+In this file's folder (or with it on PYTHONPATH) every command takes it, with its hyperparameters as options:
 
     drol train TASK --algorithm own_algorithm:TD3BC --alpha 2.5
 

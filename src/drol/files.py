@@ -6,13 +6,33 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 
 class DataError(ValueError):
-    """Data or a file that cannot be used: says what was expected, what was found and what to do."""
+    """Data or a file that cannot be used: says what was expected, what was found and what to do.
+
+    Args:
+        message: for a Python caller; a remedy in it is named as Python names it.
+        shell: the same for someone at the command line, where the remedy is an option; without, `message`.
+    """
+
+    def __init__(self, message: str, shell: str | None = None):
+        super().__init__(message)
+        self.shell = message if shell is None else shell
+
+
+MOST_NAMES = 12
+"""No message lists more."""
+
+
+def listed(names: Iterable[object], most: int = MOST_NAMES) -> str:
+    """Names separated by commas: at most a dozen, then how many there are in all; `none` for none."""
+    every = list(map(str, names))
+    more = f", ... ({len(every):,} in all)" if len(every) > most else ""
+    return (", ".join(every[:most]) + more) or "none"
 
 
 REMEDIES = {

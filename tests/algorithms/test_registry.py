@@ -23,8 +23,8 @@ def test_an_algorithm_from_elsewhere_is_named_by_its_place():
         ("drool", "unknown algorithm 'drool'; did you mean 'drol'"),
         ("sarsa", "known: bc, deflow"),
         ("nowhere.at_all:Thing", "no algorithm at 'nowhere.at_all:Thing'.* PYTHONPATH"),
-        ("drol.algorithms.fql:Thing", "no algorithm at .*Thing"),
-        ("drol.types:Spec", "'drol.types:Spec' is no drol.Algorithm"),
+        ("drol.algorithms.fql:Thing", "has no 'Thing'; expected module:Class, found the classes FQL"),
+        ("drol.types:Spec", "'Spec' is not a drol.Algorithm"),
     ],
 )
 def test_what_is_no_algorithm_is_refused(name, words):

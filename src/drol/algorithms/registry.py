@@ -4,6 +4,9 @@ import difflib
 import importlib
 from typing import TYPE_CHECKING
 
+from drol.files import listed
+from drol.modules import import_named
+
 if TYPE_CHECKING:
     from drol.algorithm import Algorithm
 
@@ -36,19 +39,22 @@ def algorithm_class(name: str) -> "type[Algorithm]":
         near = difflib.get_close_matches(name, ALGORITHMS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(ALGORITHMS))}"
         raise ValueError(f"unknown algorithm {name!r}; {hint}")
-    return _at(ALGORITHMS[name])
+    module, attribute = ALGORITHMS[name].split(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def _at(place: str) -> "type[Algorithm]":
+    """The class at `module:Class`, of a module that the user named."""
     from drol.algorithm import Algorithm
 
     module, attribute = place.split(":", 1)
     try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(
-            f"no algorithm at {place!r}: {error}; expected module:Class, with the module's folder on PYTHONPATH"
-        ) from None
+        held = import_named(module)
+    except ImportError as error:
+        raise ValueError(f"no algorithm at {place!r}: {error}; expected module:Class") from None
+    found = getattr(held, attribute, None)
     if not (isinstance(found, type) and issubclass(found, Algorithm)):
-        raise ValueError(f"{place!r} is no drol.Algorithm; found {found!r}")
+        own = [name for name, value in vars(held).items() if isinstance(value, type) and value.__module__ == module]
+        what = f"it has no {attribute!r}" if found is None else f"{attribute!r} is not a drol.Algorithm"
+        raise ValueError(f"no algorithm at {place!r}: {what}; expected module:Class, found the classes {listed(own)}")
     return found

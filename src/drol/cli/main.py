@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not isinstance(error, _expected_errors()):
             # A bug: its traceback is the best report there is.
             raise
-        print(f"drol: error: {error}", file=sys.stderr)
+        print(f"drol: error: {getattr(error, 'shell', error)}", file=sys.stderr)
         return 1
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import difflib
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -18,6 +17,7 @@ from drol.environments import d4rl_tasks
 from drol.environments.spec import EnvironmentSpec, action_bounds
 from drol.extras import MissingExtraError, quiet
 from drol.files import DataError
+from drol.modules import import_named
 
 MINARI = "minari:"
 OGBENCH = "-singletask"
@@ -103,7 +103,7 @@ def environment_of(name: str) -> EnvironmentSpec | None:
     try:
         with quiet():
             if module:
-                importlib.import_module(module)
+                import_named(module)
             gymnasium.spec(known)
     except (gymnasium.error.Error, ImportError) as error:
         raise DataError(
