@@ -438,7 +438,7 @@ DAMAGE = {
         "episode_2/observations/more", data=np.zeros(4)
     ),
     r"cannot be read.*episode_7": rewrite("episode_7", None),
-    r"'terminations' must be \(3,\)": rewrite("episode_2/terminations", np.zeros(2, bool)),
+    r"'terminations' must be true or false of shape \(3,\)": rewrite("episode_2/terminations", np.zeros(2, bool)),
     r"'truncations' must be 0 or 1, found 3": rewrite("episode_2/truncations", np.full(3, 3)),
 }
 

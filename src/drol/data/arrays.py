@@ -4,7 +4,9 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from drol.data.checks import array_of, check_flags, check_table, column
 from drol.data.episodes import Transitions, check_actions, check_array
 from drol.data.log import BLOCK, Log
 from drol.files import DataError
@@ -21,23 +23,25 @@ Allocate = Callable[[str, tuple[int, int]], np.ndarray]
 
 
 def from_arrays(
-    observations: np.ndarray,
-    actions: np.ndarray,
-    rewards: np.ndarray,
-    terminated: np.ndarray,
-    next_observations: np.ndarray,
+    observations: ArrayLike,
+    actions: ArrayLike,
+    rewards: ArrayLike,
+    terminated: ArrayLike,
+    next_observations: ArrayLike,
     *,
-    truncated: np.ndarray | None = None,
+    truncated: ArrayLike | None = None,
     units: Units | None = None,
 ) -> Transitions:
     """Transitions from tuples (s, a, r, terminated, s'), T of them, in the order they were recorded.
 
     A tuple's next state is stored once where it is the following tuple's state.
 
+    Anything that NumPy makes an array of will do: JAX arrays, tensors on the CPU, data frames, lists.
+
     Args:
         observations: (T, observation).
         actions: (T, action) in [-1, 1], or within the bounds of `units`.
-        rewards: (T,).
+        rewards: (T,), or (T, 1), as the flags.
         terminated: (T,) true where s' is a true end (success, failure), after which nothing more is earned.
         next_observations: (T, observation).
         truncated: (T,) true where an episode was merely cut (a time limit); bootstrapping goes on there.
@@ -46,10 +50,11 @@ def from_arrays(
     Raises:
         DataError: naming the array, the row and what was expected.
     """
-    columns = {"observations": observations, "actions": actions, "rewards": rewards, "terminated": terminated}
-    columns |= {"next_observations": next_observations}
-    columns |= {} if truncated is None else {"truncated": truncated}
-    return to_transitions(log_of_tuples({k: np.asarray(v) for k, v in columns.items()}, "from_arrays"), units)
+    given = {"observations": observations, "actions": actions, "rewards": rewards, "terminated": terminated}
+    given |= {"next_observations": next_observations}
+    given |= {} if truncated is None else {"truncated": truncated}
+    columns = {name: array_of(name, value, "from_arrays") for name, value in given.items()}
+    return to_transitions(log_of_tuples(columns, "from_arrays"), units)
 
 
 def log_of_tuples(columns: dict[str, np.ndarray], where: str) -> Log:
@@ -67,10 +72,12 @@ def log_of_tuples(columns: dict[str, np.ndarray], where: str) -> Log:
     following = columns["next_observations"]
     if following.shape != observations.shape:
         raise DataError(f"{where}: 'next_observations' must have shape {observations.shape}, found {following.shape}")
+    check_table("next_observations", following, count, where)
     terminated = check_flags("terminated", columns["terminated"], count, where)
     truncated = None
     if "truncated" in columns:
         truncated = check_flags("truncated", columns["truncated"], count, where)
+    rewards = columns.get("rewards")
     number = np.arange(count)
     # Without time-outs, an episode ends where the next row begins elsewhere.
     ends = terminated | (~_follows(observations, following, number, number) if truncated is None else truncated)
@@ -79,7 +86,7 @@ def log_of_tuples(columns: dict[str, np.ndarray], where: str) -> Log:
         where=where,
         observations=observations,
         actions=actions,
-        rewards=columns.get("rewards"),
+        rewards=None if rewards is None else column("rewards", rewards, count, where),
         terminated=terminated,
         truncated=truncated,
         ends=ends,
@@ -116,6 +123,7 @@ def log_of_states(columns: Mapping[str, np.ndarray], where: str) -> Log:
         )
     rows = np.flatnonzero(~final)
     ends = final[rows + 1]
+    rewards = columns.get("rewards")
     terminated = np.zeros(len(rows), bool)
     if "masks" in columns:
         terminated = ~check_flags("masks", columns["masks"], len(rows), where)
@@ -123,7 +131,7 @@ def log_of_states(columns: Mapping[str, np.ndarray], where: str) -> Log:
         where=where,
         observations=columns["observations"],
         actions=columns["actions"][rows],
-        rewards=columns.get("rewards"),
+        rewards=None if rewards is None else column("rewards", rewards, len(rows), where),
         terminated=terminated,
         truncated=ends & ~terminated,
         ends=ends,
@@ -131,36 +139,6 @@ def log_of_states(columns: Mapping[str, np.ndarray], where: str) -> Log:
         next_index=rows + 1,
         rows=rows,
     )
-
-
-def check_table(name: str, array: np.ndarray, rows: int | None, where: str) -> None:
-    """Refuse what is no table of numbers with so many rows.
-
-    Raises:
-        DataError: saying what was expected and found.
-    """
-    if array.ndim != 2 or (rows is not None and len(array) != rows):
-        expected = "(any, any)" if rows is None else f"({rows}, any)"
-        raise DataError(f"{where}: {name!r} must have shape {expected}, found {array.shape}")
-    if array.dtype.kind not in "fiub":
-        raise DataError(f"{where}: {name!r} must hold numbers, found data type {array.dtype}")
-
-
-def check_flags(name: str, array: np.ndarray, rows: int, where: str) -> np.ndarray:
-    """Flags as booleans, (rows,).
-
-    Raises:
-        DataError: for another shape, or a value that is neither 0 nor 1.
-    """
-    if array.shape != (rows,) or array.dtype.kind not in "fiub":
-        raise DataError(
-            f"{where}: {name!r} must be ({rows},) of true or false, found shape {array.shape}, data type {array.dtype}"
-        )
-    wrong = (array != 0) & (array != 1)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise DataError(f"{where}: {name!r} must be 0 or 1, found {array[row]:g} in row {row}")
-    return array.astype(bool)
 
 
 def _follows(observations: np.ndarray, following: np.ndarray, index: np.ndarray, next_index: np.ndarray) -> np.ndarray:

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from drol.data.arrays import check_flags, check_table, to_transitions
+from drol.data.arrays import to_transitions
+from drol.data.checks import check_flags, check_table, column
 from drol.data.download import Progress, download, verify_record
 from drol.data.hdf5 import read_hdf5
 from drol.data.log import LeftOut, Log
 from drol.data.offline import OfflineData
 from drol.environments.d4rl_tasks import D4RLTask, task
-from drol.files import DataError
+from drol.files import DataError, listed
 
 NEEDED = ("observations", "actions", "rewards", "terminals")
 
@@ -103,7 +104,7 @@ def _columns(known: D4RLTask, path: Path) -> dict[str, np.ndarray]:
     if missing:
         raise DataError(
             f"{where}: expected D4RL's arrays {', '.join(NEEDED)}; {', '.join(missing)} missing, "
-            f"found {', '.join(sorted(columns)) or 'none'}"
+            f"found {listed(sorted(columns))}"
         )
     check_table("observations", columns["observations"], None, where)
     count = len(columns["observations"])
@@ -116,11 +117,7 @@ def _columns(known: D4RLTask, path: Path) -> dict[str, np.ndarray]:
                 f"{where}: {known.name} has {name} of {width} numbers, found an array of shape {columns[name].shape}; "
                 f"is the file of another task?"
             )
-    for name in {"rewards", "terminals", "timeouts"} & columns.keys():
-        column = columns[name]
-        columns[name] = column[:, 0] if column.shape == (count, 1) else column
-    if columns["rewards"].shape != (count,):
-        raise DataError(f"{where}: 'rewards' must have shape ({count},), found {columns['rewards'].shape}")
+    columns["rewards"] = column("rewards", columns["rewards"], count, where)
     for name in {"terminals", "timeouts"} & columns.keys():
         columns[name] = check_flags(name, columns[name], count, where)
     for name in columns.keys() & set(infos):

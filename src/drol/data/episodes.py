@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drol.data.checks import check_numbers
 from drol.files import DataError
 
 if TYPE_CHECKING:
@@ -63,8 +64,7 @@ def check_array(
     matches = array.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape, array.shape, strict=True))
     if not matches:
         raise DataError(f"{where}: {name!r} must have shape {expected}, found {array.shape}")
-    if array.dtype.kind not in "fiub":
-        raise DataError(f"{where}: {name!r} must hold numbers, found data type {array.dtype}")
+    check_numbers(name, array, where)
     with np.errstate(over="ignore"):
         single = array.astype(np.float32)
     finite = np.isfinite(single)
@@ -97,9 +97,13 @@ def check_actions(
         first = int(np.argmax(beyond))
         row = first if rows is None else rows[first]
         bounds = "[-1, 1]" if units is None else f"{_shown(units.action_low)} to {_shown(units.action_high)}"
-        raise DataError(
+        what = (
             f"{where}: actions must lie in {bounds}; {int(beyond.sum())} rows do not, the first is row {row} "
-            f"with {_shown(actions[first])}; state the bounds they keep to (--action-low, --action-high), or mend them"
+            f"with {_shown(actions[first])}; state the bounds they keep to"
+        )
+        raise DataError(
+            f"{what} (units= for arrays, bounds= for a file), or mend them",
+            f"{what} (--action-low, --action-high), or mend them",
         )
     return np.clip(scaled, -ACTION_LIMIT, ACTION_LIMIT).astype(np.float32)
 

@@ -9,14 +9,13 @@ import numpy as np
 
 from drol.data.arrays import (
     bound_for,
-    check_flags,
-    check_table,
     hold_out,
     in_memory,
     log_of_tuples,
     to_transitions,
     units_of,
 )
+from drol.data.checks import check_flags, check_table, column
 from drol.data.hdf5 import hdf5_bytes, read_hdf5
 from drol.data.log import BLOCK, LeftOut, Log
 from drol.data.mapped import MEMORY_SHARE, Column, memory_bytes, room_in
@@ -210,8 +209,6 @@ def log_of_columns(columns: Mapping[str, np.ndarray], where: str, folder: Path |
     for name in ("observations", "actions"):
         check_table(name, named[name], None, where)
     log = log_of_tuples(named, where) if "next_observations" in named else _log_of_rows(named, where)
-    if log.rewards is not None and log.rewards.shape != (len(log),):
-        raise DataError(f"{where}: 'rewards' must have shape ({len(log)},), found {log.rewards.shape}")
     if len(columns.keys() & set(BOUNDS)) == 1:
         raise DataError(f"{where}: 'action_low' and 'action_high' belong together; store both")
     states = {name.removeprefix("infos/"): named[name] for name in STATES if name in named}
@@ -288,8 +285,8 @@ def _log_of_rows(columns: Mapping[str, np.ndarray], where: str) -> Log:
     rows = number[kept]
     last = np.append(rows[1:] != rows[:-1] + 1, True)[: len(rows)] | terminated[kept]
     rewards = columns.get("rewards")
-    if rewards is not None and rewards.shape != (count,):
-        raise DataError(f"{where}: 'rewards' must have shape ({count},), found {rewards.shape}")
+    if rewards is not None:
+        rewards = column("rewards", rewards, count, where)
     return Log(
         where=where,
         observations=observations,

@@ -11,7 +11,8 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 
-from drol.data.arrays import check_flags, hold_out, to_transitions, units_of
+from drol.data.arrays import hold_out, to_transitions, units_of
+from drol.data.checks import NO_IMAGES, check_flags
 from drol.data.log import Log
 from drol.data.offline import OfflineData
 from drol.environments.flatten import flatten
@@ -120,10 +121,7 @@ def _leaves(space: gymnasium.Space, path: Path, where: str) -> Iterator[tuple[Pa
     elif not isinstance(space, Box | Discrete | MultiBinary | MultiDiscrete):
         raise DataError(f"{where}: {_name(path)} must hold numbers, found {space}; nothing else can be learnt from")
     elif space.dtype == np.uint8 and len(_shape(space)) > 1:
-        raise DataError(
-            f"{where}: {_name(path)} holds images, {_shape(space)} of uint8; only states can be learnt from, for "
-            f"instance what an encoder makes of the images"
-        )
+        raise DataError(f"{where}: {_name(path)} holds images, {_shape(space)} of uint8; {NO_IMAGES}")
     else:
         yield path, space
 

@@ -19,7 +19,7 @@ from drol.data.log import Log
 from drol.data.npz import read_npz
 from drol.data.offline import OfflineData
 from drol.extras import quiet, require
-from drol.files import DataError
+from drol.files import DataError, listed
 
 CACHE = Path("~/.ogbench/data")
 """The folder in which ogbench itself keeps its data sets."""
@@ -154,11 +154,12 @@ def _read(path: Path, task: Task | None) -> dict[str, np.ndarray]:
     if missing:
         raise DataError(
             f"{path}: expected OGBench's columns {', '.join(needed)}; {', '.join(missing)} missing, "
-            f"found {', '.join(sorted(columns)) or 'none'}"
+            f"found {listed(sorted(columns))}"
         )
     lengths = {key: len(value) if value.ndim else 0 for key, value in columns.items()}
     if len(set(lengths.values())) > 1:
-        raise DataError(f"{path}: all columns must have the same number of rows, found {lengths}")
+        found = listed(f"{key} {length}" for key, length in lengths.items())
+        raise DataError(f"{path}: all columns must have the same number of rows, found {found}")
     return columns
 
 
