@@ -2,7 +2,7 @@
 
 A bandit with four modes of logged actions and a reward whose peak lies outside all of them. Sixteen fixed latents are
 watched: each colour is the cell of one latent's action, so a mode that changes colour has been handed over. Needs
-matplotlib (`pip install "drol[plots]"`); writes voronoi.png and candidates.png to the folder named on the command line.
+matplotlib (extra `plots`); writes voronoi.png and candidates.png to the folder named on the command line.
 """
 
 import sys

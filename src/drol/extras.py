@@ -2,8 +2,19 @@
 
 import contextlib
 import importlib.util
+import re
+import shlex
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+"""The clone that this file is in; some other folder if drol is installed as a copy."""
+
+NEEDS_LABMAZE = {"ogbench", "test", "dev"}
+"""Extras with dm_control, which requires labmaze. It has no wheel from Python 3.13 on; nothing imports it."""
 
 
 class MissingExtraError(ImportError):
@@ -11,20 +22,76 @@ class MissingExtraError(ImportError):
 
 
 def require(module: str, extra: str) -> None:
-    """Check that `module` can be imported, without importing it.
+    """Check that `module` can be imported, without importing it; see `require_all`."""
+    require_all({module: extra})
+
+
+def require_all(needed: Mapping[str, str]) -> None:
+    """Check that all these modules can be imported, without importing one.
+
+    Args:
+        needed: by module, the extra that installs it.
 
     Raises:
-        MissingExtraError: naming the command that installs it.
+        MissingExtraError: naming all that are absent, and the one command that installs them.
     """
+    absent = [module for module in needed if not is_installed(module)]
+    if absent:
+        *others, last = map(repr, absent)
+        names, are = (f"packages {', '.join(others)} and {last}", "are") if others else (f"package {last}", "is")
+        command = install_command({needed[module] for module in absent})
+        raise MissingExtraError(f"this needs the {names}, which {are} not installed; install with: {command}")
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module could be imported."""
     try:
-        found = importlib.util.find_spec(module) is not None
+        return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:  # the parent of a dotted name is absent
-        found = False
-    if not found:
-        raise MissingExtraError(
-            f"this needs the package {module!r}, which is not installed; install it with: pip install 'drol[{extra}]' "
-            f"(in a clone: pip install -e '.[{extra}]')"
-        )
+        return False
+
+
+def install_command(extras: Iterable[str]) -> str:
+    """A shell command that installs `extras` into the running interpreter's environment.
+
+    In a clone it installs the clone's extras. A copy of drol has no folder to install from, and it is not known to be
+    in any package index, so there it installs the extras' packages by their own names.
+    """
+    names = sorted(extras)
+    excludes_labmaze = sys.version_info >= (3, 13) and not NEEDS_LABMAZE.isdisjoint(names)
+    installer = _installer(uv=excludes_labmaze)
+    if (ROOT / "pyproject.toml").is_file():
+        return f"cd {shlex.quote(str(ROOT))} && {installer} -e {shlex.quote('.[' + ','.join(names) + ']')}"
+    packages = shlex.join(sorted({package for name in names for package in _packages(name)}))
+    return f"echo labmaze | {installer} --excludes - {packages}" if excludes_labmaze else f"{installer} {packages}"
+
+
+def _installer(*, uv: bool) -> str:
+    """`... pip install`, as this environment has it.
+
+    Args:
+        uv: whether it has to be uv, because pip cannot leave a dependency out.
+    """
+    python = shlex.quote(sys.executable)
+    by_uv = f"{python} -m uv pip install --python {python}"
+    if is_installed("uv"):
+        return by_uv
+    if not is_installed("pip"):
+        return f"uv pip install --python {python}"
+    return f"{python} -m pip install uv && {by_uv}" if uv else f"{python} -m pip install"
+
+
+def _packages(extra: str) -> Iterator[str]:
+    """The requirements of an extra of the installed drol, those of extras that it includes among them."""
+    for line in metadata.requires("drol") or []:
+        match = re.fullmatch(r"([^;]+?)\s*;\s*extra == ['\"](.+)['\"]", line)
+        if match is None or match[2] != extra:
+            continue
+        if (included := re.fullmatch(r"drol\[(.+)\]", match[1])) is not None:
+            for name in included[1].split(","):
+                yield from _packages(name)
+        else:
+            yield match[1]
 
 
 @contextlib.contextmanager

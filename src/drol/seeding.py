@@ -1,12 +1,14 @@
 """Seeding that reaches every generator a gymnasium environment draws from."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import gymnasium
 import numpy as np
 
+if TYPE_CHECKING:
+    import gymnasium
 
-def make_reproducible(env: gymnasium.Env) -> gymnasium.Env:
+
+def make_reproducible(env: "gymnasium.Env") -> "gymnasium.Env":
     """Give an environment one action space of its own, so that `reset_seeded` can seed it.
 
     OGBench's manipulation environments build a new, unseeded action space at every access and take random actions from
@@ -24,7 +26,7 @@ def episode_seed(seed: int, *path: int) -> int:
 
 
 def reset_seeded(
-    env: gymnasium.Env, seed: int, options: dict[str, Any] | None = None
+    env: "gymnasium.Env", seed: int, options: dict[str, Any] | None = None
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Start an episode that depends on `seed` alone.
 

@@ -1,7 +1,6 @@
 """Logs of one's own from the command line to a policy that speaks their units."""
 
 import argparse
-import importlib.util
 import json
 import shutil
 
@@ -71,13 +70,6 @@ def test_from_a_log_to_a_policy_in_its_units(log, tmp_path, capsys):
     assert "--resume cannot change it to [-2.0]" in error_of(
         capsys, "train", log, "--out", out, "--resume", "--action-low", -2, "--action-high", 1
     )
-
-
-@pytest.mark.parametrize("command", ["train", "evaluate", "doctor", "collect"])
-def test_without_gymnasium_one_line_says_what_to_install(command, monkeypatch, capsys):
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "gymnasium" else found(name))
-    assert "pip install 'drol[train]'" in error_of(capsys, command, "--help")
 
 
 def test_runs_of_earlier_versions_are_completed(tmp_path):

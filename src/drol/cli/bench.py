@@ -5,7 +5,6 @@ from pathlib import Path
 
 from drol.algorithms.registry import ALGORITHMS
 from drol.cli.options import cores
-from drol.extras import require
 from drol.presets import SIZES
 
 
@@ -103,7 +102,6 @@ def _add_numbers(
 
 def run(parsed: argparse.Namespace) -> int:
     """Measure, print a table, write the records if asked."""
-    require("rich", "train")
     from drol.cli.bench_tables import BENCHMARKS
     from drol.files import write_json
 

@@ -5,7 +5,9 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from drol.extras import require
+from drol.cli import needs
+from drol.cli.terminal import SIMPLE, Console, Table
+from drol.extras import require_all
 from drol.files import DataError
 
 Columns = Mapping[str, Callable[[dict[str, Any]], str]]
@@ -14,10 +16,6 @@ Columns = Mapping[str, Callable[[dict[str, Any]], str]]
 
 def _show(title: str, measured: Iterable[dict[str, Any]], *tables: Columns) -> list[dict[str, Any]]:
     """Collect records, a line as each arrives and the tables at the end."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     console, records = Console(), []
     with console.status("measuring"):
         for record in measured:
@@ -25,7 +23,7 @@ def _show(title: str, measured: Iterable[dict[str, Any]], *tables: Columns) -> l
             cells = (f"{heading} {cell(record)}" for heading, cell in tables[0].items())
             console.print("  ".join(cells), highlight=False, soft_wrap=True)
     for number, columns in enumerate(tables):
-        table = Table(*columns, title=None if number else title, box=box.SIMPLE, padding=(0, 1, 0, 0))
+        table = Table(*columns, title=None if number else title, box=SIMPLE, padding=(0, 1, 0, 0))
         for record in records:
             table.add_row(*(cell(record) for cell in columns.values()))
         console.print(table)
@@ -127,8 +125,7 @@ def _profile(parsed: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _train(parsed: argparse.Namespace) -> list[dict[str, Any]]:
-    if parsed.episodes:
-        require("ogbench", "ogbench")
+    require_all(needs.CHECKPOINTS | (needs.OGBENCH if parsed.episodes else {}))
     from drol.benchmarks.train import bench_train
 
     times: Columns = {
@@ -213,9 +210,6 @@ def _scaling(parsed: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _churn(parsed: argparse.Namespace) -> list[dict[str, Any]]:
-    from rich.console import Console
-    from rich.table import Table
-
     from drol.benchmarks.churn import churn, spread
     from drol.cli.plan import algorithm_of, data_of, stored_in, task_of
     from drol.data.replay import ReplayData
@@ -227,6 +221,7 @@ def _churn(parsed: argparse.Namespace) -> list[dict[str, Any]]:
 
     folder = RunFolder(parsed.path)
     config = stored_in(folder)
+    require_all(needs.CHECKPOINTS | needs.of_data(config["task"]) | needs.GYMNASIUM)
     task, algorithm = task_of(config), algorithm_of(config)
     loaded = data_of(task, config, folder.path, parsed)
     data = ReplayData.from_transitions(loaded.train)

@@ -3,9 +3,11 @@
 import argparse
 from pathlib import Path
 
+from drol.cli import needs
 from drol.cli.options import cores
 from drol.data.tasks import Task
 from drol.environments import d4rl_tasks
+from drol.extras import require_all
 from drol.files import DataError
 
 PUBLISHED_STEPS = 1_000_000
@@ -45,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
 
 def run(parsed: argparse.Namespace) -> int:
     """Collect, and say where the files are."""
+    require_all(needs.of_collection(parsed.dataset))
     if d4rl_tasks.is_d4rl(parsed.dataset):
         known = d4rl_tasks.task(parsed.dataset)
         episodes = PUBLISHED_STEPS // known.max_episode_steps if parsed.episodes is None else parsed.episodes

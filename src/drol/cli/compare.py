@@ -9,9 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from drol.cli import needs
 from drol.cli.plan import seed_list
+from drol.cli.terminal import SIMPLE, Column, Console, Table
 from drol.data.tasks import Task, parse_task
-from drol.extras import require
+from drol.extras import require_all
 from drol.files import DataError, read_json, sha256, write_json
 from drol.presets import SIZES
 from drol.report import comparison as comparisons
@@ -82,8 +84,6 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
 
 def run(parsed: argparse.Namespace) -> int:
     """Train what is missing, collect results, measure speeds, print and write the table."""
-    for module in ("rich", "orbax.checkpoint"):
-        require(module, "train")
     if parsed.jobs < 1:
         raise DataError(f"--jobs must be at least 1, found {parsed.jobs}")
     if not parsed.train and not parsed.out.is_dir():
@@ -91,6 +91,7 @@ def run(parsed: argparse.Namespace) -> int:
     results = parsed.out / RESULTS
     begun = comparisons.load(results) if (results / comparisons.FILE).exists() else None
     names = parsed.task or (begun.tasks if begun else TASKS)
+    _require(names, parsed.env, train=parsed.train)
     tasks = {task.label: task for task in (parse_task(name, environment=parsed.env) for name in names)}
     algorithms = _algorithms(parsed.algorithms or (begun.algorithms if begun else None))
     comparison = _comparison(parsed, set(tasks), set(algorithms), begun)
@@ -111,6 +112,14 @@ def run(parsed: argparse.Namespace) -> int:
     for failure in failures:
         print(f"drol: error: {failure}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _require(tasks: Iterable[str], environment: str | None, *, train: bool) -> None:
+    """Check that what the tasks need is installed."""
+    needed = dict(needs.RUNS) if train else {}
+    for task in tasks:
+        needed |= needs.of_data(task) | (needs.of_evaluation(task, environment) if train else {})
+    require_all(needed)
 
 
 def _algorithms(names: Iterable[str] | None) -> list[str]:
@@ -306,15 +315,11 @@ def _measure_speed(comparison: Comparison, path: Path, *, again: bool) -> None:
 
 
 def _show(results: Path) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Column, Table
-
     from drol.files import write_atomic
 
     heading, *rows = tables.cells(results)
     # Names of tasks are long: they are broken, never cut short.
-    shown = Table(*(Column(name.strip("`"), overflow="fold") for name in heading), box=box.SIMPLE)
+    shown = Table(*(Column(name.strip("`"), overflow="fold") for name in heading), box=SIMPLE)
     for row in rows:
         shown.add_row(*row)
     console = Console()

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drol.cli import needs
 from drol.cli.options import add_bounds, bounds_of
+from drol.cli.terminal import Console, Table, Text
+from drol.extras import require_all
 
 if TYPE_CHECKING:
     from drol.data.doctor import Finding, Report
@@ -37,10 +40,9 @@ def run(parsed: argparse.Namespace) -> int:
     from drol.data.files import is_large
     from drol.data.mapped import scratch
     from drol.data.tasks import read_log
-    from drol.extras import require
     from drol.files import DataError, write_json
 
-    require("rich", "train")
+    require_all(needs.of_data(parsed.dataset) | needs.of_environment(parsed.env))
     if parsed.seed < 0:
         raise DataError(f"--seed must not be negative, found {parsed.seed}")
     path, bounds = Path(parsed.dataset).expanduser(), bounds_of(parsed.action_low, parsed.action_high)
@@ -80,8 +82,6 @@ def _bounded(log: "Log", env: Any, bounds: tuple[np.ndarray, np.ndarray] | None)
 
 def _show(report: "Report") -> None:
     """The verdict, the findings, the figures."""
-    from rich.console import Console
-
     console = Console(highlight=False)
     worst = report.findings[0].severity if report.findings else "note"
     console.print(report.verdict, style=COLOURS[worst] if worst != "note" else "bold green", markup=False)
@@ -101,8 +101,6 @@ def _show(report: "Report") -> None:
 
 
 def _show_finding(console: Any, finding: "Finding") -> None:
-    from rich.text import Text
-
     console.print(Text(f"{finding.severity}: {finding.name}", COLOURS[finding.severity]), end="  ")
     console.print(finding.what, markup=False)
     if finding.rows:
@@ -114,8 +112,6 @@ def _show_finding(console: Any, finding: "Finding") -> None:
 
 
 def _show_coverage(console: Any, figures: dict[str, Any]) -> None:
-    from rich.table import Table
-
     names = list(figures["lengths"])
     table = Table("", *names, title="Coverage")
     for label, row in (("length", figures["lengths"]), ("return", figures["returns"])):

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drol.cli import needs
 from drol.cli.options import cores
+from drol.extras import require_all
 
 if TYPE_CHECKING:
     from drol.environments.spec import EnvironmentSpec
@@ -85,7 +87,9 @@ def _environment(name: str | None, facts: Mapping[str, Any]) -> "EnvironmentSpec
     from drol.environments.spec import EnvironmentSpec
 
     if name is not None:
+        require_all(needs.of_environment(name))
         return environment_of(name)
     if facts.get("environment") is not None:
+        require_all(needs.of_record(facts["environment"]))
         return EnvironmentSpec.from_record(facts["environment"])
     return None if "task" not in facts or "environment" in facts else environment_of(facts["task"])

@@ -4,8 +4,6 @@ import argparse
 import importlib
 import sys
 
-from drol.extras import require
-
 COMMANDS = {
     "collect": "make a data set with the experts of OGBench or of D4RL's maze2d",
     "doctor": "examine a data set before anybody trains on it",
@@ -16,9 +14,6 @@ COMMANDS = {
     "install-d4rl": "install D4RL's environments, which pip alone cannot",
     "bench": "measure speed on this machine",
 }
-
-
-NEED_ENVIRONMENTS = ("collect", "doctor", "train", "evaluate", "compare")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,8 +51,6 @@ def _run(arguments: list[str]) -> int:
             name, help=help, description=help.capitalize() + ".", formatter_class=argparse.RawTextHelpFormatter
         )
         if arguments[:1] == [name]:
-            if name in NEED_ENVIRONMENTS:
-                require("gymnasium", "train")
             chosen = importlib.import_module(f"drol.cli.{name.replace('-', '_')}")
             chosen.add_arguments(command, arguments[1:])
     parsed = parser.parse_args(arguments)

@@ -4,12 +4,10 @@ import argparse
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from drol.cli.terminal import SIMPLE, Column, Console, Table
 from drol.presets import ADVICE, BORROWED, FIELDS, PRESETS, SIZES, TITLES, preset_for
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
     from drol.presets import Preset
 
 NAMES = (*PRESETS, *(name for name in TITLES if name not in PRESETS))
@@ -32,11 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
 
 def run(parsed: argparse.Namespace) -> int:
     """Print the tables."""
-    from drol.extras import require
-
-    require("rich", "train")
-    from rich.console import Console
-
     console = Console()
     if parsed.algorithm == "all":
         _print_all()
@@ -49,10 +42,8 @@ def run(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _print_one(console: "Console", algorithm: str) -> None:
+def _print_one(console: Console, algorithm: str) -> None:
     """A method's presets, a row each, with the sources below."""
-    from rich.table import Column, Table
-
     title = f"Presets of {TITLES[algorithm]}"
     if algorithm not in PRESETS:
         console.print(f"{title}: none are published for these tasks.")
@@ -88,17 +79,13 @@ def _footnotes(presets: Iterable["Preset"]) -> dict[str, int]:
 
 def _print_all() -> None:
     """A row per family and a column per method that has something to tune."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Column, Table
-
     # Where the terminal is narrower, it wraps lines: nothing is cut.
     console, tuned = Console(width=max(Console().width, WIDE)), [name for name, fields in FIELDS.items() if fields]
     table = Table(
         Column("family or task", no_wrap=True),
         *(Column(TITLES[name], no_wrap=True) for name in tuned),
         title="Published hyperparameters",
-        box=box.SIMPLE,
+        box=SIMPLE,
         padding=(0, 1, 0, 0),
     )
     for family in [preset.family for preset in PRESETS["fql"] if preset.mark != "borrowed"]:
@@ -144,9 +131,7 @@ def _tuned(preset: "Preset") -> str:
     return f"K {preset.tuned['num_candidates']}" + (f", bc_coef {bc_coef:g}" if changed else "")
 
 
-def _sizes() -> "Table":
-    from rich.table import Table
-
+def _sizes() -> Table:
     table = Table("size", "hidden", "updates", "on D4RL", "evaluation every", "episodes", title="Sizes")
     for size in SIZES.values():
         numbers = (size.updates, size.d4rl_updates, size.eval_every, size.eval_episodes)

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from drol.extras import require
+from drol.extras import is_installed, require
 
 
 def _progress(*columns: Any) -> Any:
@@ -16,8 +16,10 @@ def _progress(*columns: Any) -> Any:
 
 @contextlib.contextmanager
 def counting(description: str, *, lazy: bool = False) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar; call the result with (done, total). A lazy one appears at its first call."""
-    require("rich", "train")
+    """A bar; call the result with (done, total). A lazy one appears at its first call; without rich there is none."""
+    if not is_installed("rich"):
+        yield lambda done, total: None
+        return
     with _progress() as bar:
         task = bar.add_task(description, total=None, visible=not lazy)
         yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from drol.cli import devices, plan
+from drol.cli import devices, needs, plan
 from drol.cli.options import add_bounds, add_hyperparameters, cores, given_hyperparameters
 from drol.cli.plan import seed_list, sweep
 from drol.cli.report import continued, machine, report
 from drol.data.mapped import scratch
 from drol.data.tasks import Task, parse_task
-from drol.extras import require
+from drol.extras import require_all
 from drol.files import DataError
 from drol.presets import SIZES, note
 
@@ -116,14 +116,9 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
 
 def run(parsed: argparse.Namespace) -> int:
     """Plan the runs, then train them."""
-    for module, extra, needed in (
-        ("rich", "train", True),
-        ("orbax.checkpoint", "train", True),
-        ("tensorboardX", "tensorboard", parsed.tensorboard),
-        ("wandb", "wandb", parsed.wandb),
-    ):
-        if needed:
-            require(module, extra)
+    sinks = {"tensorboardX": "tensorboard"} if parsed.tensorboard else {}
+    sinks |= {"wandb": "wandb"} if parsed.wandb else {}
+    require_all(needs.RUNS | needs.of_data(parsed.task) | needs.of_evaluation(parsed.task, parsed.env) | sinks)
     _refuse_contradictions(parsed)
     if not parsed.distributed:
         return _run(parsed)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-import gymnasium
 import numpy as np
 
 from drol.data import files
@@ -15,7 +14,7 @@ from drol.data.log import Log
 from drol.data.offline import OfflineData
 from drol.environments import d4rl_tasks
 from drol.environments.spec import EnvironmentSpec, action_bounds
-from drol.extras import MissingExtraError, quiet
+from drol.extras import MissingExtraError, quiet, require
 from drol.files import DataError
 from drol.modules import import_named
 
@@ -99,6 +98,9 @@ def environment_of(name: str) -> EnvironmentSpec | None:
         return None
     if name.startswith(MINARI) or d4rl_tasks.is_d4rl(name) or OGBENCH in name:
         return _parse(name).environment
+    require("gymnasium", "train")
+    import gymnasium
+
     module, _, known = name.rpartition(":")
     try:
         with quiet():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium
 
-from drol.environments.spec import FlatObservations
+from drol.environments.wrappers import FlatObservations
 from drol.extras import MissingExtraError, quiet, require
 from drol.files import DataError, read_json
 

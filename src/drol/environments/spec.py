@@ -1,27 +1,18 @@
-"""What makes an environment, in words a worker process understands."""
+"""What makes an environment, in words a worker process understands.
+
+Names alone need no gymnasium, an optional dependency: it is imported where environments are made or spaces are read.
+"""
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import gymnasium
 import numpy as np
 
-from drol.environments.flatten import flatten
 from drol.seeding import make_reproducible
 
-
-class FlatObservations(gymnasium.ObservationWrapper):
-    """An environment whose observations `flatten` has laid in a row."""
-
-    def __init__(self, env: gymnasium.Env):
-        super().__init__(env)
-        size = len(flatten(env.observation_space.sample()))
-        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float64)
-
-    def observation(self, observation: Any) -> np.ndarray:
-        """The same, in a row."""
-        return flatten(observation)
+if TYPE_CHECKING:
+    import gymnasium
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,12 +40,16 @@ class EnvironmentSpec:
         options = tuple((name, value) for name, value in record["options"])
         return cls(record["id"], options, record["kind"])
 
-    def make(self) -> gymnasium.Env:
+    def make(self) -> "gymnasium.Env":
         """Build the environment, ready for `reset_seeded`; dictionaries of observations come flattened."""
+        import gymnasium
+
+        from drol.environments.wrappers import FlatObservations
+
         env = make_reproducible(self._make())
         return env if isinstance(env.observation_space, gymnasium.spaces.Box) else FlatObservations(env)
 
-    def _make(self) -> gymnasium.Env:
+    def _make(self) -> "gymnasium.Env":
         if self.kind == "d4rl":
             from drol.environments import d4rl
 
@@ -63,11 +58,15 @@ class EnvironmentSpec:
             from drol.environments import minari
 
             return minari.make(self.id)
+        import gymnasium
+
         return gymnasium.make(self.id, **dict(self.options))
 
 
-def action_bounds(space: gymnasium.Space) -> tuple[np.ndarray, np.ndarray] | None:
+def action_bounds(space: "gymnasium.Space") -> tuple[np.ndarray, np.ndarray] | None:
     """The bounds of a box of actions, flat, (action,) each; None for other spaces and for boxes without end."""
+    import gymnasium
+
     if not isinstance(space, gymnasium.spaces.Box) or not np.isfinite([space.low, space.high]).all():
         return None
     return space.low.ravel().astype(np.float32), space.high.ravel().astype(np.float32)

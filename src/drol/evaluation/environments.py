@@ -1,13 +1,15 @@
 """Groups of gymnasium environments, as a worker process holds them. Imports no JAX."""
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import gymnasium
 import numpy as np
 
 from drol.environments.spec import EnvironmentSpec
 from drol.seeding import reset_seeded
+
+if TYPE_CHECKING:
+    import gymnasium
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +72,9 @@ class EnvironmentGroup:
         return results
 
 
-def _width(space: gymnasium.Space) -> int | None:
+def _width(space: "gymnasium.Space") -> int | None:
+    import gymnasium
+
     return int(np.prod(space.shape)) if isinstance(space, gymnasium.spaces.Box) else None
 
 

@@ -2,9 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import gymnasium
 import numpy as np
 
 from drol.data.doctor.actions import check_actions
@@ -20,6 +19,9 @@ from drol.data.doctor.survey import Survey
 from drol.data.doctor.timing import check_timing
 from drol.data.doctor.values import check_constant, check_finite, check_redundant
 from drol.data.log import Log
+
+if TYPE_CHECKING:
+    import gymnasium
 
 __all__ = ["CHECKS", "Finding", "Report", "examine"]
 
@@ -42,7 +44,7 @@ CHECKS: tuple[Callable[[Survey], Iterator[Finding]], ...] = (
 """Every check that needs nothing but the data; each looks for one kind of fault and may assume a sound structure."""
 
 
-def examine(log: Log, env: gymnasium.Env | None = None, *, seed: int = 0) -> Report:
+def examine(log: Log, env: "gymnasium.Env | None" = None, *, seed: int = 0) -> Report:
     """Examine a data set.
 
     Goes through tables in blocks and samples where a check is expensive, so that a set as large as memory can be

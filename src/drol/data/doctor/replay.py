@@ -2,9 +2,8 @@
 
 import inspect
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import gymnasium
 import numpy as np
 
 from drol.data.doctor.findings import Finding
@@ -13,6 +12,9 @@ from drol.environments.flatten import flatten
 from drol.environments.spec import action_bounds
 from drol.extras import quiet
 from drol.seeding import reset_seeded
+
+if TYPE_CHECKING:
+    import gymnasium
 
 STEPS = 200
 """Transitions replayed: seconds in a simulator of a robot."""
@@ -24,7 +26,7 @@ leaves out (contacts' warm start, a controller's memory) amounts to a few hundre
 BOUND_TOLERANCE = 1e-3
 
 
-def check_environment(survey: Survey, env: gymnasium.Env, figures: dict[str, Any]) -> Iterator[Finding]:
+def check_environment(survey: Survey, env: "gymnasium.Env", figures: dict[str, Any]) -> Iterator[Finding]:
     """Dimensions and bounds against the data; then a replay, whose figures go into `figures`."""
     mismatches = [*_dimensions(survey, env)]
     yield from mismatches
@@ -71,7 +73,7 @@ def check_environment(survey: Survey, env: gymnasium.Env, figures: dict[str, Any
         )
 
 
-def _dimensions(survey: Survey, env: gymnasium.Env) -> Iterator[Finding]:
+def _dimensions(survey: Survey, env: "gymnasium.Env") -> Iterator[Finding]:
     with quiet():
         widths = {
             "observation": (len(flatten(env.observation_space.sample())), survey.log.observations.shape[1]),
@@ -88,7 +90,7 @@ def _dimensions(survey: Survey, env: gymnasium.Env) -> Iterator[Finding]:
             )
 
 
-def _bounds(survey: Survey, env: gymnasium.Env) -> Iterator[Finding]:
+def _bounds(survey: Survey, env: "gymnasium.Env") -> Iterator[Finding]:
     box, log = action_bounds(env.action_space), survey.log
     if box is None or len(box[0]) != log.actions.shape[1] or log.action_low is None or log.action_high is None:
         return
@@ -104,7 +106,7 @@ def _bounds(survey: Survey, env: gymnasium.Env) -> Iterator[Finding]:
         )
 
 
-def _obstacle(survey: Survey, env: gymnasium.Env) -> str | None:
+def _obstacle(survey: Survey, env: "gymnasium.Env") -> str | None:
     """Why a replay is not possible; None if it is."""
     setter = getattr(env.unwrapped, "set_state", None)
     if setter is None:
@@ -119,7 +121,7 @@ def _wanted(setter: Any) -> list[str]:
     return [parameter.name for parameter in parameters if parameter.default is parameter.empty]
 
 
-def _replay(survey: Survey, env: gymnasium.Env, at: np.ndarray) -> np.ndarray:
+def _replay(survey: Survey, env: "gymnasium.Env", at: np.ndarray) -> np.ndarray:
     """How far from the logged s' the environment lands, in typical steps, for each transition of `at`."""
     base: Any = env.unwrapped
     names, landed = _wanted(base.set_state), []

@@ -1,0 +1,58 @@
+"""The part of rich that the commands use, as plain text, for installations without rich."""
+
+import contextlib
+import dataclasses
+import shutil
+from typing import Any
+
+SIMPLE = None
+
+
+class Text(str):
+    """A string; its style is dropped."""
+
+    def __new__(cls, text: str, style: str = ""):
+        return super().__new__(cls, text)
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A column by its heading; columns are as wide as their widest cell."""
+
+    header: str
+    no_wrap: bool = False
+    min_width: int | None = None
+    overflow: str = "fold"
+
+
+class Table:
+    """Columns side by side under their headings."""
+
+    def __init__(self, *columns: str | Column, title: str | None = None, box: Any = None, padding: Any = None):
+        self._title = title
+        self._rows = [tuple(column if isinstance(column, str) else column.header for column in columns)]
+
+    def add_row(self, *cells: str) -> None:
+        """One cell for each column."""
+        self._rows.append(cells)
+
+    def __str__(self) -> str:
+        widths = [max(map(len, column)) for column in zip(*self._rows, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in self._rows]
+        title = [] if self._title is None else [self._title]
+        return "\n".join([*title, lines[0], "-" * (sum(widths) + 2 * (len(widths) - 1)), *lines[1:]])
+
+
+class Console:
+    """Prints to the standard output; lines are not broken."""
+
+    def __init__(self, *, width: int | None = None, highlight: bool = False):
+        self.width = width or shutil.get_terminal_size().columns
+
+    def print(self, *objects: Any, end: str = "\n", **_: Any) -> None:
+        """The objects as text; options of style are accepted and dropped."""
+        print(*objects, end=end)
+
+    def status(self, text: str) -> contextlib.AbstractContextManager[None]:
+        """Nothing moves where there is no rich."""
+        return contextlib.nullcontext()
