@@ -5,6 +5,7 @@ from pathlib import Path
 
 from drol.algorithms.registry import ALGORITHMS
 from drol.cli.options import cores
+from drol.cli.platform import check_platform
 from drol.presets import SIZES
 
 
@@ -117,6 +118,7 @@ def run(parsed: argparse.Namespace) -> int:
         found = getattr(parsed, name, None)
         if found is not None and (min(found) if isinstance(found, list) else found) < low:
             raise ValueError(f"--{name} must be at least {low}, found {found}")
+    check_platform()
     records = BENCHMARKS[parsed.benchmark](parsed)
     if parsed.json is not None:
         write_json(parsed.json, records)

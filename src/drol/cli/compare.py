@@ -11,6 +11,7 @@ from typing import Any
 
 from drol.cli import needs
 from drol.cli.plan import seed_list
+from drol.cli.platform import check_platform
 from drol.cli.terminal import SIMPLE, Column, Console, Table
 from drol.data.tasks import Task, parse_task
 from drol.extras import require_all
@@ -92,6 +93,8 @@ def run(parsed: argparse.Namespace) -> int:
     begun = comparisons.load(results) if (results / comparisons.FILE).exists() else None
     names = parsed.task or (begun.tasks if begun else TASKS)
     _require(names, parsed.env, train=parsed.train)
+    if parsed.train or parsed.speed:
+        check_platform()
     tasks = {task.label: task for task in (parse_task(name, environment=parsed.env) for name in names)}
     algorithms = _algorithms(parsed.algorithms or (begun.algorithms if begun else None))
     comparison = _comparison(parsed, set(tasks), set(algorithms), begun)

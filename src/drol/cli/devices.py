@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from drol.cli import plan
+from drol.cli.platform import check_platform
 from drol.files import DataError
 
 
@@ -48,6 +49,7 @@ def join(parsed: argparse.Namespace) -> int:
     processes = _given_or_environment(parsed.processes, "JAX_NUM_PROCESSES")
     process = _given_or_environment(parsed.process, "JAX_PROCESS_ID")
     start(parsed.coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS"), processes, process)
+    check_platform()  # only now: JAX must not start before the processes have found each other
     return jax.process_index()
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from drol.cli import needs
 from drol.cli.options import cores
+from drol.cli.platform import check_platform
 from drol.extras import require_all
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def run(parsed: argparse.Namespace) -> int:
         raise DataError(f"--episodes must be at least 1, found {parsed.episodes}")
     if parsed.seed < 0:
         raise DataError(f"--seed must not be negative, found {parsed.seed}")
+    check_platform()
     loaded = load_policy(parsed.path, kind=parsed.policy)
     spec = _environment(parsed.environment, loaded.facts)
     if spec is None:

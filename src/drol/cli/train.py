@@ -10,6 +10,7 @@ import numpy as np
 from drol.cli import devices, needs, plan
 from drol.cli.options import add_bounds, add_hyperparameters, cores, given_hyperparameters
 from drol.cli.plan import seed_list, sweep
+from drol.cli.platform import check_platform
 from drol.cli.report import continued, machine, report
 from drol.data.mapped import scratch
 from drol.data.tasks import Task, parse_task
@@ -121,6 +122,7 @@ def run(parsed: argparse.Namespace) -> int:
     require_all(needs.RUNS | needs.of_data(parsed.task) | needs.of_evaluation(parsed.task, parsed.env) | sinks)
     _refuse_contradictions(parsed)
     if not parsed.distributed:
+        check_platform()
         return _run(parsed)
     from drol.training.distributed import Leader
 
