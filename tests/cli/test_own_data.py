@@ -72,12 +72,47 @@ def test_from_a_log_to_a_policy_in_its_units(log, tmp_path, capsys):
     )
 
 
+FOREIGN = {"observations": "obs", "actions": "acts", "rewards": "rews"}
+
+
+def test_columns_are_named_recorded_and_kept(log, tmp_path, capsys):
+    columns = {FOREIGN.get(name, name): column for name, column in np.load(log).items()}
+    np.savez(tmp_path / "foreign.npz", **columns)
+    bounds = ("--action-low", -3, "--action-high", 1)
+    said = error_of(capsys, "train", tmp_path / "foreign.npz", "--out", tmp_path / "run", *bounds, *SHORT)
+    option = said.partition("if these are they, say ")[2]
+    assert option == "--columns observations=obs,actions=acts,rewards=rews"
+    named = ("train", tmp_path / "foreign.npz", "--out", tmp_path / "run", *bounds)
+    assert drol(*named, *SHORT, *option.split()) == 0
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["columns"] == FOREIGN
+    assert drol(*named, "--resume", "--updates", 60, "--workers", 1) == 0
+    assert "--resume cannot change it" in error_of(capsys, *named, "--resume", "--columns", "observations=rews")
+    assert drol("doctor", tmp_path / "foreign.npz", *bounds, *option.split()) == 0
+    assert "there is no array 'ob' for 'observations'; there are obs, " in error_of(
+        capsys, "doctor", tmp_path / "foreign.npz", "--columns", "observations=ob"
+    )
+    with pytest.raises(SystemExit, match="2"):
+        drol("doctor", tmp_path / "foreign.npz", "--columns", "obs=observations")
+    assert "a column cannot be named as 'obs'" in capsys.readouterr().err
+
+
+def test_what_is_not_there_is_said_before_anything_else(log, tmp_path, capsys):
+    assert drol("train", tmp_path / "robo.npz") == 1
+    said = capsys.readouterr()
+    assert "robo.npz does not exist" in said.err
+    assert said.out == ""
+    (tmp_path / "robot.csv").write_text("a,b")
+    for command in ("train", "doctor"):
+        assert "robot.csv is a table of text; read it with pandas" in error_of(capsys, command, tmp_path / "robot.csv")
+
+
 def test_runs_of_earlier_versions_are_completed(tmp_path):
     folder = RunFolder(tmp_path)
     folder.create(dict.fromkeys(("settings", "hyperparameters", "data")) | {"task": "scene-play-singletask-task2-v0"})
     config = stored_in(folder)
     assert task_of(config).environment.id == "ogbench:scene-singletask-task2-v0"
     assert (config["action_low"], config["normalize_observations"]) == (None, False)
+    assert config["columns"] is None
 
 
 def test_other_data_are_named_when_a_run_is_resumed():

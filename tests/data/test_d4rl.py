@@ -205,7 +205,7 @@ MALFORMED = {
     "NaN": (lambda c: c["observations"].__setitem__((7, 2), np.nan), "'observations' has 1 NaN .* row 7"),
     "reward": (lambda c: c["rewards"].__setitem__(3, np.inf), "'rewards' has 1 NaN or infinite .* row 3"),
     "strings": (lambda c: c.update(actions=np.full((20, 24), b"x")), "'actions' must hold numbers, found .*S1"),
-    "objects": (lambda c: c.update(rewards=["x"] * 20), "'rewards' holds strings of any length"),
+    "objects": (lambda c: c.update(rewards=["x"] * 20), "'rewards' holds strings or lists of any length"),
     "empty": (lambda c: c.update(rewards=h5py.Empty("f4")), "'rewards' is empty"),
     "no rows": (lambda c: c.update(observations=np.zeros((0, 45))), "'observations' has no rows"),
     "time-outs": (lambda c: c.update(timeouts=np.ones(20, bool)), "there is no transition"),
@@ -267,16 +267,29 @@ def test_hdf5_names_links_and_groups(tmp_path):
         file["alias"] = file["x"]
         file["g/h/itself"] = file["g"]
         file["soft"], file["outside"] = h5py.SoftLink("/x"), h5py.ExternalLink(str(other), "x")
+        file["hop"], file["g/up"] = h5py.SoftLink("/g/up"), h5py.SoftLink("/")
+        file["through"], file["gone"] = h5py.SoftLink("outside"), h5py.SoftLink("/g/nothing/x")
+        file["round"], file["back"] = h5py.SoftLink("/back"), h5py.SoftLink("round")
         file["text"] = "of any length"
-    found = read_hdf5(path, wanted=["x", "alias", "g/h/y", "one", "bytes", "soft", "outside", "absent"].__contains__)
+    found = read_hdf5(path, wanted=["x", "alias", "g/h/y", "one", "bytes", "soft", "hop/x", "absent"].__contains__)
     assert {name: array.shape for name, array in found.items() if array is not UNREAD} == {
         "x": (5,),
         "alias": (5,),
         "g/h/y": (2, 3),
         "one": (),
         "bytes": (),
+        "soft": (5,),
     }
-    with pytest.raises(DataError, match="'text' holds strings of any length"):
+    for name, words in (
+        ("outside", "is a link to another file, .*secret.hdf5', which is not opened"),
+        ("through", "is a link to another file, .*secret.hdf5', which is not opened"),
+        ("gone", "is a link to '/g/nothing/x', which is not in the file"),
+        ("round", "which leads back to itself"),
+        ("text", "'text' holds strings or lists of any length"),
+    ):
+        with pytest.raises(DataError, match=words):
+            read_hdf5(path, wanted=name.__eq__)
+    with pytest.raises(DataError, match="which"):
         read_hdf5(path)
     layout = h5py.VirtualLayout(shape=(3,), dtype="f8")
     layout[:] = h5py.VirtualSource(str(other), "x", shape=(3,))

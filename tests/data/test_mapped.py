@@ -123,10 +123,10 @@ def test_groups_and_folders_are_mapped_as_they_are_read(tmp_path):
 
 def test_what_is_large_is_a_share_of_memory(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "log.npz", observations=np.zeros((1000, 10)))
-    write_hdf5(tmp_path / "log.h5", {"observations": np.zeros((1000, 10))})
+    write_hdf5(tmp_path / "more.h5", {"observations": np.zeros((1000, 10))})
     monkeypatch.setattr(files, "memory_bytes", lambda: 4 * 80_000 - 1)
     assert files.is_large(tmp_path / "log.npz"), "80,000 bytes and a header are more than a quarter"
-    assert files.is_large(tmp_path / "log.h5")
+    assert files.is_large(tmp_path / "more.h5")
     assert files.is_large(tmp_path)
     monkeypatch.setattr(files, "memory_bytes", lambda: 10 * 160_000)
     assert not files.is_large(tmp_path)

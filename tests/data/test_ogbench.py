@@ -71,7 +71,7 @@ def spoil(key, row, value):
         (lambda c: c.pop("qpos"), "qpos missing"),
         (lambda c: c.update(actions=c["actions"][:-1]), "same number of rows"),
         (lambda c: c.update(observations=c["observations"][:, :5]), "has observations of 28 numbers"),
-        (lambda c: c.update(observations=c["observations"].astype(object)), "not readable as an npz file"),
+        (lambda c: c.update(observations=c["observations"].astype(object)), "'observations' holds Python objects"),
         (lambda c: c.update(actions=c["actions"].astype("U")), "must hold numbers"),
         (lambda c: c.update(actions=c["actions"][:, :3]), "has actions of 5 numbers"),
         (lambda c: c.update(qpos=c["qpos"][:, 0]), r"'qpos' must have shape \(any, any\)"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drol.cli import needs
-from drol.cli.options import add_bounds, bounds_of
+from drol.cli.options import add_bounds, add_columns, bounds_of
 from drol.cli.terminal import Console, Table, Text
 from drol.extras import require_all
 
@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         help="replay logged actions in this environment: a task, or\na gymnasium id (MODULE:ID imports MODULE first)",
     )
     add_bounds(parser)
+    add_columns(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the samples (default: 0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write findings and figures to FILE")
 
@@ -47,8 +48,11 @@ def run(parsed: argparse.Namespace) -> int:
         raise DataError(f"--seed must not be negative, found {parsed.seed}")
     path, bounds = Path(parsed.dataset).expanduser(), bounds_of(parsed.action_low, parsed.action_high)
     with contextlib.ExitStack() as stack:
-        room = stack.enter_context(scratch()) if path.exists() and is_large(path) else None
-        log = read_log(parsed.dataset, parsed.data, folder=room)
+        columns = parsed.columns or {}
+        room = stack.enter_context(scratch()) if path.exists() and is_large(path, columns=columns) else None
+        log = read_log(parsed.dataset, parsed.data, folder=room, columns=columns)
+        for note in log.notes:
+            print(f"note: {note}")
         env = None if parsed.env is None else _environment(parsed.env)
         report = examine(_bounded(log, env, bounds), env, seed=parsed.seed)
     _show(report)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from drol.algorithm import Algorithm
+from drol.data.columns import parse_columns
 from drol.files import DataError
 
 
@@ -50,6 +51,24 @@ def add_bounds(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> Non
             help=f"{bound} bound of the log's actions, one number or one per dimension\n(default: as the log states, "
             "else the environment's, else -1 and 1)",
         )
+
+
+def add_columns(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """The option that names the arrays of a log."""
+    parser.add_argument(
+        "--columns",
+        type=_columns,
+        metavar="NAME=COLUMN,...",
+        help="names of the log's arrays, where they are not these: observations=obs,actions=acts,...\n(also group/obs; "
+        "a+b: side by side; terminated=none: there are no true ends)",
+    )
+
+
+def _columns(text: str) -> dict[str, str | None]:
+    try:
+        return parse_columns(text)
+    except DataError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def bounds_of(low: list[float] | None, high: list[float] | None) -> tuple[np.ndarray, np.ndarray] | None:

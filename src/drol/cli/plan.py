@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from drol.cli.options import bounds_of, given_hyperparameters
 from drol.data import files, tasks
+from drol.data.columns import NOTHING
 from drol.data.offline import OfflineData, normalised
 from drol.data.tasks import Task
 from drol.environments.spec import EnvironmentSpec
@@ -17,7 +18,7 @@ from drol.training.folder import RunFolder
 
 KEPT = (
     *("task", "evaluated_in", "algorithm", "size", "preset", "eval_episodes", "collect", "collect_seed", "data_file"),
-    *("action_low", "action_high", "normalize_observations"),
+    *("action_low", "action_high", "normalize_observations", "columns"),
 )
 """What all runs of a command have in common, beside their settings and hyperparameters."""
 
@@ -126,6 +127,7 @@ def planned(parsed: argparse.Namespace, task: Task, name: str, member: Member) -
         "action_low": parsed.action_low,
         "action_high": parsed.action_high,
         "normalize_observations": parsed.normalize_observations,
+        "columns": parsed.columns,
     }
 
 
@@ -170,6 +172,7 @@ def resumed(parsed: argparse.Namespace, task: Task, stored: dict[str, Any], memb
         "action_low": parsed.action_low,
         "action_high": parsed.action_high,
         "normalize_observations": parsed.normalize_observations or None,
+        "columns": parsed.columns,
     }
     settings = {
         "seed": member.seed if parsed.seeds else parsed.seed,
@@ -225,7 +228,7 @@ def stored_in(folder: RunFolder) -> dict[str, Any]:
     if "evaluated_in" not in config:
         environment = tasks.parse_task(config["task"]).environment
         config |= {"evaluated_in": environment and environment.as_record()}
-    return {"action_low": None, "action_high": None, "normalize_observations": False} | config
+    return {"action_low": None, "action_high": None, "normalize_observations": False, "columns": None} | config
 
 
 def task_of(config: dict[str, Any]) -> Task:
@@ -259,14 +262,15 @@ def data_of(
             path=path,
             bounds=bounds_of(config["action_low"], config["action_high"]),
             folder=scratch,
+            columns=config["columns"] or NOTHING,
             progress=progress,
         )
     return normalised(data) if config["normalize_observations"] else data
 
 
-def is_mapped(task: Task) -> bool:
+def is_mapped(task: Task, config: dict[str, Any]) -> bool:
     """Whether a task's data are too large for memory; only logs of the user's own can be."""
-    return task.kind == "own" and files.is_large(Path(task.name))
+    return task.kind == "own" and files.is_large(Path(task.name), columns=config["columns"] or NOTHING)
 
 
 def refuse_to_collect(config: dict[str, Any], parsed: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from drol.cli import devices, needs, plan
-from drol.cli.options import add_bounds, add_hyperparameters, cores, given_hyperparameters
+from drol.cli.options import add_bounds, add_columns, add_hyperparameters, cores, given_hyperparameters
 from drol.cli.plan import seed_list, sweep
 from drol.cli.platform import check_platform
 from drol.cli.report import continued, machine, report
@@ -60,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         "evaluated nowhere without",
     )
     add_bounds(data)
+    add_columns(data)
     data.add_argument(
         "--normalize-observations",
         action="store_true",
@@ -152,7 +153,7 @@ def _run(parsed: argparse.Namespace, leader: Any = None) -> int:
     from drol.training.folder import RunFolder
     from drol.training.settings import Settings
 
-    task, name = parse_task(parsed.task, environment=parsed.env), parsed.algorithm or "drol"
+    task, name = parse_task(parsed.task, environment=parsed.env, present=True), parsed.algorithm or "drol"
     members = plan.members(parsed)
     start = f"{task.label}-{algorithm_class(name).name}"
     folders = [RunFolder(_path(parsed, start, member)) for member in members]
@@ -165,7 +166,7 @@ def _run(parsed: argparse.Namespace, leader: Any = None) -> int:
     if parsed.shard_batch:
         Settings(**configs[0]["settings"]).check_devices(jax.device_count())
     with contextlib.ExitStack() as stack:
-        mapped = plan.is_mapped(task) and not parsed.shard_batch
+        mapped = plan.is_mapped(task, configs[0]) and not parsed.shard_batch
         room = stack.enter_context(scratch()) if mapped else None
         data = plan.data_of(task, configs[0], folders[0].path, parsed, room)
         for line in data.notes:

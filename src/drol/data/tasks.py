@@ -9,7 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from drol.data import files
+from drol.data import files, formats
+from drol.data.columns import NOTHING, Columns
 from drol.data.log import Log
 from drol.data.offline import OfflineData
 from drol.environments import d4rl_tasks
@@ -40,17 +41,20 @@ class Task:
     environment: EnvironmentSpec | None
 
 
-def parse_task(name: str, *, environment: str | None = None) -> Task:
+def parse_task(name: str, *, environment: str | None = None, present: bool = False) -> Task:
     """What `name` means: an OGBench or D4RL task, `minari:DATASET`, or the path of a log.
 
     Args:
         name: as given on the command line.
         environment: evaluate there instead; see `environment_of`.
+        present: whether a log of your own must be there, in a form that is read.
 
     Raises:
-        DataError: if it means nothing; the message names the nearest task.
+        DataError: if it means nothing; the message names the nearest task, or says what the file is.
     """
     task = _parse(name)
+    if present and task.kind == "own":
+        files.check_readable(Path(task.name))
     return task if environment is None else dataclasses.replace(task, environment=environment_of(environment))
 
 
@@ -60,16 +64,16 @@ def _parse(name: str) -> Task:
         return Task(name, f"minari-{dataset.replace('/', '-')}", "minari", EnvironmentSpec(dataset, kind="minari"))
     if d4rl_tasks.is_d4rl(name):
         return Task(name, name, "d4rl", EnvironmentSpec(name, kind="d4rl"))
-    path = Path(name).expanduser()
-    if path.suffix in files.READERS or (path.is_dir() and OGBENCH not in name):
-        return Task(str(path.absolute()), path.stem, "own", None)
-    if OGBENCH not in name:
-        raise DataError(f"unknown task {name!r}{_nearest(name)}")
-    from drol.data import ogbench
+    is_path = formats.looks_like_a_path(name)
+    if OGBENCH in name and not (is_path and Path(name).suffix):
+        from drol.data import ogbench
 
-    if name not in ogbench.known_tasks():
-        raise DataError(f"unknown task {name!r}{_nearest(name)}")
-    return Task(name, name, "ogbench", EnvironmentSpec(f"ogbench:{ogbench.parse_task(name).env_id}"))
+        if name in ogbench.known_tasks():
+            return Task(name, name, "ogbench", EnvironmentSpec(f"ogbench:{ogbench.parse_task(name).env_id}"))
+    if is_path:
+        path = Path(name).expanduser()
+        return Task(str(path.absolute()), path.stem, "own", None)
+    raise DataError(f"unknown task {name!r}{_nearest(name)}")
 
 
 def _nearest(name: str) -> str:
@@ -80,9 +84,10 @@ def _nearest(name: str) -> str:
 
         known += ogbench.known_tasks()
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+    file = formats.namesake(name)
     return (
-        f"; the nearest known is {near[0]!r}. Data of your own are named by their file or folder, Minari's as "
-        f"minari:DATASET"
+        f"; {'' if file is None else f'there is the file {file}, and '}the nearest known is {near[0]!r}. Data of your "
+        f"own are named by their file or folder, Minari's as minari:DATASET"
     )
 
 
@@ -121,6 +126,7 @@ def load(
     path: Path | None = None,
     bounds: tuple[np.ndarray, np.ndarray] | None = None,
     folder: Path | None = None,
+    columns: Columns = NOTHING,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> OfflineData:
     """A task's data, ready for training.
@@ -132,6 +138,7 @@ def load(
         bounds: of the actions of a log of your own, (action,) or one number each; without, those that the log states,
             else the environment's, else [-1, 1].
         folder: for tables that are memory-mapped, where a log of your own is too large for memory.
+        columns: names of the arrays of a log of your own; see `drol.data.files.read`.
         progress: called with (bytes so far, bytes in all or None) during a download.
 
     Raises:
@@ -139,11 +146,12 @@ def load(
     """
     if bounds is not None and task.kind != "own":
         raise DataError(f"bounds of actions are for data of your own; those of {task.name} are known")
+    _refuse_columns(columns, task)
     if path is not None and task.kind in ("minari", "own"):
         raise DataError(f"{task.name} names its data itself: leave --data out")
     if task.kind == "own":
         default = None if bounds is not None or task.environment is None else _bounds_in(task.environment)
-        return files.load(Path(task.name), bounds=bounds, default_bounds=default, folder=folder)
+        return files.load(Path(task.name), bounds=bounds, default_bounds=default, folder=folder, columns=columns)
     if task.kind == "d4rl":
         from drol.data import d4rl
 
@@ -157,6 +165,12 @@ def load(
     return ogbench.load(ogbench.parse_task(task.name), path=path, progress=progress)
 
 
+def _refuse_columns(columns: Columns, task: Task) -> None:
+    """Only a log of the user's own needs names of columns."""
+    if columns and task.kind != "own":
+        raise DataError(f"columns are for data of your own; those of {task.name} are known")
+
+
 def _bounds_in(environment: EnvironmentSpec) -> tuple[np.ndarray, np.ndarray] | None:
     with quiet():
         env = environment.make()
@@ -164,13 +178,14 @@ def _bounds_in(environment: EnvironmentSpec) -> tuple[np.ndarray, np.ndarray] | 
         return action_bounds(env.action_space)
 
 
-def read_log(name: str, data: Path | None = None, *, folder: Path | None = None) -> Log:
+def read_log(name: str, data: Path | None = None, *, folder: Path | None = None, columns: Columns = NOTHING) -> Log:
     """A data set as it is, to be examined: nothing is checked but that it can be read.
 
     Args:
         name: a task, or the path of a log; a file in OGBench's format needs no task, but has no rewards without.
         data: the task's training file, searched for without, but never downloaded.
         folder: for tables that are memory-mapped, where a log of your own is too large for memory.
+        columns: names of the arrays of a log of your own; see `drol.data.files.read`.
 
     Raises:
         DataError: if it cannot be read.
@@ -178,11 +193,12 @@ def read_log(name: str, data: Path | None = None, *, folder: Path | None = None)
     from drol.data import ogbench
 
     path = Path(name).expanduser()
-    if path.suffix == ".npz" and path.is_file() and ogbench.is_format(path):
+    if not columns and path.suffix.lower() == ".npz" and path.is_file() and ogbench.is_format(path):
         return ogbench.read(path)
     task = _parse(name)
+    _refuse_columns(columns, task)
     if task.kind == "own":
-        return files.read(Path(task.name), folder)
+        return files.read(Path(task.name), folder, columns)
     if task.kind == "minari":
         from drol.data import minari
 
