@@ -172,14 +172,22 @@ def test_call_i_and_row_r_draw_from_the_documented_keys(saved, kind):
 
 
 def test_single_calls_draw_what_a_batch_of_one_key_draws(saved):
-    """Whether draws are made ahead, and what other calls lie between, changes nothing."""
+    """Whether draws are made ahead changes nothing but rounding, which differs from one compiled program to another."""
     loaded, reference = load_policy(saved, seed=7), load_policy(saved)
     for call in range(2 * AHEAD + 3):
-        if call % 50 == 49:
-            loaded(np.zeros((3, 4)))
+        key = jax.random.fold_in(jax.random.key(7), call)
+        np.testing.assert_allclose(loaded(np.zeros(4)), reference(np.zeros(4), key=key), **TOLERANCE)
+
+
+def test_other_calls_in_between_change_no_bit(saved):
+    """The draws of call i come from the same program whatever was asked before."""
+    alone, disturbed = load_policy(saved, seed=7), load_policy(saved, seed=7)
+    for call in range(2 * AHEAD + 3):
+        action = alone(np.zeros(4))
+        if call % 50 in (30, 49):
+            disturbed(np.zeros((3, 4)))
         else:
-            key = jax.random.fold_in(jax.random.key(7), call)
-            np.testing.assert_array_equal(loaded(np.zeros(4)), reference(np.zeros(4), key=key))
+            np.testing.assert_array_equal(disturbed(np.zeros(4)), action)
 
 
 def test_a_loaded_policy_compiles_once_per_power_of_two(saved):
