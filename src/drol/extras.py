@@ -59,15 +59,17 @@ def install_command(extras: Iterable[str]) -> str:
     """
     names = sorted(extras)
     excludes_labmaze = sys.version_info >= (3, 13) and not NEEDS_LABMAZE.isdisjoint(names)
-    installer = _installer(uv=excludes_labmaze)
+    first, installer = _installer(uv=excludes_labmaze)
     if (ROOT / "pyproject.toml").is_file():
-        return f"cd {shlex.quote(str(ROOT))} && {installer} -e {shlex.quote('.[' + ','.join(names) + ']')}"
+        return f"cd {shlex.quote(str(ROOT))} && {first}{installer} -e {shlex.quote('.[' + ','.join(names) + ']')}"
     packages = shlex.join(sorted({package for name in names for package in _packages(name)}))
-    return f"echo labmaze | {installer} --excludes - {packages}" if excludes_labmaze else f"{installer} {packages}"
+    return (
+        f"{first}echo labmaze | {installer} --excludes - {packages}" if excludes_labmaze else f"{installer} {packages}"
+    )
 
 
-def _installer(*, uv: bool) -> str:
-    """`... pip install`, as this environment has it.
+def _installer(*, uv: bool) -> tuple[str, str]:
+    """What has to be done first, if anything, and `... pip install` as this environment has it.
 
     Args:
         uv: whether it has to be uv, because pip cannot leave a dependency out.
@@ -75,10 +77,10 @@ def _installer(*, uv: bool) -> str:
     python = shlex.quote(sys.executable)
     by_uv = f"{python} -m uv pip install --python {python}"
     if is_installed("uv"):
-        return by_uv
+        return "", by_uv
     if not is_installed("pip"):
-        return f"uv pip install --python {python}"
-    return f"{python} -m pip install uv && {by_uv}" if uv else f"{python} -m pip install"
+        return "", f"uv pip install --python {python}"
+    return (f"{python} -m pip install uv && ", by_uv) if uv else ("", f"{python} -m pip install")
 
 
 def _packages(extra: str) -> Iterator[str]:
