@@ -4,8 +4,10 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -35,6 +37,9 @@ def listed(names: Iterable[object], most: int = MOST_NAMES) -> str:
     return (", ".join(every[:most]) + more) or "none"
 
 
+DESCRIPTION_BYTES = 64 << 20
+"""No description is longer: policy.json, config.json and their like have kilobytes."""
+
 REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space, then run the command again",
     errno.EDQUOT: "the disk quota is used up: free some space, then run the command again",
@@ -63,28 +68,53 @@ def clear_write_errors(path: Path) -> Iterator[None]:
 def write_atomic(path: str | Path, write: Callable[[BinaryIO], Any]) -> None:
     """Write a file under a temporary name, flush it to the disk, then rename it over `path`.
 
+    What is no regular file (a pipe, /dev/stdout, /dev/null) cannot be replaced; it is written to.
+
     Args:
         path: the final name; its folder is made if needed.
         write: fills the open binary file.
 
     Raises:
+        DataError: if a folder is there.
         OSError: nothing is left behind, and an older file at `path` is untouched.
     """
     path = Path(path)
+    refuse_folder(path)
     with clear_write_errors(path):
+        if path.exists() and not path.is_file():
+            with open(path, "wb") as stream:
+                write(stream)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        handle, temporary = _new_part(path)
         try:
             with os.fdopen(handle, "wb") as file:
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
             raise
+
+
+def refuse_folder(path: str | Path) -> None:
+    """Raise if a folder is where a file is to be written.
+
+    Raises:
+        DataError: naming it.
+    """
+    if Path(path).is_dir():
+        raise DataError(f"{path} is a folder; name a file to be written")
+
+
+def _new_part(path: Path) -> tuple[int, Path]:
+    """A new, open file beside `path`, with the permissions that the process gives to any new file."""
+    while True:
+        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        with contextlib.suppress(FileExistsError):
+            return os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), part
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -93,18 +123,73 @@ def write_json(path: str | Path, value: Any) -> None:
     write_atomic(path, lambda file: file.write(text.encode()))
 
 
-def read_json(path: str | Path) -> Any:
-    """Read a JSON file.
+def read_bytes(path: str | Path, limit: int | None = None) -> bytes:
+    """The content of a regular file; pipes and devices, which might never end, are not waited for.
+
+    Args:
+        path: its name.
+        limit: the most bytes it may have.
 
     Raises:
-        DataError: if it is missing or not JSON.
+        DataError: if it is missing, no regular file, or larger.
+        OSError: if it cannot be read.
     """
     try:
-        return json.loads(Path(path).read_text())
-    except FileNotFoundError:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
         raise DataError(f"{path} does not exist") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise DataError(f"{path} should be a regular file, and is a folder, a pipe or a device")
+        if limit is not None and found.st_size > limit:
+            raise DataError(f"{path} should have at most {limit:,} bytes, and has {found.st_size:,}; is it damaged?")
+        with open(handle, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(handle)
+
+
+def read_json(path: str | Path, *, finite: bool = True) -> Any:
+    """Read a JSON file.
+
+    Args:
+        path: its name.
+        finite: refuse NaN and infinity, which JSON does not know and Python reads.
+
+    Raises:
+        DataError: if it is missing, no regular file, or not JSON.
+        OSError: if it cannot be read.
+    """
+    content = read_bytes(path, DESCRIPTION_BYTES)
+    try:
+        return parse_json(content, finite=finite)
+    except ValueError as error:
         raise DataError(f"{path} is not readable as JSON ({error}); it may be damaged") from None
+
+
+def parse_json(content: str | bytes, *, finite: bool = True) -> Any:
+    """What a JSON text says.
+
+    Raises:
+        ValueError: for any text that is not JSON, or is nested too deeply to be read.
+    """
+    hooks: dict[str, Any] = {"parse_constant": _refuse_constant, "parse_float": _finite} if finite else {}
+    try:
+        return json.loads(content if isinstance(content, str) else content.decode(), **hooks)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"it holds {name}, which is no number of JSON's")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large a number")
+    return number
 
 
 def sha256(path: str | Path) -> str:
@@ -112,8 +197,3 @@ def sha256(path: str | Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
