@@ -83,6 +83,8 @@ def test_a_folder_is_not_written_over(tmp_path):
         (b"[-Infinity]", "it holds -Infinity"),
         (b"[1e999]", "1e999 is too large a number"),
         (b"[" * 200_000, "nested too deeply"),
+        (b"[" * 101 + b"]" * 101, "nested too deeply"),
+        (b'{"a":' * 500 + b"1" + b"}" * 500, "nested too deeply"),
         (b'{"a":' * 200_000, "nested too deeply"),
         (b"[" + b"9" * 5000 + b"]", "not readable as JSON"),
     ],
@@ -92,6 +94,14 @@ def test_what_is_no_json_ends_in_one_error(tmp_path, content, words):
     path.write_bytes(content)
     with pytest.raises(DataError, match=words):
         read_json(path)
+
+
+def test_what_is_json_is_read(tmp_path):
+    value = {"a": [[1, 2.5, None, True, "x"]] * 200, "deep": json.loads("[" * 98 + "]" * 98)}
+    write_json(tmp_path / "file.json", value)
+    assert read_json(tmp_path / "file.json") == value
+    (tmp_path / "file.json").write_text("[NaN, 1e999]")
+    assert str(read_json(tmp_path / "file.json", finite=False)) == "[nan, inf]"
 
 
 def test_what_is_no_file_is_not_waited_for(tmp_path):

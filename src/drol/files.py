@@ -40,6 +40,9 @@ def listed(names: Iterable[object], most: int = MOST_NAMES) -> str:
 DESCRIPTION_BYTES = 64 << 20
 """No description is longer: policy.json, config.json and their like have kilobytes."""
 
+DEEPEST = 100
+"""Lists and objects in each other; descriptions have a handful."""
+
 REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space, then run the command again",
     errno.EDQUOT: "the disk quota is used up: free some space, then run the command again",
@@ -175,10 +178,29 @@ def parse_json(content: str | bytes, *, finite: bool = True) -> Any:
         ValueError: for any text that is not JSON, or is nested too deeply to be read.
     """
     hooks: dict[str, Any] = {"parse_constant": _refuse_constant, "parse_float": _finite} if finite else {}
+    text = content if isinstance(content, str) else content.decode()
     try:
-        return json.loads(content if isinstance(content, str) else content.decode(), **hooks)
+        value = json.loads(text, **hooks)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    if text.count("[") + text.count("{") > DEEPEST:
+        _refuse_depth(value)
+    return value
+
+
+def _refuse_depth(value: Any) -> None:
+    """Refuse what could be read, but not be written or shown again."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            part
+            for outer in level
+            if isinstance(outer, list | dict)
+            for part in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return
+    raise ValueError("it is nested too deeply")
 
 
 def _refuse_constant(name: str) -> float:
@@ -196,4 +218,3 @@ def sha256(path: str | Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-

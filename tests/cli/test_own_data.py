@@ -61,14 +61,17 @@ def test_from_a_log_to_a_policy_in_its_units(log, tmp_path, capsys):
     assert actions.min() >= -3
     assert actions.max() <= 1
     assert actions.min() < -1, "the log's units, not the learner's"
-    assert drol("evaluate", out, "--episodes", 2, "--workers", 1) == 0
+    assert "--env" in error_of(capsys, "evaluate", out, "--episodes", 2, "--workers", 1)
+    assert drol("evaluate", out, "--episodes", 2, "--workers", 1, "--env", ENVIRONMENT) == 0
     moved = tmp_path / "elsewhere" / "robot.npz"
     moved.parent.mkdir()
     shutil.copy(log, moved)
-    assert drol("train", moved, "--out", out, "--resume", "--updates", 60, "--workers", 1) == 0
+    resume = ("train", moved, "--out", out, "--resume", "--updates", 60, "--workers", 1)
+    assert f"add --env {ENVIRONMENT}" in error_of(capsys, *resume)
+    assert drol(*resume, "--env", ENVIRONMENT) == 0
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 3
     assert "--resume cannot change it to [-2.0]" in error_of(
-        capsys, "train", log, "--out", out, "--resume", "--action-low", -2, "--action-high", 1
+        capsys, "train", log, "--out", out, "--resume", "--env", ENVIRONMENT, "--action-low", -2, "--action-high", 1
     )
 
 
@@ -108,7 +111,9 @@ def test_what_is_not_there_is_said_before_anything_else(log, tmp_path, capsys):
 
 def test_runs_of_earlier_versions_are_completed(tmp_path):
     folder = RunFolder(tmp_path)
-    folder.create(dict.fromkeys(("settings", "hyperparameters", "data")) | {"task": "scene-play-singletask-task2-v0"})
+    first = {"algorithm": "drol", "size": "laptop", "preset": None, "eval_episodes": 50, "collect": None}
+    first |= {"collect_seed": 0, "data_file": None, "data": {"files": []}, "hyperparameters": {}, "settings": {}}
+    folder.create(first | {"task": "scene-play-singletask-task2-v0"})
     config = stored_in(folder)
     assert task_of(config).environment.id == "ogbench:scene-singletask-task2-v0"
     assert (config["action_low"], config["normalize_observations"]) == (None, False)

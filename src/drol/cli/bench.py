@@ -79,7 +79,10 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         "the policy as it is, with the centre latent, the best of 32, and with averaged weights.",
     )
     churn.add_argument("path", type=Path, metavar="DIR", help="a run folder")
-    churn.add_argument("--data", type=Path, metavar="FILE.npz", help="its data, if moved")
+    churn.add_argument("--data", type=Path, metavar="FILE", help="its data, if moved, or your own")
+    churn.add_argument(
+        "--env", metavar="ENV", help="its environment, if that is of a module of your own (module:Id-v0)"
+    )
     churn.add_argument("--updates", type=int, default=5_000, metavar="N", help="default: 5000")
     churn.add_argument("--every", type=int, default=500, metavar="N", help="updates between evaluations (default: 500)")
     churn.add_argument("--episodes", type=int, default=20, metavar="N", help="per evaluation (default: 20)")

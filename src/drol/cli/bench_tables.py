@@ -3,12 +3,18 @@
 import argparse
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from drol.cli import needs
 from drol.cli.terminal import SIMPLE, Console, Table
 from drol.extras import require_all
 from drol.files import DataError
+
+if TYPE_CHECKING:
+    from drol.data.offline import OfflineData
+    from drol.environments.spec import EnvironmentSpec
+    from drol.training.folder import RunFolder
 
 Columns = Mapping[str, Callable[[dict[str, Any]], str]]
 """A table: heading -> the cell of a record."""
@@ -209,9 +215,33 @@ def _scaling(parsed: argparse.Namespace) -> list[dict[str, Any]]:
     return records
 
 
+def _of_run(parsed: argparse.Namespace, folder: "RunFolder") -> tuple[dict[str, Any], "EnvironmentSpec", "OfflineData"]:
+    """A run's configuration, environment and data, as far as its user or this library names them."""
+    from drol.cli.plan import check_named_file, data_of, refuse_unnamed, stored_in, task_of
+    from drol.data.tasks import environment_of, parse_task
+
+    config = stored_in(folder)
+    require_all(needs.CHECKPOINTS | needs.of_data(config["task"]) | needs.GYMNASIUM)
+    if config["algorithm"] != "drol":
+        raise DataError(f"{parsed.path} is a run of {config['algorithm']}; churn averages the weights of DROL's actor")
+    named = None if parsed.env is None else environment_of(parsed.env)
+    refuse_unnamed(config, algorithm=None, environment=named)
+    task = task_of(config)
+    environment = named or task.environment
+    if environment is None:
+        raise DataError(f"{parsed.path} was trained without an environment to be evaluated in; name one with --env")
+    if task.kind == "own":
+        if parsed.data is None:
+            raise DataError(f"{parsed.path} was trained on a log of your own; name it: add --data {task.name}")
+        task, parsed = parse_task(str(parsed.data)), argparse.Namespace(**(vars(parsed) | {"data": None}))
+    elif parsed.data is None and config["data_file"] is not None:
+        check_named_file(Path(config["data_file"]), [config["data"]])
+    return config, environment, data_of(task, config, folder.path, parsed)
+
+
 def _churn(parsed: argparse.Namespace) -> list[dict[str, Any]]:
     from drol.benchmarks.churn import churn, spread
-    from drol.cli.plan import algorithm_of, data_of, stored_in, task_of
+    from drol.cli.plan import algorithm_of, check_same_data
     from drol.data.replay import ReplayData
     from drol.evaluation.rollout import Evaluator, success_rate
     from drol.policy import in_units
@@ -220,20 +250,15 @@ def _churn(parsed: argparse.Namespace) -> list[dict[str, Any]]:
     from drol.training.keeper import initial
 
     folder = RunFolder(parsed.path)
-    config = stored_in(folder)
-    require_all(needs.CHECKPOINTS | needs.of_data(config["task"]) | needs.GYMNASIUM)
-    task, algorithm = task_of(config), algorithm_of(config)
-    loaded = data_of(task, config, folder.path, parsed)
+    config, environment, loaded = _of_run(parsed, folder)
+    check_same_data(config["data"], loaded.source)
+    algorithm = algorithm_of(config)
     data = ReplayData.from_transitions(loaded.train)
     with contextlib.closing(Checkpoints(folder.checkpoints)) as checkpoints:
         state, key, _ = checkpoints.restore(*initial(algorithm, data.spec, config["settings"]["seed"])[:2])
     options = {"updates": parsed.updates, "every": parsed.every, "batch_size": config["settings"]["batch_size"]}
     console, records = Console(), []
-    if config["algorithm"] != "drol":
-        raise DataError(f"{parsed.path} is a run of {config['algorithm']}; churn averages the weights of DROL's actor")
-    if task.environment is None:
-        raise DataError(f"{parsed.path} was trained without an environment to be evaluated in")
-    with Evaluator(task.environment, workers=parsed.workers) as evaluator:
+    with Evaluator(environment, workers=parsed.workers) as evaluator:
 
         def evaluate(policy, update):
             rate = success_rate(evaluator.run(in_units(policy, loaded.units), episodes=parsed.episodes, seed=update))

@@ -13,7 +13,7 @@ from drol.cli import needs
 from drol.cli.plan import seed_list
 from drol.cli.platform import check_platform
 from drol.cli.terminal import SIMPLE, Column, Console, Table
-from drol.data.tasks import Task, parse_task
+from drol.data.tasks import NOWHERE, Task, environment_of_task, parse_task
 from drol.extras import require_all
 from drol.files import DataError, read_json, sha256, write_json
 from drol.presets import SIZES
@@ -91,6 +91,8 @@ def run(parsed: argparse.Namespace) -> int:
         raise DataError(f"{parsed.out} does not exist: without training there is nothing to collect")
     results = parsed.out / RESULTS
     begun = comparisons.load(results) if (results / comparisons.FILE).exists() else None
+    if begun is not None:
+        _refuse_unnamed(parsed, begun, results / comparisons.FILE)
     names = parsed.task or (begun.tasks if begun else TASKS)
     _require(names, parsed.env, train=parsed.train)
     if parsed.train or parsed.speed:
@@ -123,6 +125,21 @@ def _require(tasks: Iterable[str], environment: str | None, *, train: bool) -> N
     for task in tasks:
         needed |= needs.of_data(task) | (needs.of_evaluation(task, environment) if train else {})
     require_all(needed)
+
+
+def _refuse_unnamed(parsed: argparse.Namespace, begun: Comparison, file: Path) -> None:
+    """Refuse to import modules that the folder's file names, and its user does not.
+
+    Raises:
+        DataError: saying what to add to the command.
+    """
+    if unnamed := [name for name in begun.algorithms if ":" in name and name not in (parsed.algorithms or ())]:
+        raise DataError(
+            f"{file} names the algorithm {unnamed[0]!r}, and a module is not imported because a file says so; if you "
+            f"trust it, name it yourself: add --algorithms {','.join(begun.algorithms)}"
+        )
+    if parsed.env is None and begun.env is not None and begun.env != NOWHERE:
+        environment_of_task(begun.env, str(file))
 
 
 def _algorithms(names: Iterable[str] | None) -> list[str]:

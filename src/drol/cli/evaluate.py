@@ -44,15 +44,17 @@ def run(parsed: argparse.Namespace) -> int:
     """Evaluate, print the figures, write them if asked."""
     from drol.bundle import load_policy
     from drol.evaluation.rollout import Evaluator, as_record, mean_return, mean_score, success_rate
-    from drol.files import DataError, write_json
+    from drol.files import DataError, refuse_folder, write_json
 
     if parsed.episodes < 1:
         raise DataError(f"--episodes must be at least 1, found {parsed.episodes}")
     if parsed.seed < 0:
         raise DataError(f"--seed must not be negative, found {parsed.seed}")
     check_platform()
+    if parsed.json is not None:
+        refuse_folder(parsed.json)
     loaded = load_policy(parsed.path, kind=parsed.policy)
-    spec = _environment(parsed.environment, loaded.facts)
+    spec = _environment(parsed.environment, loaded.facts, parsed.path)
     if spec is None:
         raise DataError(f"{parsed.path} does not name an environment to be evaluated in; give one with --env")
     with Evaluator(spec, workers=parsed.workers) as evaluator:
@@ -83,15 +85,23 @@ def run(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _environment(name: str | None, facts: Mapping[str, Any]) -> "EnvironmentSpec | None":
-    """The environment that was asked for, else the one the policy was judged in while it was trained."""
-    from drol.data.tasks import environment_of
-    from drol.environments.spec import EnvironmentSpec
+def _environment(name: str | None, facts: Mapping[str, Any], where: Path) -> "EnvironmentSpec | None":
+    """The environment that was asked for, else the one the policy was judged in while it was trained.
+
+    Raises:
+        DataError: if there is none of that name, or only the policy's file names it: see `drol.environments.named`.
+    """
+    from drol.data.tasks import environment_of, environment_of_task
+    from drol.environments.named import from_file
 
     if name is not None:
         require_all(needs.of_environment(name))
         return environment_of(name)
     if facts.get("environment") is not None:
-        require_all(needs.of_record(facts["environment"]))
-        return EnvironmentSpec.from_record(facts["environment"])
-    return None if "task" not in facts or "environment" in facts else environment_of(facts["task"])
+        spec = from_file(facts["environment"], str(where))
+    else:
+        # Files of the first version name their task alone.
+        spec = None if "environment" in facts else environment_of_task(facts.get("task"), str(where))
+    if spec is not None:
+        require_all(needs.of_record(spec.as_record()))
+    return spec

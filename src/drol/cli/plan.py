@@ -11,8 +11,9 @@ from drol.data import files, tasks
 from drol.data.columns import NOTHING
 from drol.data.offline import OfflineData, normalised
 from drol.data.tasks import Task
+from drol.environments.named import from_file
 from drol.environments.spec import EnvironmentSpec
-from drol.files import DataError
+from drol.files import DataError, sha256
 from drol.presets import SIZES, preset_for
 from drol.training.folder import RunFolder
 
@@ -157,6 +158,7 @@ def resumed(parsed: argparse.Namespace, task: Task, stored: dict[str, Any], memb
     """The stored configuration, if nothing given contradicts it; `--updates` may extend it."""
     from drol.training.settings import Settings
 
+    refuse_unnamed(stored, algorithm=parsed.algorithm, environment=task.environment if parsed.env else None)
     if task.kind == "own" and tasks.parse_task(stored["task"]).kind == "own":
         # It may have been moved: what counts is what is in it, which is compared when it is loaded.
         stored = stored | {"task": task.name}
@@ -203,6 +205,26 @@ def resumed(parsed: argparse.Namespace, task: Task, stored: dict[str, Any], memb
     return stored | {"settings": dataclasses.asdict(extended), "width": width}
 
 
+def refuse_unnamed(stored: dict[str, Any], *, algorithm: str | None, environment: EnvironmentSpec | None) -> None:
+    """Refuse to import what a run's configuration names and its user does not; what both name is compared elsewhere.
+
+    Args:
+        stored: the configuration.
+        algorithm: what the user named, if anything.
+        environment: the same.
+
+    Raises:
+        DataError: saying what to add to the command.
+    """
+    if algorithm is None and ":" in stored["algorithm"]:
+        raise DataError(
+            f"the run is of the algorithm {stored['algorithm']!r}, and a module is not imported because a file says "
+            f"so; if you trust it, name it yourself: add --algorithm {stored['algorithm']}"
+        )
+    if environment is None and stored["evaluated_in"] is not None:
+        from_file(stored["evaluated_in"], "the run's configuration")
+
+
 def _equal(given: Any, stored: Any) -> bool:
     # Hyperparameters are kept in float32.
     if isinstance(given, float) and isinstance(stored, int | float):
@@ -225,6 +247,11 @@ def stored_in(folder: RunFolder) -> dict[str, Any]:
         DataError: if there is no run, or its configuration cannot be read.
     """
     config = folder.read_config()
+    first = ("algorithm", "size", "preset", "eval_episodes", "collect", "collect_seed", "data_file")
+    if missing := [name for name in first if name not in config]:
+        raise DataError(
+            f"{folder.config} is not the configuration of a run ({', '.join(missing)} missing); was it edited?"
+        )
     if "evaluated_in" not in config:
         environment = tasks.parse_task(config["task"]).environment
         config |= {"evaluated_in": environment and environment.as_record()}
@@ -297,6 +324,21 @@ def check_alike(configs: list[dict[str, Any]], paths: list[Path]) -> None:
                     f"runs that are trained together must be of one kind, but {paths[0]} has {name} {first} and {path} "
                     f"{value}; bring them together with --updates, or train them apart"
                 )
+
+
+def check_named_file(path: Path, stored: list[dict[str, Any]]) -> None:
+    """Refuse to open a data file that a run's configuration names, unless it is what the run began with.
+
+    Args:
+        path: the file.
+        stored: what such runs recorded of their data.
+
+    Raises:
+        DataError: if it is missing or another one.
+    """
+    sums = {file["sha256"] for source in stored for file in source["files"]}
+    if not path.is_file() or sha256(path) not in sums:
+        raise DataError(f"the run was started on {path}, which is gone or has changed since; name its data with --data")
 
 
 def check_same_data(stored: dict[str, Any], found: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from importlib import metadata
 from typing import Any
 
 from drol.cli.options import cores
+from drol.environments.named import is_module
 from drol.report.figure import MEASURES, RULES, figure
 
 PACKAGES = (
@@ -38,7 +39,9 @@ def report(runs: list[Any], outcomes: list[Any]) -> int:
         print(f"over {len(figures)} seeds: {statistics.fmean(figures):.3f}, standard deviation {spread:.3f}")
     if len(runs) == 1 and outcomes[0].divergence is None:
         folder = runs[0].folder
-        how = f"evaluate it with: drol evaluate {folder.path} --episodes 50"
+        named = (runs[0].policy_facts or {}).get("environment")
+        env = f" --env {named['id']}" if is_module(named) else ""
+        how = f"evaluate it with: drol evaluate {folder.path} --episodes 50{env}"
         print(f"policy: {folder.policy}   {how if runs[0].evaluate else 'load it with drol.load_policy'}")
     return 1 if any(outcome.divergence is not None for outcome in outcomes) else 0
 

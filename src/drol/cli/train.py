@@ -165,15 +165,17 @@ def _run(parsed: argparse.Namespace, leader: Any = None) -> int:
         plan.refuse_to_collect(configs[0], parsed)
     if parsed.shard_batch:
         Settings(**configs[0]["settings"]).check_devices(jax.device_count())
+    stored = [config["data"] for config in configs if "data" in config]
+    if stored and parsed.data is None and configs[0]["data_file"] is not None:
+        plan.check_named_file(Path(configs[0]["data_file"]), stored)
     with contextlib.ExitStack() as stack:
         mapped = plan.is_mapped(task, configs[0]) and not parsed.shard_batch
         room = stack.enter_context(scratch()) if mapped else None
         data = plan.data_of(task, configs[0], folders[0].path, parsed, room)
         for line in data.notes:
             print(f"note: {line}")
-        for config in configs:
-            if "data" in config:
-                plan.check_same_data(config["data"], data.source)
+        for source in stored:
+            plan.check_same_data(source, data.source)
         for folder in folders:
             stack.enter_context(folder.locked())
         return _train(parsed, configs, folders, data, leader)

@@ -5,7 +5,7 @@ import dataclasses
 import difflib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from drol.data.columns import NOTHING, Columns
 from drol.data.log import Log
 from drol.data.offline import OfflineData
 from drol.environments import d4rl_tasks
+from drol.environments.named import from_file
 from drol.environments.spec import EnvironmentSpec, action_bounds
 from drol.extras import MissingExtraError, quiet, require
 from drol.files import DataError
@@ -118,6 +119,21 @@ def environment_of(name: str) -> EnvironmentSpec | None:
             f"module:Id-v0, whose module registers it"
         ) from None
     return EnvironmentSpec(name)
+
+
+def environment_of_task(name: Any, where: str) -> EnvironmentSpec | None:
+    """The environment of a task that a file names; None for a log of the user's own, which has none.
+
+    Raises:
+        DataError: if making it would import what only the file names; see `drol.environments.named`.
+    """
+    if not isinstance(name, str):
+        return None
+    if name.startswith(MINARI) or d4rl_tasks.is_d4rl(name) or OGBENCH in name:
+        environment = _parse(name).environment
+    else:
+        environment = None if Path(name).suffix in files.READERS else EnvironmentSpec(name)
+    return environment and from_file(environment.as_record(), where)
 
 
 def load(

@@ -4,15 +4,19 @@ Names alone need no gymnasium, an optional dependency: it is imported where envi
 """
 
 import dataclasses
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+import textwrap
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from drol.files import DataError
 from drol.seeding import make_reproducible
 
 if TYPE_CHECKING:
     import gymnasium
+
+Kind = Literal["gymnasium", "d4rl", "minari"]
+KINDS: tuple[str, ...] = get_args(Kind)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,17 +32,28 @@ class EnvironmentSpec:
 
     id: str
     options: tuple[tuple[str, Any], ...] = ()
-    kind: Literal["gymnasium", "d4rl", "minari"] = "gymnasium"
+    kind: Kind = "gymnasium"
 
     def as_record(self) -> dict[str, Any]:
         """The same as JSON values."""
         return {"id": self.id, "kind": self.kind, "options": [list(option) for option in self.options]}
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> "EnvironmentSpec":
-        """What `as_record` gave."""
-        options = tuple((name, value) for name, value in record["options"])
-        return cls(record["id"], options, record["kind"])
+    def from_record(cls, record: Any) -> "EnvironmentSpec":
+        """What `as_record` gave.
+
+        Raises:
+            DataError: if it gave no such thing.
+        """
+        try:
+            name, kind, options = record["id"], record["kind"], [(option, value) for option, value in record["options"]]
+        except (TypeError, KeyError, ValueError):
+            raise DataError(f"expected an 'id', a 'kind' and 'options' by name, found {_shown(record)}") from None
+        if not all(isinstance(text, str) for text in (name, *(option for option, _ in options))) or kind not in KINDS:
+            raise DataError(
+                f"expected an 'id' in words, a 'kind' of {', '.join(KINDS)} and 'options' by name, found {_shown(record)}"
+            )
+        return cls(name, tuple(options), kind)
 
     def make(self) -> "gymnasium.Env":
         """Build the environment, ready for `reset_seeded`; dictionaries of observations come flattened."""
@@ -70,3 +85,7 @@ def action_bounds(space: "gymnasium.Space") -> tuple[np.ndarray, np.ndarray] | N
     if not isinstance(space, gymnasium.spaces.Box) or not np.isfinite([space.low, space.high]).all():
         return None
     return space.low.ravel().astype(np.float32), space.high.ravel().astype(np.float32)
+
+
+def _shown(record: Any) -> str:
+    return textwrap.shorten(repr(record), 200)

@@ -154,6 +154,10 @@ def _rebuilt(stored: Any) -> Comparison:
     for kind, values in ((int, (*counts, *seeds, *hidden)), (str, (stored["size"], *algorithms))):
         if wrong := [value for value in values if type(value) is not kind]:
             raise TypeError(f"expected {kind.__name__}, found {wrong[0]!r}")
+    if outside := [name for name in (*budgets, *algorithms) if name in ("", ".", "..") or set(name) & set("/\0")]:
+        raise ValueError(f"expected names of tasks and algorithms, found {outside[0]!r}")
+    if type(stored["env"]) not in (str, type(None)):
+        raise TypeError(f"expected the name of an environment, found {stored['env']!r}")
     fields = {"seeds": seeds, "algorithms": algorithms, "hidden": hidden or None}
     return Comparison(**(stored | fields | {"tasks": {task: Budget(**budget) for task, budget in budgets.items()}}))
 

@@ -178,7 +178,7 @@ class Checkpoints:
         stored = jax.tree.map(lambda array, leaf: jax.device_put(array, leaf.sharding), arrays, named)
         run_key = jax.random.wrap_key_data(stored["key"], impl=jax.random.key_impl(key))
         leaves = [stored["state"][name] for name in named["state"]]
-        metrics = read_json(self._seal(update)).get("metrics")
+        _, metrics = self._description(update)
         return Restored(jax.tree.unflatten(jax.tree.structure(like), leaves), run_key, metrics)
 
     def close(self) -> None:
@@ -198,14 +198,28 @@ class Checkpoints:
     def _damage(self, update: int) -> str | None:
         """What is wrong with a checkpoint, in words; None if nothing is."""
         try:
-            expected = dict(read_json(self._seal(update))["sha256"])
+            expected, _ = self._description(update)
             found = {name: sha256(path) for name, path in self._files(update)}
-        except (DataError, FileNotFoundError, KeyError, TypeError, ValueError) as error:
+        except (DataError, FileNotFoundError) as error:
             return f"its description cannot be read: {error}"
         if missing := sorted(expected.keys() - found.keys()):
             return f"{missing[0]} is missing"
         wrong = sorted(name for name in expected if found[name] != expected[name])
         return f"{wrong[0]} is not what was written" if wrong else None
+
+    def _description(self, update: int) -> tuple[dict[str, str], dict[str, Any] | None]:
+        """The checksums of a checkpoint's files by name, and the metrics of its chunk.
+
+        Raises:
+            DataError: if it says no such thing.
+        """
+        stored = read_json(self._seal(update))
+        sums, metrics = (
+            (stored.get(name) for name in ("sha256", "metrics")) if isinstance(stored, dict) else (None, None)
+        )
+        if not isinstance(sums, dict) or not isinstance(metrics, dict | None):
+            raise DataError(f"{self._seal(update)} should hold 'sha256' by file name and 'metrics'")
+        return sums, metrics
 
     def _delete(self, update: int) -> None:
         # The seal first: an interrupted deletion leaves nothing that counts.

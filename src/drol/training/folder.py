@@ -9,8 +9,59 @@ from typing import Any
 
 from drol.files import DataError, clear_write_errors, read_json, write_json
 from drol.training.records import JsonLines
+from drol.training.settings import Settings
 
 LOCK = "run.lock"
+
+NOTHING = type(None)
+ENTRIES: dict[str, tuple[type, ...]] = {
+    "task": (str,),
+    "settings": (dict,),
+    "hyperparameters": (dict,),
+    "data": (dict,),
+}
+"""What every configuration holds, and as what."""
+
+FURTHER: dict[str, tuple[type, ...]] = {
+    "algorithm": (str,),
+    "size": (str,),
+    "preset": (dict, NOTHING),
+    "eval_episodes": (int,),
+    "collect": (int, NOTHING),
+    "collect_seed": (int,),
+    "data_file": (str, NOTHING),
+    "evaluated_in": (dict, NOTHING),
+    "width": (int, NOTHING),
+    "action_low": (list, NOTHING),
+    "action_high": (list, NOTHING),
+    "normalize_observations": (bool,),
+    "resumes": (list,),
+}
+"""What `drol train` puts there as well."""
+
+
+def _check_config(config: Any) -> None:
+    """Raise a TypeError or ValueError for what is no configuration of a run."""
+    if not isinstance(config, dict):
+        raise TypeError(f"expected an object, found {type(config).__name__}")
+    if missing := [name for name in ENTRIES if name not in config]:
+        raise ValueError(f"{', '.join(missing)} missing")
+    for name, kinds in (ENTRIES | FURTHER).items():
+        if name in config and type(config[name]) not in kinds:
+            expected = " or ".join("null" if kind is NOTHING else kind.__name__ for kind in kinds)
+            raise TypeError(f"{name!r} should be {expected}, found {config[name]!r:.100}")
+    if wrong := [name for name, value in config["settings"].items() if type(value) is not int]:
+        raise TypeError(f"{wrong[0]!r} should be int, found {config['settings'][wrong[0]]!r:.100}")
+    Settings(**config["settings"])
+    if wrong := [x for n in ("action_low", "action_high") for x in config.get(n) or () if type(x) not in (int, float)]:
+        raise TypeError(f"bounds should be numbers, found {wrong[0]!r:.100}")
+    files = config["data"].get("files")
+    if not isinstance(files, list) or not all(map(_is_file, files)):
+        raise TypeError("'data' should hold 'files', each with 'name' and 'sha256'")
+
+
+def _is_file(record: Any) -> bool:
+    return isinstance(record, dict) and all(isinstance(record.get(name), str) for name in ("name", "sha256"))
 
 
 class RunFolder:
@@ -59,9 +110,24 @@ class RunFolder:
         if not self.config.exists():
             raise DataError(f"{self.path} holds no run (no config.json); start one without --resume")
         config = read_json(self.config)
-        if not isinstance(config, dict) or not {"task", "settings", "hyperparameters", "data"} <= set(config):
-            raise DataError(f"{self.config} is not the configuration of a run; was it edited?")
+        try:
+            _check_config(config)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{self.config} is not the configuration of a run ({error}); was it edited?") from None
         return config
+
+    def read_divergence(self) -> str | None:
+        """What happened, in words, if the run diverged.
+
+        Raises:
+            DataError: if the record cannot be read.
+        """
+        if not self.divergence.exists():
+            return None
+        record = read_json(self.divergence)
+        if not isinstance(record, dict) or not isinstance(record.get("message"), str):
+            raise DataError(f"{self.divergence} should say in its 'message' how the run diverged; was it edited?")
+        return record["message"]
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -13,7 +13,7 @@ import numpy as np
 from drol.algorithm import Algorithm, TrainState
 from drol.bundle import save_policy
 from drol.data.replay import ReplayData
-from drol.files import read_json, write_json
+from drol.files import write_json
 from drol.policy import Policy, in_units
 from drol.processes import WorkerError
 from drol.training.checkpoint import Checkpoints
@@ -72,9 +72,7 @@ class Keeper:
         self.run = run
         self._validation = validation
         self.state, self.key, self._held_out_key = initial(run.algorithm, spec, settings.seed)
-        self.divergence: str | None = None
-        if run.folder.divergence.exists():
-            self.divergence = read_json(run.folder.divergence)["message"]
+        self.divergence = run.folder.read_divergence()
         self._metrics: Mapping[str, Any] | None = None
         self._checkpoints = Checkpoints(
             run.folder.checkpoints, keep_last=settings.keep_last, keep_every=settings.keep_every

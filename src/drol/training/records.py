@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from drol.extras import require
-from drol.files import clear_write_errors, write_atomic
+from drol.files import clear_write_errors, parse_json, read_bytes, write_atomic
 
 
 @runtime_checkable
@@ -58,16 +58,21 @@ class JsonLines:
             write_atomic(self._path, lambda file: file.write(kept.encode()))
 
     def read(self) -> list[dict[str, Any]]:
-        """All whole lines; none if the file is not there yet."""
+        """All whole lines; none if the file is not there yet.
+
+        Raises:
+            DataError: if it is no file.
+            OSError: if it cannot be read.
+        """
         if not self._path.exists():
             return []
         lines = []
-        for text in self._path.read_bytes().split(b"\n"):
+        for text in read_bytes(self._path).split(b"\n"):
             try:
-                line = json.loads(text)
+                line = parse_json(text)
             except ValueError:
                 continue
-            if isinstance(line, dict) and "update" in line:
+            if isinstance(line, dict) and type(line.get("update")) is int:
                 lines.append(line)
         return lines
 
