@@ -1,4 +1,4 @@
-"""What a file names is data: nothing is imported, called or opened because a policy or a run's configuration says so."""
+"""What a file names is data: nothing is imported, called or opened because a policy or a configuration says so."""
 
 import json
 import os

@@ -21,6 +21,7 @@ from minari.data_collector import EpisodeBuffer
 from drol.data.episodes import ACTION_LIMIT
 from drol.data.minari import load, read
 from drol.environments.minari import make
+from drol.environments.recorded import check_recorded
 from drol.environments.spec import EnvironmentSpec
 from drol.extras import MissingExtraError, quiet
 from drol.files import DataError
@@ -309,10 +310,11 @@ def test_an_absent_data_set_has_no_environment(root, name):
         make(name)
 
 
-def test_an_environment_whose_package_is_missing_names_it(root):
-    edit_spec(root, entry_point="no_such_robots.envs:Arm")
+def test_an_environment_whose_package_is_missing_names_it(root, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gymnasium_robotics", None)
+    edit_spec(root, entry_point="gymnasium_robotics.envs.maze.point_maze:PointMazeEnv")
     with pytest.raises(
-        MissingExtraError, match=r"DrolReach-v0, needs the package 'no_such_robots'.*no-such-package>=3"
+        MissingExtraError, match=r"DrolReach-v0, needs the package 'gymnasium_robotics.*no-such-package>=3"
     ):
         make(REACH)
 
@@ -326,7 +328,7 @@ def test_an_environment_that_lacks_a_package_of_its_own_is_told(root, monkeypatc
         make(REACH)
 
 
-@pytest.mark.parametrize("changes", [{"entry_point": "tests.data.test_minari:Gone"}, {"kwargs": {"odd": 1}}])
+@pytest.mark.parametrize("changes", [{"entry_point": "gymnasium.envs.mujoco:Gone"}, {"kwargs": {"odd": 1}}])
 def test_an_environment_that_cannot_be_made_is_told(root, changes):
     edit_spec(root, **changes)
     with pytest.raises(DataError, match=r"DrolReach-v0, cannot be made \(\w+Error.*no-such-package>=3"):
@@ -351,6 +353,104 @@ def test_a_data_set_has_nothing_called_but_environments(root, changes):
     edit(root, REACH, observation_space=None)  # now reading needs the environment as well
     with pytest.raises(DataError, match="nothing was called"):
         read(REACH)
+
+
+def wrapper(entry_point, **kwargs):
+    return {"additional_wrappers": [{"name": "W", "entry_point": entry_point, "kwargs": kwargs}]}
+
+
+REFUSED = {
+    "a module": {"entry_point": "drol_hooks:Env"},
+    "a module in a wrapper": wrapper("drol_hooks:Wrapper"),
+    "a video": wrapper("gymnasium.wrappers.rendering:RecordVideo", video_folder="FOLDER/videos"),
+    "a video by its old name": wrapper("gymnasium.wrappers.record_video:RecordVideo", video_folder="FOLDER/videos"),
+    "a video by its short name": wrapper("gymnasium.wrappers:RecordVideo", video_folder="FOLDER/videos"),
+    "a window": wrapper("gymnasium.wrappers:HumanRendering"),
+    "a function as a wrapper": wrapper("gymnasium.wrappers:TransformReward", func="drol_hooks:f"),
+    "a wrapper's other argument": wrapper("gymnasium.wrappers:TimeLimit", max_episode_steps=3, folder=3),
+    "a wrapper's path": wrapper("gymnasium.wrappers:FilterObservation", filter_keys=["FOLDER/x"]),
+    "a path": {"kwargs": {"xml_file": "FOLDER/model.xml"}},
+    "a path within": {"kwargs": {"maze_map": [["FOLDER/map"]]}},
+    "a word of no use": {"kwargs": {"log": "here"}},
+    "a module as an argument": {"kwargs": {"reward_type": "drol_hooks:f"}},
+    "a window of its own": {"kwargs": {"render_mode": "human"}},
+    "no environment": {"entry_point": "gymnasium.envs.registration:make", "kwargs": {"maze_map": "Pendulum-v1"}},
+    "no class": {"entry_point": "gymnasium.envs.mujoco.mujoco_env:DEFAULT_SIZE"},
+    "a class of another kind": {"entry_point": "gymnasium.envs.mujoco.mujoco_rendering:MujocoRenderer"},
+    "no text": {"entry_point": ["drol_hooks:Env"]},
+    "no wrapper": {"additional_wrappers": ["drol_hooks:Wrapper"]},
+    "no arguments": {"kwargs": "drol_hooks"},
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_data_set_names_no_module_no_file_and_no_wrapper_that_writes(root, tmp_path, monkeypatch, what):
+    """Whether its environment is asked for, or needed to read it: nothing is imported and nothing is written."""
+    sign = tmp_path / "hooks" / "imported"
+    sign.parent.mkdir()
+    (sign.parent / "drol_hooks.py").write_text(f"open({str(sign)!r}, 'w')\nEnv = Wrapper = f = None\n")
+    monkeypatch.syspath_prepend(sign.parent)
+    monkeypatch.delitem(sys.modules, "drol_hooks", raising=False)
+    edit_spec(root, **json.loads(json.dumps(REFUSED[what]).replace("FOLDER", str(tmp_path))))
+    with pytest.raises(DataError, match=r"nothing was called|describes its environment in a way|WrapperSpec|EnvSpec"):
+        make(REACH)
+    edit(root, REACH, observation_space=None)
+    with pytest.raises(DataError, match=r"nothing was called|describes its environment in a way"):
+        read(REACH)
+    assert "drol_hooks" not in sys.modules
+    assert not sign.exists()
+    assert not (tmp_path / "videos").exists()
+
+
+def test_a_description_means_the_same_to_whoever_reads_it(root):
+    """minari takes some texts out before it reads, which must not uncover another name."""
+    edit_spec(root, kwargs="HERE")
+    arguments = '{"log": "/somewhere", "y\\"order_enforce": true,"log": 3}'
+    text = edit(root, REACH)["env_spec"].replace('"HERE"', arguments)
+    assert json.loads(text)["kwargs"]["log"] == 3
+    assert json.loads(text.replace('"order_enforce": true,', ""))["kwargs"]["log"] == "/somewhere"
+    edit(root, REACH, env_spec=text, eval_env_spec=None)
+    with pytest.raises(DataError, match="in a way that cannot be read"):
+        make(REACH)
+    edit(root, REACH, env_spec='{"kwargs":' + "[" * 100_000, eval_env_spec=None)
+    with pytest.raises(DataError, match=r"in a way that cannot be read|cannot be read from"):
+        make(REACH)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        wrapper("gymnasium.wrappers.common:TimeLimit", max_episode_steps=2),
+        wrapper("gymnasium.wrappers.time_limit:TimeLimit", max_episode_steps=2),
+        wrapper("gymnasium.wrappers:TimeLimit", max_episode_steps=2) | {"kwargs": {"render_mode": "rgb_array"}},
+    ],
+)
+def test_wrappers_that_compute_are_made(root, monkeypatch, changes):
+    monkeypatch.setattr(Reach, "__init__", lambda self, render_mode=None: None)
+    monkeypatch.setattr(Reach, "metadata", {"render_modes": ["rgb_array"], "render_fps": 1})
+    monkeypatch.setitem(sys.modules, "gymnasium.wrappers.time_limit", gymnasium.wrappers)
+    edit_spec(root, **changes)
+    env = make(REACH)
+    env.reset(seed=1)
+    assert [env.step(HIGH)[3] for _ in range(2)] == [False, True]
+
+
+def test_environments_as_data_sets_describe_them_pass():
+    """Names and arguments of Minari's own data sets, without the packages."""
+    maze = [[1, 1, 1], [1, "r", "g"], [1, 1, 1]]
+    kitchen = {"tasks_to_complete": ["microwave", "bottom burner"], "terminate_on_tasks_completed": True}
+    for entry_point, arguments in (
+        ("gymnasium_robotics.envs.maze.point_maze:PointMazeEnv", {"maze_map": maze, "reward_type": "sparse"}),
+        ("gymnasium_robotics.envs.maze.ant_maze_v4:AntMazeEnv", {"maze_map": maze, "continuing_task": True}),
+        ("gymnasium_robotics.envs.franka_kitchen:KitchenEnv", kitchen | {"remove_task_when_completed": True}),
+        ("gymnasium_robotics.envs.adroit_hand:AdroitHandPenEnv", {"reward_type": "dense"}),
+        ("minigrid.envs.babyai.goto:GoToRedBallGrey", {}),
+    ):
+        text = json.dumps({"entry_point": entry_point, "kwargs": arguments, "additional_wrappers": []})
+        with pytest.raises(ModuleNotFoundError):
+            check_recorded(text, "a data set")
+    for name in ("gymnasium.envs.mujoco.hopper_v5:HopperEnv", "gymnasium.envs.classic_control:PendulumEnv"):
+        check_recorded(json.dumps({"entry_point": name, "kwargs": {"g": 9.8}, "additional_wrappers": []}), "a data set")
 
 
 def test_a_registered_function_may_make_the_environment(root, monkeypatch):

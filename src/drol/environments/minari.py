@@ -1,8 +1,6 @@
 """Minari data sets on the disk, and the environments they were recorded in."""
 
 import contextlib
-import importlib
-import json
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium
 
+from drol.environments.recorded import check_recorded
 from drol.environments.wrappers import FlatObservations
 from drol.extras import MissingExtraError, quiet, require
 from drol.files import DataError, read_json
@@ -57,8 +56,8 @@ def open_dataset(dataset_id: str) -> "MinariDataset":
         )
     metadata = _metadata(where)
     with clear_errors(dataset_id):
-        if not {"observation_space", "action_space"} <= metadata.keys():
-            _check_entry_points(dataset_id, metadata)  # minari makes the environment, to ask it
+        if not all(isinstance(metadata.get(name), str) for name in ("observation_space", "action_space")):
+            _check_environments(dataset_id, metadata)  # minari makes the environment, to ask it
         from minari import load_dataset
 
         return load_dataset(dataset_id)
@@ -85,7 +84,7 @@ def make(dataset_id: str) -> gymnasium.Env:
     required = ", ".join(map(str, wanted)) if wanted and isinstance(wanted, list) else "nothing in particular"
     try:
         with quiet():
-            _check_entry_points(dataset_id, metadata)
+            _check_environments(dataset_id, metadata)
             return _flat(dataset.recover_environment(eval_env=True))
     except DataError:
         raise
@@ -143,24 +142,11 @@ def _metadata(where: Path) -> dict[str, Any]:
     return metadata
 
 
-def _check_entry_points(dataset_id: str, metadata: dict[str, Any]) -> None:
-    """Refuse an environment whose making would call something else: a data set may come from anywhere.
-
-    Environment classes, wrapper classes and functions that the installed packages registered will do.
-    """
-    specs = [json.loads(text) for text in (metadata["env_spec"], metadata.get("eval_env_spec")) if text is not None]
-    wrappers = [wrapper for spec in specs for wrapper in spec.get("additional_wrappers", ())]
-    called = [(spec["entry_point"], gymnasium.Env) for spec in specs]
-    called += [(wrapper["entry_point"], gymnasium.Wrapper) for wrapper in wrappers]
-    for entry_point, kind in called:
-        module, _, name = str(entry_point).partition(":")
-        found = getattr(importlib.import_module(module), name)
-        registered = (registered.entry_point for registered in gymnasium.registry.values())
-        if not (isinstance(found, type) and issubclass(found, kind)) and entry_point not in registered:
-            raise DataError(
-                f"Minari data set {dataset_id!r} names {entry_point!r} as (part of) its environment, which is no "
-                f"{kind.__name__} of gymnasium's; nothing was called"
-            )
+def _check_environments(dataset_id: str, metadata: dict[str, Any]) -> None:
+    """Refuse environments whose making would call, or open, what only the data set names; see `check_recorded`."""
+    where = f"Minari data set {dataset_id!r}"
+    for name in ("env_spec", "eval_env_spec"):
+        check_recorded(metadata.get(name), where)
 
 
 def _flat(env: gymnasium.Env) -> gymnasium.Env:

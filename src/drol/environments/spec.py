@@ -48,10 +48,10 @@ class EnvironmentSpec:
         try:
             name, kind, options = record["id"], record["kind"], [(option, value) for option, value in record["options"]]
         except (TypeError, KeyError, ValueError):
-            raise DataError(f"expected an 'id', a 'kind' and 'options' by name, found {_shown(record)}") from None
+            name, kind, options = None, None, []
         if not all(isinstance(text, str) for text in (name, *(option for option, _ in options))) or kind not in KINDS:
             raise DataError(
-                f"expected an 'id' in words, a 'kind' of {', '.join(KINDS)} and 'options' by name, found {_shown(record)}"
+                f"expected an 'id', a 'kind' (one of {', '.join(KINDS)}) and 'options' by name, found {_shown(record)}"
             )
         return cls(name, tuple(options), kind)
 
