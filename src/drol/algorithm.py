@@ -29,19 +29,31 @@ class TrainState(eqx.Module):
 State = TypeVar("State", bound=TrainState)
 
 
-def scalar(default: float, help: str, *, low: float = 0.0, high: float = float("inf")) -> Any:
-    """A continuous hyperparameter: held as a 0-d array, so another value never retraces and a sweep is a `vmap`."""
+def scalar(
+    default: float, help: str, *, low: float = 0.0, high: float = float("inf"), before: float | str | None = None
+) -> Any:
+    """A continuous hyperparameter: held as a 0-d array, so another value never retraces and a sweep is a `vmap`.
+
+    Args:
+        default: its value where none is given.
+        help: what it is, for the command line and for `help`.
+        low: the least that is allowed.
+        high: the most that is allowed.
+        before: what it stood for in records that do not have it, or the hyperparameter whose value it had.
+    """
 
     def as_array(value):
         return jnp.asarray(value, jnp.result_type(float))
 
-    metadata = {"help": help, "low": low, "high": high, "default": default}
+    metadata = {"help": help, "low": low, "high": high, "default": default, "before": before}
     return eqx.field(default=default, converter=as_array, metadata=metadata)
 
 
-def static(default: Any, help: str, *, low: int | None = None, choices: tuple[str, ...] | None = None) -> Any:
-    """A hyperparameter that shapes the program: another value compiles another one."""
-    metadata = {"help": help, "low": low, "choices": choices, "default": default}
+def static(
+    default: Any, help: str, *, low: int | None = None, choices: tuple[str, ...] | None = None, before: Any = None
+) -> Any:
+    """A hyperparameter that shapes the program: another value compiles another one. Arguments as of `scalar`."""
+    metadata = {"help": help, "low": low, "choices": choices, "default": default, "before": before}
     return eqx.field(default=default, static=True, metadata=metadata)
 
 
@@ -138,6 +150,20 @@ def from_hyperparameters(cls: type[Algorithm], values: Mapping[str, Any]) -> Alg
         names = ", ".join(sorted(known))
         raise ValueError(f"{cls.__name__} has no hyperparameter {', '.join(unknown)}; it has {names}")
     return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+
+
+def from_record(cls: type[Algorithm], values: Mapping[str, Any]) -> Algorithm:
+    """Build an algorithm from a record of all its hyperparameters, one that an earlier version wrote included.
+
+    Raises:
+        ValueError: as `from_hyperparameters`.
+    """
+    missing = {}
+    for field in dataclasses.fields(cls):
+        before = field.metadata.get("before")
+        if field.name not in values and before is not None:
+            missing[field.name] = values.get(before) if isinstance(before, str) else before
+    return from_hyperparameters(cls, {**missing, **values})
 
 
 def step(

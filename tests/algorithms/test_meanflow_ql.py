@@ -4,9 +4,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from drol.algorithm import from_record, hyperparameters
 from drol.algorithms.meanflow_ql import MeanFlowQL
-from tests.algorithms.plain import ROWS, close, measure, prepared
+from tests.algorithms.plain import ROWS, close, measure, prepared, update
 from tests.conftest import SPEC, init
 from tests.nn.test_networks import plain_critic, plain_mlp
 
@@ -66,3 +68,36 @@ def test_the_policy_is_the_field_at_noise_in_one_pass(key):
     np.testing.assert_allclose(policy.sample(observation, latents), jnp.clip(actions, -1, 1), rtol=1e-5, atol=1e-6)
     for mine, slow in zip(jax.tree.leaves(policy.critic), jax.tree.leaves(state.target_critic), strict=True):
         np.testing.assert_array_equal(mine, slow)
+
+
+def test_published_power_rates_and_target(key):
+    """w = (e + c)^-0.2; Adam at 3e-4 for the critic and 1e-4 for the actor; the slow critic averages after the step."""
+    algorithm = MeanFlowQL(hidden=(8,), num_candidates=2)
+    assert float(algorithm.error_power) == pytest.approx(1 - 0.8)
+    before, batch, noise = prepared(algorithm)
+    after, _ = update(algorithm, before, batch, noise)
+
+    def longest_step(name):
+        steps = jax.tree.map(lambda a, b: np.abs(a - b).max(), *(getattr(s.networks, name) for s in (before, after)))
+        return max(jax.tree.leaves(steps))
+
+    # Adam's first step has the length of its learning rate.
+    assert longest_step("critic") == pytest.approx(3e-4, rel=1e-2)
+    assert longest_step("actor") == pytest.approx(1e-4, rel=1e-2)
+    expected = jax.tree.map(lambda slow, new: 0.995 * slow + 0.005 * new, before.target_critic, after.networks.critic)
+    for mine, other in zip(jax.tree.leaves(after.target_critic), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-6, atol=1e-8)
+    older = before.networks.critic.members.layers[0].weight
+    lagged = 0.995 * before.target_critic.members.layers[0].weight + 0.005 * older
+    assert np.abs(after.target_critic.members.layers[0].weight - lagged).max() > 1e-6
+
+
+def test_a_record_of_the_version_before_keeps_its_numbers():
+    """One learning rate for both networks, the power that was recorded, and a slow copy that lags."""
+    record = hyperparameters(MeanFlowQL(hidden=(8,), error_power=0.8, learning_rate=2e-4))
+    del record["actor_learning_rate"], record["target_lag"]
+    algorithm = from_record(MeanFlowQL, record)
+    assert float(algorithm.actor_learning_rate) == pytest.approx(2e-4)
+    assert algorithm.target_lag
+    assert float(algorithm.error_power) == pytest.approx(0.8)
+    assert not from_record(MeanFlowQL, hyperparameters(MeanFlowQL())).target_lag

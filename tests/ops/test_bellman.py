@@ -28,6 +28,8 @@ def test_target_stops_at_terminal_states_and_carries_no_gradient():
     np.testing.assert_allclose(target, [10.0, 1.0])
     gradient = jax.grad(lambda q: bellman.bellman_target(jnp.ones(2), jnp.ones(2), q, 0.9).sum())(jnp.ones(2))
     np.testing.assert_array_equal(gradient, 0)
+    of_discount = jax.grad(lambda discount: bellman.bellman_target(jnp.ones(2), jnp.ones(2), Q[0, :2], discount).sum())
+    assert float(of_discount(0.9)) == pytest.approx(float(Q[0, :2].sum()))
 
 
 def test_error_is_the_mean_over_batch_and_ensemble():

@@ -188,7 +188,7 @@ class DROL(Algorithm):
         )
         next_q = target_critic(observations, actions)
         best = jax.vmap(lambda q: bellman.best_of_n(q, self.q_agg), in_axes=1)(next_q)
-        return bellman.bellman_target(batch.rewards, batch.masks, best, self.discount)
+        return bellman.backup(batch.rewards, batch.masks, best, self.discount)
 
     @jax.named_scope("critic_loss")
     def _critic_loss(

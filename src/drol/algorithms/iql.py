@@ -135,7 +135,7 @@ def implicit_values(
     slow_q = bellman.aggregate(target_critic(batch.observations, batch.actions), "min")
     values = networks.value(batch.observations)
     value_loss = losses.expectile(slow_q - values, expectile)
-    targets = bellman.bellman_target(batch.rewards, batch.masks, fixed.value(batch.next_observations), discount)
+    targets = bellman.backup(batch.rewards, batch.masks, fixed.value(batch.next_observations), discount)
     q_values = networks.critic(batch.observations, batch.actions)
     critic_loss = q_values.shape[0] * bellman.bellman_error(q_values, targets)
     advantages = jax.lax.stop_gradient(bellman.aggregate(q_values, "min") - values)

@@ -1,7 +1,7 @@
 """What the peers have in common: one loss over all networks, one optimizer, slow copies of the critic."""
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -16,6 +16,10 @@ from drol.nn.flow import VectorField
 from drol.ops import bellman, flow
 from drol.ops.axis import make_varying, mean_over
 from drol.types import Batch, Key, Metrics, Rows, Scalar, Spec
+
+EPS_ROOT = 2e-38
+"""Added under Adam's root: too little to change an update (it counts where |g| < 1e-16, and the epsilon is 1e-8), but
+enough to keep derivatives finite where a gradient is 0, so that hyperparameters can be learned through updates."""
 
 
 class LearnerState(TrainState):
@@ -86,9 +90,10 @@ class Learner(Algorithm):
         networks, optimizer = descend(optimizer_of(self), gradients, state.optimizer, state.networks)
         target_critic = state.target_critic
         if target_critic is not None:
-            # One step of lag, as in the public code: the average takes the critic before this update.
             tau = self.tau  # pyright: ignore[reportAttributeAccessIssue]  (whoever has a critic has it)
-            target_critic = bellman.target_average(target_critic, state.networks.critic, tau)
+            # One step of lag, as in most public code: the average takes the critic before this update.
+            averaged = state.networks if getattr(self, "target_lag", True) else networks
+            target_critic = bellman.target_average(target_critic, averaged.critic, tau)
         return LearnerState(
             networks=networks, target_critic=target_critic, optimizer=optimizer, step=state.step + 1
         ), metrics
@@ -141,7 +146,7 @@ def fit_critic(
     critic: CriticEnsemble, next_q: Float[Array, " batch"], batch: Batch, *, discount: ScalarLike
 ) -> tuple[Scalar, Float[Array, "ensemble batch"], Metrics]:
     """The Bellman error of the critic for given values of the next states, and Q(s, a)."""
-    targets = bellman.bellman_target(batch.rewards, batch.masks, next_q, discount)
+    targets = bellman.backup(batch.rewards, batch.masks, next_q, discount)
     q_values = critic(batch.observations, batch.actions)
     loss = bellman.bellman_error(q_values, targets)
     return loss, q_values, {"critic_loss": loss, "q_mean": jnp.mean(q_values), "target_mean": jnp.mean(targets)}
@@ -150,15 +155,28 @@ def fit_critic(
 def optimizer_of(algorithm: Any) -> optax.GradientTransformation:
     """Adam, after a clip by the global norm where the algorithm has a `max_gradient_norm`; or what the user gave.
 
+    `learning_rates`, where the algorithm has them, name every network and give it a rate of its own.
     Adam is rebuilt from its learning rate at every trace: kept as a field, its closures would differ from one algorithm
     to the next and compile each of them anew.
     """
     if algorithm.optimizer is not None:
         return algorithm.optimizer
-    adam = optax.adam(algorithm.learning_rate)
+    adam = _adam(getattr(algorithm, "learning_rates", algorithm.learning_rate))
     if not hasattr(algorithm, "max_gradient_norm"):
         return adam
     return optax.chain(optax.clip_by_global_norm(algorithm.max_gradient_norm), adam)
+
+
+def _adam(rates: ScalarLike | Mapping[str, ScalarLike]) -> optax.GradientTransformation:
+    """Adam, with one learning rate or with one for each network; its state is the same either way."""
+    if not isinstance(rates, Mapping):
+        return optax.adam(rates, eps_root=EPS_ROOT)
+
+    def scaled(updates: Any, _: Any) -> Any:
+        parts = [jax.tree.map(lambda u, rate=rate: -rate * u, getattr(updates, name)) for name, rate in rates.items()]
+        return eqx.tree_at(lambda networks: [getattr(networks, name) for name in rates], updates, parts)
+
+    return optax.chain(optax.scale_by_adam(eps_root=EPS_ROOT), optax.stateless(scaled))
 
 
 def leaves(networks: Any) -> Any:

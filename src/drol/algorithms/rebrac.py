@@ -163,7 +163,7 @@ class ReBRAC(Algorithm):
         actions = clip_action(jnp.tanh(state.target_actor(batch.next_observations)) + smoothing)
         penalty = jnp.sum((actions - batch.next_actions) ** 2, axis=-1)
         next_q = bellman.aggregate(state.target_critic(batch.next_observations, actions), "min")
-        return bellman.bellman_target(batch.rewards, batch.masks, next_q - self.alpha_critic * penalty, self.discount)
+        return bellman.backup(batch.rewards, batch.masks, next_q - self.alpha_critic * penalty, self.discount)
 
     @jax.named_scope("critic_loss")
     def _critic_loss(

@@ -178,7 +178,9 @@ class SORL(Algorithm):
 
         def at(steps: int) -> Callable[[], tuple[SORLNetworks, Metrics]]:
             def gradient() -> tuple[SORLNetworks, Metrics]:
-                return jax.grad(self._critic_loss, has_aux=True)(networks, state.target_critic, batch, noise, steps)
+                return jax.grad(self._critic_loss, has_aux=True)(
+                    networks, state.networks.actor, state.target_critic, batch, noise, steps
+                )
 
             return gradient
 
@@ -213,15 +215,20 @@ class SORL(Algorithm):
 
     @jax.named_scope("critic_loss")
     def _critic_loss(
-        self, networks: SORLNetworks, target_critic: CriticEnsemble, batch: Batch, noise: SORLNoise, steps: int
+        self,
+        networks: SORLNetworks,
+        fixed_actor: VectorField,
+        target_critic: CriticEnsemble,
+        batch: Batch,
+        noise: SORLNoise,
+        steps: int,
     ) -> tuple[Scalar, Metrics]:
         """The Bellman error at the actor's next action in so many steps."""
         count = jnp.asarray(float(steps))
-        next_actions = shortcut_actions(networks.actor, batch.next_observations, noise.next_latent, steps)
+        actor = networks.actor if self.public_update else fixed_actor
+        next_actions = shortcut_actions(actor, batch.next_observations, noise.next_latent, steps)
         next_q = bellman.aggregate(target_critic(batch.next_observations, next_actions, count), self.q_agg)
-        targets = batch.rewards + self.discount * batch.masks * next_q
-        if not self.public_update:
-            targets = jax.lax.stop_gradient(targets)
+        targets = bellman.backup(batch.rewards, batch.masks, next_q, self.discount)
         q_values = networks.critic(batch.observations, batch.actions, count)
         loss = bellman.bellman_error(q_values, targets)
         return loss, {"critic_loss": loss, "q_mean": jnp.mean(q_values), "target_mean": jnp.mean(targets)}

@@ -234,10 +234,10 @@ def _equal(given: Any, stored: Any) -> bool:
 
 def algorithm_of(config: dict[str, Any]) -> Any:
     """The algorithm a configuration describes."""
-    from drol.algorithm import from_hyperparameters
+    from drol.algorithm import from_record
     from drol.algorithms.registry import algorithm_class
 
-    return from_hyperparameters(algorithm_class(config["algorithm"]), config["hyperparameters"])
+    return from_record(algorithm_class(config["algorithm"]), config["hyperparameters"])
 
 
 def stored_in(folder: RunFolder) -> dict[str, Any]:

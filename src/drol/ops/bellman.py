@@ -37,11 +37,25 @@ def bellman_target(
     next_q: Float[Array, "*batch"],
     discount: Scalar | float,
 ) -> Float[Array, "*batch"]:
-    """y = r + gamma mask Q'(s', a'), a constant for differentiation. mask = 1 - terminated.
+    """`backup` of next values that are constants for differentiation: for losses that also train what values them.
 
     Source: eq. 2, eq. 9.
     """
-    return jax.lax.stop_gradient(rewards + discount * masks * next_q)
+    return backup(rewards, masks, jax.lax.stop_gradient(next_q), discount)
+
+
+def backup(
+    rewards: Float[Array, "*batch"],
+    masks: Float[Array, "*batch"],
+    next_q: Float[Array, "*batch"],
+    discount: Scalar | float,
+) -> Float[Array, "*batch"]:
+    """y = r + gamma mask Q'(s', a'), mask = 1 - terminated; differentiable, by the discount too.
+
+    The algorithms' losses take `next_q` from networks that they do not differentiate, so nothing has to be stopped, and
+    gradients by hyperparameters (gamma, tau, ...) pass through as many updates as one likes. Source: eq. 2, eq. 9.
+    """
+    return rewards + discount * masks * next_q
 
 
 def bellman_error(q_values: Float[Array, "ensemble *batch"], targets: Float[Array, "*batch"]) -> Scalar:

@@ -1,5 +1,7 @@
 """Losses: winner-only routing (eq. 8), its foil, pointwise correspondence (eq. 3), and those of the peers."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -31,12 +33,12 @@ def q_loss(q_values: Float[Array, " batch"], *, normalize: bool, axis_name: str 
 
 
 def tempered(errors: Float[Array, " batch"], power: Scalar | float, offset: float = 1e-4) -> Float[Array, " batch"]:
-    """w e with w = (e + offset)^-power, a constant for differentiation, between 1e-6 and 1e6: large errors weigh less.
+    """w e with w = (e + offset)^-power between 1e-6 and 1e6, in which e is a constant: large errors weigh less.
 
     Source: mean flows (Geng et al. 2025), adaptive weights.
     """
-    weights = jnp.clip((errors + offset) ** -power, 1e-6, 1e6)
-    return jax.lax.stop_gradient(weights) * errors
+    weights = jnp.clip((jax.lax.stop_gradient(errors) + offset) ** -power, 1e-6, 1e6)
+    return weights * errors
 
 
 def winner_only(
@@ -90,13 +92,14 @@ WEIGHT_CAP = 100.0
 def advantage_weights(
     advantages: Float[Array, " batch"], inverse_temperature: Scalar | float
 ) -> Float[Array, " batch"]:
-    """min(exp(beta A), 100), constants for differentiation.
+    """min(exp(beta A), 100), with the advantages A as constants.
 
     Source: advantage-weighted regression (Peng et al. 2019), with the cap of the public implementations.
     """
-    # The exponential may overflow to infinity, which the cap takes back.
-    weights = jnp.exp(inverse_temperature * jax.lax.stop_gradient(advantages))
-    return jax.lax.stop_gradient(jnp.minimum(weights, WEIGHT_CAP))
+    exponents = inverse_temperature * jax.lax.stop_gradient(advantages)
+    # Cut off before the exponential, which may overflow: infinity would make the derivative by beta NaN.
+    capped = exponents >= math.log(WEIGHT_CAP)
+    return jnp.where(capped, WEIGHT_CAP, jnp.minimum(jnp.exp(jnp.where(capped, 0, exponents)), WEIGHT_CAP))
 
 
 def lagrangian(log_multiplier: Float[Array, " 1"], constraint: Scalar, limit: Scalar | float) -> Scalar:
