@@ -114,5 +114,5 @@ def test_wandb_receives_metrics_by_update(tmp_path, monkeypatch):
 
 
 def test_a_missing_sink_names_its_extra(tmp_path):
-    with pytest.raises(ImportError, match=r"'wandb', which is not installed; .*pip install -e '\.\[wandb\]'"):
+    with pytest.raises(ImportError, match=r"'wandb', which is not installed; .*pip install .*-e '\.\[wandb\]'"):
         WandbSink("project", {}, tmp_path)
