@@ -86,3 +86,11 @@ def test_light_imports_load_no_jax(statement):
     code = f"{statement}; import sys; print('jax' in sys.modules)"
     result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
+
+
+def test_commands_and_rollouts_can_be_imported_without_gymnasium():
+    """It is optional; the commands say what they need when they know what they were asked for."""
+    commands = ("bench", "collect", "compare", "doctor", "evaluate", "presets", "train")
+    modules = ["drol.evaluation.rollout", "drol.data.tasks", "drol.data.doctor", *(f"drol.cli.{c}" for c in commands)]
+    code = f"import sys; sys.modules['gymnasium'] = None; import {', '.join(modules)}"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
