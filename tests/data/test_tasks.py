@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from drol.data import tasks
-from drol.data.tasks import environment_of, parse_task, read_log
+from drol.data.tasks import environment_of, environment_of_task, parse_task, read_log
 from drol.environments.flatten import flatten
 from drol.files import DataError
 from tests.data.own_logs import walk
@@ -58,6 +58,12 @@ def test_an_environment_that_is_not_there_is_told():
         with pytest.raises(DataError, match=f"there is no environment '{name}'"):
             environment_of(name)
     assert environment_of("none") is None
+
+
+def test_a_log_that_a_file_names_has_no_environment(tmp_path):
+    for name in (str(tmp_path / "log.npz"), str(tmp_path / "LOG.H5"), str(tmp_path / "folder"), "log.hdf", None):
+        assert environment_of_task(name, "here") is None
+    assert environment_of_task("CartPole-v1", "here").id == "CartPole-v1"
 
 
 def test_a_folder_named_like_a_task_is_no_task(tmp_path, monkeypatch):

@@ -132,7 +132,7 @@ def environment_of_task(name: Any, where: str) -> EnvironmentSpec | None:
     if name.startswith(MINARI) or d4rl_tasks.is_d4rl(name) or OGBENCH in name:
         environment = _parse(name).environment
     else:
-        environment = None if Path(name).suffix in files.READERS else EnvironmentSpec(name)
+        environment = None if formats.looks_like_a_path(name) else EnvironmentSpec(name)
     return environment and from_file(environment.as_record(), where)
 
 
