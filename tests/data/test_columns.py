@@ -150,6 +150,30 @@ def test_ends_alone_are_what_the_user_says():
     assert not log_of_columns(columns, "here", columns={"terminated": None}).terminated.any()
 
 
+def test_one_option_says_all_that_is_likely():
+    columns = {n: c for n, c in renamed(walk(6), FOREIGN).items() if n not in ("terminated", "truncated")}
+    both = walk(6)["terminated"] | walk(6)["truncated"]
+    with pytest.raises(DataError, match="missing, found") as caught:
+        log_of_columns(columns | {"dones": both}, "here")
+    named = ",".join(f"{name}={source}" for name, source in FOREIGN.items())
+    for option in (f"{named},terminated=dones", f"{named},truncated=dones,terminated=none"):
+        assert f"--columns {option} where all are" in caught.value.shell
+        assert log_of_columns(columns | {"dones": both}, "here", columns=parse_columns(option)).ends.sum() == 6
+    assert caught.value.shell.count("--columns") == 2
+    with pytest.raises(DataError, match="if no row is a true end") as caught:
+        log_of_columns(columns, "here")
+    assert caught.value.shell.endswith(f"--columns {named},terminated=none")
+
+
+def test_arrays_without_names_and_without_rewards_are_told(tmp_path):
+    np.savez(tmp_path / "log.npz", *walk().values())
+    with pytest.raises(DataError, match=r"np.savez was given arrays without names"):
+        read(tmp_path / "log.npz")
+    np.savez(tmp_path / "log.npz", **{name: column for name, column in walk().items() if name != "rewards"})
+    with pytest.raises(DataError, match=r"'rewards' are missing; name the array that holds them \(columns=\)"):
+        load(tmp_path / "log.npz")
+
+
 def test_images_beside_states_are_refused_with_the_states_named(tmp_path):
     columns = rows_only(walk())
     states = columns.pop("observations")

@@ -76,6 +76,8 @@ def test_hdf5_may_begin_behind_a_block_of_its_own(tmp_path):
         ("log.npz.gz", b"\x1f\x8b\x08", "is a packed archive; unpack it, then name its files"),
         ("log.npz", b"\x1f\x8b\x08", "is a packed archive; unpack it, then name its files"),
         ("log.mp4", b"....", "only states can be learnt from"),
+        ("log.npz", b"version https://git-lfs.github.com/spec/v1", "is a pointer of Git LFS, not the file itself"),
+        ("log.hdf5", b"<!DOCTYPE html><html>", "is a web page, left by a failed download; download the file again"),
         ("log.xyz", b"....", "is of a kind that is not known here; store its arrays: np.savez"),
         ("log", b"....", "is of a kind that is not known here"),
         ("log.npz", b"", "is empty \\(0 bytes\\)"),

@@ -107,6 +107,28 @@ def test_final_observations_and_ends_on_the_way_belong_to_one_episode(tmp_path):
     np.testing.assert_array_equal(log.successors[log.next_index][:5], columns["obs"][1:])
 
 
+@pytest.mark.parametrize("form", ["{field}/demo_{n}", "{field}_{n}", "demo_{n}_{field}", "{field}/{n}"])
+def test_arrays_with_one_name_per_episode_are_episodes(form, tmp_path):
+    columns, length = walk(12), 4
+    # All of one length, so that they would fit side by side.
+    parts = [{name: column[:length] for name, column in part.items()} for part in episodes_of(columns)]
+    stored = {form.format(field=name, n=n): column for n, part in enumerate(parts) for name, column in part.items()}
+    np.savez(tmp_path / "log.npz", **stored)
+    log = read(tmp_path / "log.npz")
+    assert log.observations.shape[1] == 3
+    assert log.ends.sum() == 12
+    np.testing.assert_array_equal(log.observations, np.concatenate([part["observations"] for part in parts]))
+
+
+def test_numbered_parts_of_a_state_are_no_episodes(tmp_path):
+    columns = {name: column for name, column in walk().items() if name != "next_observations"}
+    parts = {f"observations/joint_{n}": columns["observations"][:, n] for n in range(3)}
+    parts |= {f"actions/joint_{n}": columns["actions"][:, n] for n in range(2)}
+    rest = {name: columns[name] for name in ("rewards", "terminated", "truncated")}
+    write_hdf5(tmp_path / "log.h5", parts | rest)
+    np.testing.assert_array_equal(read(tmp_path / "log.h5").observations, columns["observations"])
+
+
 def test_a_single_group_is_looked_through(tmp_path):
     columns = walk()
     write_hdf5(tmp_path / "log.h5", {f"raw/data/{name}": column for name, column in columns.items()} | {"version": 2.0})
@@ -150,7 +172,7 @@ def test_empty_episodes_are_passed_over_and_told(tmp_path):
     write_hdf5(tmp_path / "log.h5", parts)
     log = read(tmp_path / "log.h5")
     same(log, columns)
-    assert log.notes == ("episodes without a row are passed over: demo_7/",)
+    assert log.notes == ("episodes without a row are passed over: demo_7",)
     write_hdf5(tmp_path / "empty.h5", {f"demo_7/{name}": column[:0] for name, column in columns.items()})
     with pytest.raises(DataError, match="none of its 1 episodes has a row"):
         read(tmp_path / "empty.h5")

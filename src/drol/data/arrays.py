@@ -225,7 +225,9 @@ def to_transitions(log: Log, units: Units | None = None, *, allocate: Allocate =
     if not count:
         raise DataError(f"{log.where}: there is no transition in it; at least one is needed")
     if log.rewards is None:
-        raise DataError(f"{log.where}: 'rewards' are missing; for a file of OGBench's name its task as well")
+        what = f"{log.where}: 'rewards' are missing; name the array that holds them"
+        more = "name the task of a file in OGBench's format, or store zeros to imitate alone"
+        raise DataError(f"{what} (columns=), {more}", f"{what} (--columns rewards=...), {more}")
     rewards = check_array("rewards", log.rewards, (count,), log.where, log.rows)
     actions = allocate("actions", log.actions.shape)
     for start in range(0, count, BLOCK):

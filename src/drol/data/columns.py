@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Collection, Iterable, Mapping
 
 from drol.files import DataError, listed
@@ -35,7 +36,7 @@ NAMES = (*TABLES, "rewards", "terminated", "truncated", *BOUNDS, "qpos", "qvel")
 REQUIRED = ("observations", "actions", "terminated")
 
 LIKELY = {
-    "observations": ("obs", "observation", "ob", "state", "states", "obs_state", "obses", "features"),
+    "observations": ("obs", "observation", "ob", "state", "states", "obs_state", "env_states"),
     "actions": ("acts", "action", "act", "acs"),
     "rewards": ("rews", "reward", "rew", "rwd", "rs"),
     "terminated": ("terminal", "termination", "terminate", "is_terminal", "terms"),
@@ -191,23 +192,26 @@ def refuse_missing(chosen: Chosen, names: Collection[str], where: str) -> None:
     if not missing:
         return
     what = f"{where}: expected {EXPECTED}; {', '.join(missing)} missing, found {listed(sorted(names))}"
-    hints = [[], []]
-    if likely:
-        hints = [[f"if these are they, say {option}"] for option in as_options(likely)]
-    if "terminated" in missing and "terminated" not in likely:
+    known = {*given, *likely}
+    if "terminated" not in known and {"observations", "actions"} <= known:
         ends = next((name for name in ENDS if name in names), None)
-        hints = [[*hint, more] for hint, more in zip(hints, _ends_hint(ends), strict=True)]
-    raise DataError(*("; ".join([what, *hint]) for hint in hints))
+        raise DataError(*(f"{what}; {hint}" for hint in _ends_hints(likely, ends)))
+    if not likely and any(re.fullmatch(r"arr_\d+", name) for name in names):
+        what += "; np.savez was given arrays without names: store them by name, np.savez(file, observations=..., ...)"
+    raise DataError(*(f"{what}; if these are they, say {option}" if likely else what for option in as_options(likely)))
 
 
-def _ends_hint(ends: str | None) -> tuple[str, ...]:
-    """What to do where no array says which rows are true ends."""
+def _ends_hints(likely: Mapping[str, str], ends: str | None) -> tuple[str, ...]:
+    """What to do where no array says which rows are true ends; one option names all that is likely as well."""
     if ends is None:
-        return tuple(f"if no row is a true end, say {option}" for option in _no_ends({}))
+        return tuple(f"if no row is a true end, say {option}" for option in _no_ends(likely))
+    likely = {name: found for name, found in likely.items() if name != "truncated"}
     return tuple(
-        f"{ends!r} does not tell an end from a time-out: split it, or say {option} where all are true ends, "
-        f"{other} where all are time-outs"
-        for option, other in zip(as_options({"terminated": ends}), _no_ends({"truncated": ends}), strict=True)
+        f"{ends!r} does not tell an end from a time-out: split it, or say {option} where all are true ends, {other} "
+        f"where all are time-outs"
+        for option, other in zip(
+            as_options({**likely, "terminated": ends}), _no_ends({**likely, "truncated": ends}), strict=True
+        )
     )
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from drol.data.arrays import hold_out, in_memory, to_transitions, units_of
 from drol.data.assemble import log_of_columns
 from drol.data.columns import BOUNDS, NOTHING, Columns, canonical, choose
 from drol.data.formats import Arrays, absence, data_files, kind_of, opened
-from drol.data.layout import layout_of
+from drol.data.layout import Layout, layout_of
 from drol.data.log import Log
 from drol.data.mapped import MEMORY_SHARE, Column, memory_bytes, room_in
 from drol.data.npz import UNREAD
@@ -111,48 +111,44 @@ def read(path: Path, folder: Path | None = None, columns: Columns = NOTHING) -> 
             parts = imitation.episodes(stored, str(path))
             return concatenated((log_of_columns(part, str(path), episode=True) for part in parts), str(path), folder)
         layout = layout_of(arrays.names, said, str(path))
-        inside, said = layout.names_in(arrays.names), layout.within(said)
+        said = layout.within(said)
         if layout.episodic:
             empty: list[str] = []
-            log = concatenated(_episodes(arrays, inside, said, path, empty), str(path), folder)
+            log = concatenated(_episodes(arrays, layout, said, path, empty), str(path), folder)
             passed_over = (f"episodes without a row are passed over: {listed(empty)}",) if empty else ()
             return dataclasses.replace(log, notes=(*log.notes, *passed_over))
-        ((group, names),) = inside.items()
-        return log_of_columns(_stored(arrays, group, names, said, path, folder), str(path), folder, said)
+        (names,) = layout.groups.values()
+        return log_of_columns(_stored(arrays, names, said, str(path), folder), str(path), folder, said)
 
 
-def _episodes(
-    arrays: Arrays, inside: dict[str, list[str]], columns: Columns, path: Path, empty: list[str]
-) -> Iterator[Log]:
+def _episodes(arrays: Arrays, layout: Layout, columns: Columns, path: Path, empty: list[str]) -> Iterator[Log]:
     """The logs of the groups of a file, one after another; those without a row are put into `empty` instead."""
     bounds = {name: arrays.read(name) for name in BOUNDS if name in arrays.names}
-    for group, names in inside.items():
-        where = f"{path}, {group.rstrip('/')}"
-        stored = bounds | _stored(arrays, group, names, columns, path, None, episode=True)
+    for group, names in layout.groups.items():
+        where = f"{path}, {group}"
+        stored = bounds | _stored(arrays, names, columns, where, None, episode=True)
         rows = [stored[name].shape[:1] for name in choose(names, columns, where, episode=True).parts.get("actions", ())]
         if (0,) in rows:
             empty.append(group)
         else:
             yield log_of_columns(stored, where, None, columns, episode=True)
-    if len(empty) == len(inside):
+    if len(empty) == len(layout.groups):
         raise DataError(f"{path}: none of its {len(empty):,} episodes has a row")
 
 
 def _stored(
     arrays: Arrays,
-    group: str,
-    names: list[str],
+    names: Mapping[str, str],
     columns: Columns,
-    path: Path,
+    where: str,
     folder: Path | None,
     *,
     episode: bool = False,
 ) -> dict[str, np.ndarray]:
     """The arrays of a group by their names in it; those that are not used are not read, but there."""
-    where = f"{path}, {group.rstrip('/')}" if episode else str(path)
     used = set(choose(names, columns, where, episode=episode).stored)
     targets = {name: folder and folder / f"column{number}.npy" for number, name in enumerate(names)}
-    return {name: arrays.read(group + name, targets[name]) if name in used else UNREAD for name in names}
+    return {name: arrays.read(names[name], targets[name]) if name in used else UNREAD for name in names}
 
 
 def check_readable(path: Path) -> None:
@@ -177,10 +173,10 @@ def _bytes_of(path: Path, columns: Columns) -> int:
     """What the arrays of a file that are used take in memory; 0 where it cannot be read, as reading it will tell."""
     with contextlib.suppress(DataError, OSError), opened(path) as arrays:
         layout = layout_of(arrays.names, columns, str(path))
-        inside, columns = layout.names_in(arrays.names), layout.within(columns)
+        columns = layout.within(columns)
         return sum(
-            arrays.nbytes(group + name)
-            for group, names in inside.items()
+            arrays.nbytes(names[name])
+            for names in layout.groups.values()
             for name in choose(names, columns, str(path), episode=layout.episodic).stored
         )
     return 0

@@ -63,6 +63,8 @@ OTHERS = {
     "archive": Other(
         ".gz .zip .tar .tgz .bz2 .xz .zst .7z .rar", "is a packed archive", "unpack it, then name its files"
     ),
+    "pointer": Other("", "is a pointer of Git LFS, not the file itself", "fetch it with `git lfs pull`"),
+    "page": Other("", "is a web page, left by a failed download", "download the file again"),
     "pictures": Other(".mp4 .avi .mkv .webm .gif .png .jpg .jpeg", "holds pictures", NO_IMAGES),
 }
 """Other kinds of files."""
@@ -72,6 +74,10 @@ UNKNOWN = Other("", "is of a kind that is not known here", f"store its arrays: {
 OF_SUFFIX = {suffix: kind for kind, other in OTHERS.items() for suffix in other.suffixes.split()}
 MAGIC = {
     b"\x93NUMPY": "npy",
+    b"version https://git-lfs": "pointer",
+    b"<!DOCTYPE": "page",
+    b"<!doctype": "page",
+    b"<html": "page",
     b"PAR1": "parquet",
     b"ARROW1": "parquet",
     b"MATLAB 5.0": "mat",
