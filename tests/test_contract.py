@@ -157,6 +157,33 @@ def test_shard_map_equals_one_device(algorithm, state, batch, key):
 
 
 @on_a_sample
+@pytest.mark.parametrize("check_vma", [True, False])
+def test_a_batch_over_two_axes_equals_one_device(algorithm, state, batch, key, check_vma):
+    state = later(state)
+    mesh = jax.make_mesh((2, 2), ("a", "b"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
+    sharded = jax.shard_map(
+        functools.partial(gradients_and_state, axis_name=("a", "b")),
+        mesh=mesh,
+        in_specs=(P(), P(), P(("a", "b")), P()),
+        out_specs=P(),
+        check_vma=check_vma,
+    )
+    expected = jax.block_until_ready(jax.jit(gradients_and_state)(algorithm, state, batch, key))
+    assert_close(jax.block_until_ready(jax.jit(sharded)(algorithm, state, batch, key)), expected, 2e-5)
+
+
+@on_a_sample
+def test_two_vmapped_axes_equal_one_device(algorithm, state, batch, key):
+    shards = jax.tree.map(lambda x: x.reshape(2, 2, ROWS // 4, *x.shape[1:]), batch)
+    mapped = functools.partial(gradients_and_state, axis_name=("a", "b"))
+    for name in ("b", "a"):
+        mapped = jax.vmap(mapped, axis_name=name, in_axes=(None, None, 0, None))
+    expected = jax.jit(gradients_and_state)(algorithm, state, batch, key)
+    result = jax.jit(mapped)(algorithm, state, shards, key)
+    assert_close(jax.tree.map(lambda x: x[0, 0], result), expected, 2e-5)
+
+
+@on_a_sample
 def test_pmap_equals_one_device(algorithm, state, batch, key):
     shards = jax.tree.map(lambda x: x.reshape(SHARDS, ROWS // SHARDS, *x.shape[1:]), batch)
     mapped = jax.pmap(

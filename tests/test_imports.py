@@ -14,7 +14,7 @@ ROOT = Path(drol.__file__).parent
 # Each module may import those above its own line, never those below. `files`, `modules`, `extras`, `processes` and
 # `seeding` are tools without knowledge of learning, beside the shapes in `types`.
 LAYERS = [
-    {"types", "files", "modules", "extras", "processes", "seeding"},
+    {"types", "files", "modules", "extras", "processes", "numerics", "seeding"},
     {"environments"},
     {"ops"},
     {"nn"},

@@ -13,9 +13,10 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PyTree
 
+from drol.numerics import threefry
 from drol.ops.axis import global_rows
 from drol.policy import Policy
-from drol.types import Batch, Key, Metrics, Rows, Spec
+from drol.types import AxisName, Batch, Key, Metrics, Rows, Spec
 
 ScalarLike = Float[Array, ""] | float
 
@@ -88,7 +89,7 @@ class Algorithm(eqx.Module):
         """
 
     @abc.abstractmethod
-    def update(self, state, batch: Batch, noise, *, axis_name: str | None = None) -> tuple[TrainState, Metrics]:
+    def update(self, state, batch: Batch, noise, *, axis_name: AxisName | None = None) -> tuple[TrainState, Metrics]:
         """One deterministic update.
 
         Metrics are taken at the parameters before it. With `axis_name`, `batch` and `noise` are one shard's rows and
@@ -167,7 +168,7 @@ def from_record(cls: type[Algorithm], values: Mapping[str, Any]) -> Algorithm:
 
 
 def step(
-    algorithm: Algorithm, state: State, batch: Batch, *, key: Key, axis_name: str | None = None
+    algorithm: Algorithm, state: State, batch: Batch, *, key: Key, axis_name: AxisName | None = None
 ) -> tuple[State, Metrics]:
     """One training step: draw this update's noise, then update.
 
@@ -185,5 +186,5 @@ def step(
         The new state, and metrics at the parameters before the step.
     """
     rows = global_rows(batch.rewards.shape[0], axis_name)
-    noise = algorithm.noise(batch.spec, rows, key=key)
+    noise = algorithm.noise(batch.spec, rows, key=threefry(key))
     return algorithm.update(state, batch, noise, axis_name=axis_name)  # pyright: ignore[reportReturnType]

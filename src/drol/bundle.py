@@ -14,6 +14,7 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as to_safetensors
 
 from drol.files import DataError, read_json, write_atomic, write_json
+from drol.numerics import key_of_seed, threefry
 from drol.policy import POLICIES, Policy, PolicyKind, kind_of
 
 FORMAT = "drol-policy"
@@ -86,7 +87,7 @@ class LoadedPolicy:
         self._width = policy.spec.observation_dim
         self._calls = 0
         self._drawn: tuple[int, Any] = (-1, None)
-        root = jax.random.key(seed)
+        root = key_of_seed(seed)
 
         def of_key(key: jax.Array, rows: jax.Array) -> Any:
             return jax.vmap(lambda row: policy.noise(key=jax.random.fold_in(key, row)))(rows)
@@ -125,7 +126,7 @@ class LoadedPolicy:
         padded = np.zeros((1 << max(count - 1, 0).bit_length(), self._width), np.float32)
         padded[:count] = observations
         rows = np.arange(len(padded), dtype=np.int32)
-        noise = self._next_noise(rows) if key is None else self._noise_of_key(key, rows)
+        noise = self._next_noise(rows) if key is None else self._noise_of_key(threefry(key), rows)
         actions = np.array(self._act(padded, noise))
         return actions[:count] if observations.ndim == 2 else actions[0]
 
@@ -200,6 +201,7 @@ def _name(path: Any) -> str:
 
 def _fitting(arrays: Mapping[str, np.ndarray], path: Any, like: jax.ShapeDtypeStruct) -> jax.Array:
     array = arrays[_name(path)]
-    if array.shape != like.shape or array.dtype != like.dtype:
-        raise ValueError(f"{_name(path)} has shape {array.shape} and type {array.dtype}, not {like.shape} {like.dtype}")
+    # The type is the file's: what `like` has depends on this process's default precision.
+    if array.shape != like.shape or not jnp.issubdtype(array.dtype, jnp.floating):
+        raise ValueError(f"{_name(path)} has shape {array.shape} and type {array.dtype}, not {like.shape} and floats")
     return jnp.asarray(array)

@@ -10,6 +10,9 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 Key = PRNGKeyArray
 """A typed JAX random key (`jax.random.key`)."""
 
+AxisName = str | tuple[str, ...]
+"""A mapped axis over which a batch is sharded, or several: the first varies slowest, as in `PartitionSpec((a, b))`."""
+
 Scalar = Float[Array, ""]
 
 Metrics = dict[str, Float[Array, ""]]

@@ -13,7 +13,7 @@ from drol.nn.critic import CriticEnsemble
 from drol.nn.gaussian import MeanActor
 from drol.ops import losses
 from drol.policy import MeanPolicy
-from drol.types import Batch, Key, Metrics, Rows, Scalar, Spec
+from drol.types import AxisName, Batch, Key, Metrics, Rows, Scalar, Spec
 
 
 class BCNetworks(eqx.Module):
@@ -55,7 +55,7 @@ class BC(Learner):
         batch: Batch,
         noise: BCNoise,
         *,
-        axis_name: str | None,
+        axis_name: AxisName | None,
     ) -> tuple[Scalar, Metrics]:
         means = networks.actor(batch.observations)
         loss = -jnp.mean(losses.gaussian_log_prob(means, batch.actions))

@@ -17,7 +17,7 @@ from drol.nn.critic import CriticEnsemble
 from drol.nn.flow import VectorField, flow_actions
 from drol.ops import bellman, losses
 from drol.policy import FlowPolicy
-from drol.types import Batch, Key, Metrics, Rows, Scalar, Spec
+from drol.types import AxisName, Batch, Key, Metrics, Rows, Scalar, Spec
 
 
 class DeFlowNetworks(eqx.Module):
@@ -75,7 +75,7 @@ class DeFlow(Learner):
         batch: Batch,
         noise: FQLNoise,
         *,
-        axis_name: str | None,
+        axis_name: AxisName | None,
     ) -> tuple[Scalar, Metrics]:
         next_base = flow_actions(fixed.flow, batch.next_observations, noise.next_latent, self.flow_steps)
         next_actions = clip_action(next_base + fixed.refiner(batch.next_observations, next_base))
@@ -88,7 +88,7 @@ class DeFlow(Learner):
 
     @jax.named_scope("actor_loss")
     def _actor_loss(
-        self, networks: DeFlowNetworks, fixed: DeFlowNetworks, batch: Batch, noise: FQLNoise, axis_name: str | None
+        self, networks: DeFlowNetworks, fixed: DeFlowNetworks, batch: Batch, noise: FQLNoise, axis_name: AxisName | None
     ) -> tuple[Scalar, Metrics]:
         """alpha D - lambda Q(s, clip(b + g)) of the refiner, and the multiplier's own loss."""
         base = flow_actions(fixed.flow, batch.observations, noise.latent, self.flow_steps)

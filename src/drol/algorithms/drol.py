@@ -10,13 +10,13 @@ from jaxtyping import Array, Float, Int
 
 from drol.algorithm import Algorithm, ScalarLike, TrainState, scalar, static
 from drol.algorithms import fields
-from drol.algorithms.learner import descend, leaves, optimizer_of
+from drol.algorithms.learner import descend, leaves, optimizer_of, per_row
 from drol.nn.actor import LatentActor
 from drol.nn.critic import CriticEnsemble
 from drol.ops import bellman, latent, losses, routing
 from drol.ops.axis import make_varying, mean_over
 from drol.policy import LatentPolicy
-from drol.types import Batch, Key, Metrics, Rows, Scalar, Spec
+from drol.types import AxisName, Batch, Key, Metrics, Rows, Scalar, Spec
 
 
 class DROLState(TrainState):
@@ -95,14 +95,11 @@ class DROL(Algorithm):
         radius = latent.default_radius(dim) if self.latent_radius is None else self.latent_radius
         count = self.num_candidates + self.backup_candidates
 
-        def draw(row: Int[Array, ""]) -> Float[Array, "count action"]:
-            return latent.sample_ball(jax.random.fold_in(key, row), (count,), dim, radius)
-
-        latents = jax.vmap(draw)(rows)
+        latents = per_row(lambda key: latent.sample_ball(key, (count,), dim, radius), rows, key)
         return DROLNoise(latents[:, : self.num_candidates], latents[:, self.num_candidates :])
 
     def update(
-        self, state: DROLState, batch: Batch, noise: DROLNoise, *, axis_name: str | None = None
+        self, state: DROLState, batch: Batch, noise: DROLNoise, *, axis_name: AxisName | None = None
     ) -> tuple[DROLState, Metrics]:
         gradients, metrics = self.gradients(state, batch, noise, axis_name=axis_name)
         optimizer = optimizer_of(self)
@@ -122,7 +119,7 @@ class DROL(Algorithm):
         return LatentPolicy(actor=state.actor, critic=state.critic, latent_radius=self.latent_radius)
 
     def gradients(
-        self, state: DROLState, batch: Batch, noise: DROLNoise, *, axis_name: str | None = None
+        self, state: DROLState, batch: Batch, noise: DROLNoise, *, axis_name: AxisName | None = None
     ) -> tuple[DROLGradients, Metrics]:
         """The gradients that `update` applies, of the whole batch where it is sharded over `axis_name`."""
         actor, critic = make_varying((state.actor, state.critic), axis_name)
@@ -137,7 +134,7 @@ class DROL(Algorithm):
 
     @jax.named_scope("route")
     def _route(
-        self, actor: LatentActor, batch: Batch, noise: DROLNoise, axis_name: str | None
+        self, actor: LatentActor, batch: Batch, noise: DROLNoise, axis_name: AxisName | None
     ) -> tuple[Float[Array, "batch action"], Metrics]:
         """The winners' latents and the diagnostics of the candidate sets. Forward values only (eq. 4, 5, 7)."""
         if self.num_candidates == 1:
@@ -162,7 +159,7 @@ class DROL(Algorithm):
         critic: CriticEnsemble,
         batch: Batch,
         winners: Float[Array, "batch action"],
-        axis_name: str | None,
+        axis_name: AxisName | None,
     ) -> tuple[Scalar, Metrics]:
         """Eq. 8 on the winners; the critic is a constant."""
         actions = actor(batch.observations, winners)

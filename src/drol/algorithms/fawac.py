@@ -15,7 +15,7 @@ from drol.nn.critic import CriticEnsemble, Value
 from drol.nn.flow import VectorField, flow_actions
 from drol.ops import bellman, losses
 from drol.policy import FlowPolicy
-from drol.types import Batch, Key, Metrics, Rows, Scalar, Spec
+from drol.types import AxisName, Batch, Key, Metrics, Rows, Scalar, Spec
 
 
 class FAWACNetworks(eqx.Module):
@@ -81,7 +81,7 @@ class FAWAC(Learner):
         batch: Batch,
         noise: FAWACNoise,
         *,
-        axis_name: str | None,
+        axis_name: AxisName | None,
     ) -> tuple[Scalar, Metrics]:
         assert target_critic is not None
         next_actions = flow_actions(fixed.flow, batch.next_observations, noise.next_latent, self.flow_steps)

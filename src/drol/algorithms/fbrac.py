@@ -15,7 +15,7 @@ from drol.nn.critic import CriticEnsemble
 from drol.nn.flow import VectorField, flow_actions
 from drol.ops import bellman, losses
 from drol.policy import FlowPolicy
-from drol.types import Batch, Key, Metrics, Rows, Scalar, Spec
+from drol.types import AxisName, Batch, Key, Metrics, Rows, Scalar, Spec
 
 
 class FBRACNetworks(eqx.Module):
@@ -64,7 +64,7 @@ class FBRAC(Learner):
         batch: Batch,
         noise: FQLNoise,
         *,
-        axis_name: str | None,
+        axis_name: AxisName | None,
     ) -> tuple[Scalar, Metrics]:
         next_actions = flow_actions(fixed.flow, batch.next_observations, noise.next_latent, self.flow_steps)
         critic_loss, _, metrics = temporal_difference(

@@ -14,7 +14,7 @@ from drol.algorithms.learner import Learner, LearnerState, cloning_errors, per_r
 from drol.nn.critic import CriticEnsemble
 from drol.nn.flow import VectorField
 from drol.policy import FlowPolicy
-from drol.types import Batch, Key, Metrics, Rows, Scalar, Spec
+from drol.types import AxisName, Batch, Key, Metrics, Rows, Scalar, Spec
 
 
 class FlowBCNetworks(eqx.Module):
@@ -59,7 +59,7 @@ class FlowBC(Learner):
         batch: Batch,
         noise: FlowNoise,
         *,
-        axis_name: str | None,
+        axis_name: AxisName | None,
     ) -> tuple[Scalar, Metrics]:
         loss = jnp.mean(cloning_errors(networks.flow, batch, noise.flow_x0, noise.flow_t))
         return loss, {"flow_loss": loss}

@@ -16,7 +16,7 @@ from drol.nn.critic import CriticEnsemble
 from drol.nn.flow import VectorField, flow_actions
 from drol.ops import bellman, losses
 from drol.policy import LatentPolicy
-from drol.types import Batch, Key, Metrics, Rows, Scalar, Spec
+from drol.types import AxisName, Batch, Key, Metrics, Rows, Scalar, Spec
 
 
 class FQLNetworks(eqx.Module):
@@ -82,7 +82,7 @@ class FQL(Learner):
         batch: Batch,
         noise: FQLNoise,
         *,
-        axis_name: str | None,
+        axis_name: AxisName | None,
     ) -> tuple[Scalar, Metrics]:
         next_actions = fixed.actor(batch.next_observations, noise.next_latent)
         critic_loss, _, critic_metrics = temporal_difference(
@@ -95,7 +95,7 @@ class FQL(Learner):
 
     @jax.named_scope("actor_loss")
     def _actor_loss(
-        self, actor: LatentActor, fixed: FQLNetworks, batch: Batch, noise: FQLNoise, axis_name: str | None
+        self, actor: LatentActor, fixed: FQLNetworks, batch: Batch, noise: FQLNoise, axis_name: AxisName | None
     ) -> tuple[Scalar, Metrics]:
         """alpha |mu(s, z) - flow(s, z)|^2 / d - lambda Q(s, mu(s, z))."""
         taught = flow_actions(fixed.flow, batch.observations, noise.latent, self.flow_steps)

@@ -15,7 +15,7 @@ from drol.algorithms.learner import Learner, LearnerState, cloning_errors
 from drol.nn.critic import CriticEnsemble, Value
 from drol.nn.flow import VectorField
 from drol.policy import FlowPolicy
-from drol.types import Batch, Key, Metrics, Rows, Scalar, Spec
+from drol.types import AxisName, Batch, Key, Metrics, Rows, Scalar, Spec
 
 
 class IFQLNetworks(eqx.Module):
@@ -67,7 +67,7 @@ class IFQL(Learner):
         batch: Batch,
         noise: FlowNoise,
         *,
-        axis_name: str | None,
+        axis_name: AxisName | None,
     ) -> tuple[Scalar, Metrics]:
         critic_loss, _, metrics = implicit_values(
             networks, fixed, target_critic, batch, expectile=self.expectile, discount=self.discount

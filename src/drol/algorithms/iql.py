@@ -16,7 +16,7 @@ from drol.nn.critic import CriticEnsemble, Value
 from drol.nn.gaussian import MeanActor
 from drol.ops import bellman, losses
 from drol.policy import MeanPolicy
-from drol.types import Batch, Key, Metrics, Rows, Scalar, Spec
+from drol.types import AxisName, Batch, Key, Metrics, Rows, Scalar, Spec
 
 EXTRACTIONS = ("awr", "ddpg+bc")
 
@@ -78,7 +78,7 @@ class IQL(Learner):
         batch: Batch,
         noise: IQLNoise,
         *,
-        axis_name: str | None,
+        axis_name: AxisName | None,
     ) -> tuple[Scalar, Metrics]:
         critic_loss, advantages, critic_metrics = implicit_values(
             networks, fixed, target_critic, batch, expectile=self.expectile, discount=self.discount
@@ -93,7 +93,7 @@ class IQL(Learner):
         critic: CriticEnsemble,
         advantages: Float[Array, " batch"],
         batch: Batch,
-        axis_name: str | None,
+        axis_name: AxisName | None,
     ) -> tuple[Scalar, Metrics]:
         means = actor(batch.observations)
         log_prob = losses.gaussian_log_prob(means, batch.actions)

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -13,9 +13,12 @@ from jaxtyping import Array, Float, Int
 from drol.algorithm import Algorithm, ScalarLike, TrainState
 from drol.nn.critic import CriticEnsemble
 from drol.nn.flow import VectorField
+from drol.numerics import threefry
 from drol.ops import bellman, flow
 from drol.ops.axis import make_varying, mean_over
-from drol.types import Batch, Key, Metrics, Rows, Scalar, Spec
+from drol.types import AxisName, Batch, Key, Metrics, Rows, Scalar, Spec
+
+Tree = TypeVar("Tree")
 
 EPS_ROOT = 2e-38
 """Added under Adam's root: too little to change an update (it counts where |g| < 1e-16, and the epsilon is 1e-8), but
@@ -62,7 +65,7 @@ class Learner(Algorithm):
         batch: Batch,
         noise: Any,
         *,
-        axis_name: str | None,
+        axis_name: AxisName | None,
     ) -> tuple[Scalar, Metrics]:
         """The sum of the losses, and what to report.
 
@@ -84,7 +87,7 @@ class Learner(Algorithm):
         )
 
     def update(
-        self, state: LearnerState, batch: Batch, noise: Any, *, axis_name: str | None = None
+        self, state: LearnerState, batch: Batch, noise: Any, *, axis_name: AxisName | None = None
     ) -> tuple[LearnerState, Metrics]:
         gradients, metrics = self.gradients(state, batch, noise, axis_name=axis_name)
         networks, optimizer = descend(optimizer_of(self), gradients, state.optimizer, state.networks)
@@ -99,7 +102,7 @@ class Learner(Algorithm):
         ), metrics
 
     def gradients(
-        self, state: LearnerState, batch: Batch, noise: Any, *, axis_name: str | None = None
+        self, state: LearnerState, batch: Batch, noise: Any, *, axis_name: AxisName | None = None
     ) -> tuple[Any, Metrics]:
         """The gradients that `update` applies, of the whole batch where it is sharded over `axis_name`."""
         networks = make_varying(state.networks, axis_name)
@@ -111,7 +114,8 @@ class Learner(Algorithm):
 
 def per_row(draw: Callable[[Key], Any], rows: Rows, key: Key) -> Any:
     """`draw` for every row with a key of its own: shards draw what one device would have drawn."""
-    return jax.vmap(lambda row: draw(jax.random.fold_in(key, row)))(rows)
+    own = threefry(key)
+    return jax.vmap(lambda row: draw(jax.random.fold_in(own, row)))(rows)
 
 
 @jax.named_scope("flow_loss")
@@ -164,7 +168,17 @@ def optimizer_of(algorithm: Any) -> optax.GradientTransformation:
     adam = _adam(getattr(algorithm, "learning_rates", algorithm.learning_rate))
     if not hasattr(algorithm, "max_gradient_norm"):
         return adam
-    return optax.chain(optax.clip_by_global_norm(algorithm.max_gradient_norm), adam)
+    return optax.chain(_clip(algorithm.max_gradient_norm), adam)
+
+
+def _clip(limit: ScalarLike) -> optax.GradientTransformation:
+    """`optax.clip_by_global_norm`, which cannot take a limit of another type than the gradients'."""
+
+    def clipped(updates: Any, _: Any) -> Any:
+        norm = jnp.sqrt(sum(jnp.sum(g**2) for g in jax.tree.leaves(updates)))
+        return jax.tree.map(lambda g: jnp.where(norm < limit, g, (g / norm * limit).astype(g.dtype)), updates)
+
+    return optax.stateless(clipped)
 
 
 def _adam(rates: ScalarLike | Mapping[str, ScalarLike]) -> optax.GradientTransformation:
@@ -188,6 +202,14 @@ def leaves(networks: Any) -> Any:
 def descend(
     optimizer: optax.GradientTransformation, gradients: Any, optimizer_state: optax.OptState, networks: Any
 ) -> tuple[Any, optax.OptState]:
-    """One step of an optimizer: the networks after it, and its state."""
-    updates, optimizer_state = optimizer.update(gradients, optimizer_state, leaves(networks))
-    return eqx.apply_updates(networks, updates), optimizer_state
+    """One step of an optimizer: the networks after it, and its state, all in the types that they had.
+
+    A learning rate is float32, and float64 under `jax_enable_x64`: it must not widen the parameters.
+    """
+    updates, new_state = optimizer.update(gradients, optimizer_state, leaves(networks))
+    return like(eqx.apply_updates(networks, updates), networks), like(new_state, optimizer_state)
+
+
+def like(tree: Tree, before: Any) -> Tree:
+    """The arrays of a tree in the types of those in `before`. Costs nothing where they are the same."""
+    return jax.tree.map(lambda new, old: new.astype(old.dtype) if hasattr(old, "dtype") else new, tree, before)

@@ -16,7 +16,7 @@ from drol.nn.critic import CriticEnsemble
 from drol.nn.flow import VectorField, one_step_actor
 from drol.ops import bellman, flow, losses
 from drol.policy import LatentPolicy
-from drol.types import Batch, Key, Metrics, Rows, Scalar, Spec
+from drol.types import AxisName, Batch, Key, Metrics, Rows, Scalar, Spec
 
 TARGET_LIMIT = 5.0
 """Regression targets are cut off at plus and minus this: early on, the derivative in them is anything."""
@@ -105,7 +105,7 @@ class MeanFlowQL(Learner):
         batch: Batch,
         noise: MeanFlowQLNoise,
         *,
-        axis_name: str | None,
+        axis_name: AxisName | None,
     ) -> tuple[Scalar, Metrics]:
         next_q = self._next_values(fixed.actor, target_critic, batch, noise)
         critic_loss, _, critic_metrics = fit_critic(networks.critic, next_q, batch, discount=self.discount)
@@ -131,7 +131,7 @@ class MeanFlowQL(Learner):
         critic: CriticEnsemble,
         batch: Batch,
         noise: MeanFlowQLNoise,
-        axis_name: str | None,
+        axis_name: AxisName | None,
     ) -> tuple[Scalar, Metrics]:
         """alpha sum_i w_i e_i / B - lambda Q(s, g(s, z, 1)), and a penalty on what lies beyond the bounds."""
         field = actor.at(batch.observations)

@@ -10,14 +10,14 @@ from jaxtyping import Array, Float, Int
 
 from drol.algorithm import Algorithm, ScalarLike, TrainState, scalar, static
 from drol.algorithms import fields
-from drol.algorithms.learner import descend, leaves, optimizer_of, per_row
+from drol.algorithms.learner import descend, leaves, like, optimizer_of, per_row
 from drol.nn.actor import clip_action
 from drol.nn.critic import CriticEnsemble
 from drol.nn.gaussian import MeanActor
 from drol.ops import bellman, losses
 from drol.ops.axis import make_varying, mean_over
 from drol.policy import MeanPolicy
-from drol.types import Batch, Key, Metrics, Rows, Scalar, Spec
+from drol.types import AxisName, Batch, Key, Metrics, Rows, Scalar, Spec
 
 
 class ReBRACNetworks(eqx.Module):
@@ -99,7 +99,7 @@ class ReBRAC(Algorithm):
         return ReBRACNoise(per_row(lambda key: jax.random.normal(key, (spec.action_dim,)), rows, key))
 
     def update(
-        self, state: ReBRACState, batch: Batch, noise: ReBRACNoise, *, axis_name: str | None = None
+        self, state: ReBRACState, batch: Batch, noise: ReBRACNoise, *, axis_name: AxisName | None = None
     ) -> tuple[ReBRACState, Metrics]:
         gradients, metrics = self.gradients(state, batch, noise, axis_name=axis_name)
         optimizer, networks, full = optimizer_of(self), state.networks, self._is_full(state)
@@ -123,7 +123,7 @@ class ReBRAC(Algorithm):
         ), metrics
 
     def gradients(
-        self, state: ReBRACState, batch: Batch, noise: ReBRACNoise, *, axis_name: str | None = None
+        self, state: ReBRACState, batch: Batch, noise: ReBRACNoise, *, axis_name: AxisName | None = None
     ) -> tuple[ReBRACNetworks, Metrics]:
         """The gradients of this update, of the whole batch where it is sharded; a skipped actor's are 0."""
         networks = make_varying(state.networks, axis_name)
@@ -134,7 +134,8 @@ class ReBRAC(Algorithm):
 
         def actor_gradient() -> tuple[MeanActor, Metrics]:
             gradient = jax.grad(self._actor_loss, has_aux=True)(networks.actor, networks.critic, batch, axis_name)
-            return mean_over(gradient, axis_name)
+            gradient, metrics = mean_over(gradient, axis_name)
+            return gradient, like(metrics, state.actor_metrics)
 
         def skipped() -> tuple[MeanActor, Metrics]:
             return jax.tree.map(jnp.zeros_like, leaves(state.networks.actor)), state.actor_metrics
@@ -175,7 +176,7 @@ class ReBRAC(Algorithm):
 
     @jax.named_scope("actor_loss")
     def _actor_loss(
-        self, actor: MeanActor, critic: CriticEnsemble, batch: Batch, axis_name: str | None
+        self, actor: MeanActor, critic: CriticEnsemble, batch: Batch, axis_name: AxisName | None
     ) -> tuple[Scalar, Metrics]:
         """alpha_actor |a - a_data|^2 - lambda min Q(s, a), the square summed over action dimensions."""
         actions = jnp.tanh(actor(batch.observations))

@@ -17,7 +17,7 @@ from drol.nn.flow import VectorField, flow_actions, steered_latents
 from drol.ops import bellman, losses
 from drol.ops.latent import ball_from_draws, default_radius
 from drol.policy import SteeredPolicy
-from drol.types import Batch, Key, Metrics, Rows, Scalar, Spec
+from drol.types import AxisName, Batch, Key, Metrics, Rows, Scalar, Spec
 
 
 class ReFORMNetworks(eqx.Module):
@@ -98,7 +98,7 @@ class ReFORM(Learner):
         batch: Batch,
         noise: ReFORMNoise,
         *,
-        axis_name: str | None,
+        axis_name: AxisName | None,
     ) -> tuple[Scalar, Metrics]:
         next_latents = steered_latents(fixed.generator, batch.next_observations, noise.next_latent, self.flow_steps)
         next_actions = fixed.actor(batch.next_observations, next_latents)
@@ -125,7 +125,12 @@ class ReFORM(Learner):
 
     @jax.named_scope("actor_loss")
     def _q_loss(
-        self, generator: VectorField, fixed: ReFORMNetworks, batch: Batch, noise: ReFORMNoise, axis_name: str | None
+        self,
+        generator: VectorField,
+        fixed: ReFORMNetworks,
+        batch: Batch,
+        noise: ReFORMNoise,
+        axis_name: AxisName | None,
     ) -> Scalar:
         """-lambda Q(s, mu(s, w(s, z))), differentiated through every reflected step."""
         latents = steered_latents(generator, batch.observations, noise.latent, self.flow_steps)

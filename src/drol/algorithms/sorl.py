@@ -14,11 +14,12 @@ from drol.algorithms import fields
 from drol.algorithms.learner import descend, leaves, optimizer_of, per_row
 from drol.nn.critic import CriticEnsemble
 from drol.nn.flow import VectorField, shortcut_actions
+from drol.numerics import threefry
 from drol.ops import bellman, losses
 from drol.ops.axis import make_varying, mean_over
 from drol.policy import ShortcutPolicy
 from drol.policy.flow import STEPS
-from drol.types import Batch, Key, Metrics, Rows, Scalar, Spec
+from drol.types import AxisName, Batch, Key, Metrics, Rows, Scalar, Spec
 
 FINEST = 3
 """The level log2(8) of flow matching; self-consistency teaches the levels below from the one above each."""
@@ -113,8 +114,8 @@ class SORL(Algorithm):
 
     @jax.named_scope("noise")
     def noise(self, spec: Spec, rows: Rows, *, key: Key) -> SORLNoise:
-        row_key, batch_key = jax.random.split(key)
-        critic_steps, actor_steps = jax.random.randint(batch_key, (2,), 0, len(STEPS))
+        row_key, batch_key = jax.random.split(threefry(key))
+        critic_steps, actor_steps = jax.random.randint(batch_key, (2,), 0, len(STEPS), jnp.int32)
         # Thirds of the batch, rounding aside, learn consistency at levels 2, 1 and 0.
         levels = FINEST - 1 - rows % FINEST
 
@@ -122,7 +123,7 @@ class SORL(Algorithm):
             normal_key, index_key = jax.random.split(key)
             normal = jax.random.normal(normal_key, (4, spec.action_dim))
             # Eighths, of which a level l counts every 2^(3 - l)-th.
-            eighths = jax.random.randint(index_key, (2, 1), 0, STEPS[-1])
+            eighths = jax.random.randint(index_key, (2, 1), 0, STEPS[-1], jnp.int32)
             return normal, eighths[0], eighths[1]
 
         normal, flow_index, eighth = per_row(draw, rows, row_key)
@@ -140,7 +141,7 @@ class SORL(Algorithm):
         )
 
     def update(
-        self, state: SORLState, batch: Batch, noise: SORLNoise, *, axis_name: str | None = None
+        self, state: SORLState, batch: Batch, noise: SORLNoise, *, axis_name: AxisName | None = None
     ) -> tuple[SORLState, Metrics]:
         before, optimizer = state.networks, optimizer_of(self)
         gradients, critic_metrics = self.critic_gradients(state, batch, noise, axis_name=axis_name)
@@ -163,7 +164,7 @@ class SORL(Algorithm):
         ), critic_metrics | metrics
 
     def gradients(
-        self, state: SORLState, batch: Batch, noise: SORLNoise, *, axis_name: str | None = None
+        self, state: SORLState, batch: Batch, noise: SORLNoise, *, axis_name: AxisName | None = None
     ) -> tuple[SORLNetworks, Metrics]:
         """The gradients of both losses at the parameters before the update."""
         critic, critic_metrics = self.critic_gradients(state, batch, noise, axis_name=axis_name)
@@ -171,7 +172,7 @@ class SORL(Algorithm):
         return jax.tree.map(jnp.add, critic, actor), critic_metrics | metrics
 
     def critic_gradients(
-        self, state: SORLState, batch: Batch, noise: SORLNoise, *, axis_name: str | None = None
+        self, state: SORLState, batch: Batch, noise: SORLNoise, *, axis_name: AxisName | None = None
     ) -> tuple[SORLNetworks, Metrics]:
         """Of the Bellman error; the actor's are 0, but for `public_update`."""
         networks = make_varying(state.networks, axis_name)
@@ -189,7 +190,7 @@ class SORL(Algorithm):
         return mean_over((gradients, metrics), axis_name)
 
     def actor_gradients(
-        self, actor: VectorField, state: SORLState, batch: Batch, noise: SORLNoise, *, axis_name: str | None = None
+        self, actor: VectorField, state: SORLState, batch: Batch, noise: SORLNoise, *, axis_name: AxisName | None = None
     ) -> tuple[SORLNetworks, Metrics]:
         """Of the actor's loss at `actor`; critic and slow actor are those of `state`, and the critic's are 0."""
         actor, critic = make_varying((actor, state.networks.critic), axis_name)
@@ -262,7 +263,7 @@ class SORL(Algorithm):
         batch: Batch,
         noise: SORLNoise,
         steps: int,
-        axis_name: str | None,
+        axis_name: AxisName | None,
     ) -> tuple[Scalar, Scalar]:
         """q_coef (-lambda Q(s, a, k)) at the actor's action a in k steps; beside it the term without its weight."""
         actions = shortcut_actions(actor, batch.observations, noise.latent, steps)

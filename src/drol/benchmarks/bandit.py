@@ -18,7 +18,7 @@ from drol.nn.actor import LatentActor
 from drol.ops import latent, losses, routing
 from drol.ops.axis import make_varying, mean_over
 from drol.policy import LatentPolicy
-from drol.types import Batch, Key, Metrics, Rows, Spec
+from drol.types import AxisName, Batch, Key, Metrics, Rows, Spec
 
 Actions = Float[Array, "batch action"]
 
@@ -112,7 +112,7 @@ class PointwiseCorrespondence(Algorithm):
         return self.bandit.modes[jnp.argmax(latents @ self.bandit.modes.T, axis=-1)]
 
     def update(
-        self, state: PointwiseState, batch: Batch, noise: Actions, *, axis_name: str | None = None
+        self, state: PointwiseState, batch: Batch, noise: Actions, *, axis_name: AxisName | None = None
     ) -> tuple[PointwiseState, Metrics]:
         def loss(actor: LatentActor):
             actions = actor(batch.observations, noise)

@@ -12,6 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from drol.data.episodes import Transitions
+from drol.numerics import threefry
 from drol.types import Batch, Key, Spec
 
 Tree = TypeVar("Tree")
@@ -97,7 +98,8 @@ class ReplayData(eqx.Module):
 
 def draw_numbers(size: int, batch_size: int, *, key: Key) -> Int[Array, " batch"]:
     """Numbers below `size`, uniform with replacement."""
-    return jax.random.randint(key, (batch_size,), 0, size)
+    # By name: under jax_enable_x64 the default type is int64, whose draws are others.
+    return jax.random.randint(threefry(key), (batch_size,), 0, size, jnp.int32)
 
 
 def _spread(table: np.ndarray, sharding: NamedSharding) -> Array:

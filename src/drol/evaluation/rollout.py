@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 from drol.environments.d4rl_tasks import normalised_score
 from drol.environments.spec import EnvironmentSpec
 from drol.evaluation.environments import StepResult
+from drol.numerics import key_of_seed
 from drol.policy import Policy
 from drol.processes import Worker, close_all
 from drol.seeding import episode_seed
@@ -134,7 +135,7 @@ class Evaluator:
             raise
 
     def _episodes(self, policy: Policy, episodes: int, seed: int) -> list[EpisodeResult]:
-        key = jax.random.key(seed)
+        key = key_of_seed(seed)
         queues = [list(range(slot, episodes, self._slots)) for slot in range(self._slots)]
         observations = np.zeros((self._slots, policy.spec.observation_dim), np.float32)
         running = np.full(self._slots, -1)

@@ -76,5 +76,5 @@ def best_of_n(
 
 @jax.named_scope("target_average")
 def target_average(target: Tree, online: Tree, tau: Scalar | float) -> Tree:
-    """phi' <- tau phi + (1 - tau) phi', leaf by leaf."""
-    return jax.tree.map(lambda t, o: tau * o + (1 - tau) * t, target, online)
+    """phi' <- tau phi + (1 - tau) phi', leaf by leaf; each keeps its type, whatever that of tau."""
+    return jax.tree.map(lambda t, o: (tau * o + (1 - tau) * t).astype(t.dtype), target, online)

@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from drol.types import Key
@@ -43,7 +44,9 @@ def ball_from_draws(
     return direction * (safe_radius * uniform ** (1 / dim))[..., None]
 
 
-def sample_ball(key: Key, shape: tuple[int, ...], dim: int, radius: float) -> Float[Array, "*shape dim"]:
+def sample_ball(
+    key: Key, shape: tuple[int, ...], dim: int, radius: float, dtype: DTypeLike | None = None
+) -> Float[Array, "*shape dim"]:
     """Draw independent points z ~ Unif(B_d(R)).
 
     Args:
@@ -51,12 +54,13 @@ def sample_ball(key: Key, shape: tuple[int, ...], dim: int, radius: float) -> Fl
         shape: leading shape of the result.
         dim: d, the dimension of the ball.
         radius: R > 0.
+        dtype: of the points; JAX's default float if None.
 
     Source: eq. 4.
     """
     direction_key, radius_key = jax.random.split(key)
-    normal = jax.random.normal(direction_key, (*shape, dim))
-    return ball_from_draws(normal, jax.random.uniform(radius_key, shape), radius)
+    normal = jax.random.normal(direction_key, (*shape, dim), dtype)
+    return ball_from_draws(normal, jax.random.uniform(radius_key, shape, dtype), radius)
 
 
 def mean_norm(dim: int, radius: float) -> float:

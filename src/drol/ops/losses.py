@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from drol.ops.axis import mean_over
-from drol.types import Scalar
+from drol.types import AxisName, Scalar
 
 Actions = Float[Array, "batch action"]
 
@@ -17,7 +17,7 @@ def behaviour_cloning(predicted: Actions, actions: Actions) -> Float[Array, " ba
     return jnp.mean((predicted - actions) ** 2, axis=-1)
 
 
-def q_scale(q_values: Float[Array, " batch"], axis_name: str | None = None) -> Scalar:
+def q_scale(q_values: Float[Array, " batch"], axis_name: AxisName | None = None) -> Scalar:
     """lambda = 1 / max(mean |Q|, 1e-6), a constant for differentiation.
 
     With `axis_name` the mean runs over the whole batch and not over the shard.
@@ -26,7 +26,7 @@ def q_scale(q_values: Float[Array, " batch"], axis_name: str | None = None) -> S
     return 1 / jnp.maximum(magnitude, 1e-6)
 
 
-def q_loss(q_values: Float[Array, " batch"], *, normalize: bool, axis_name: str | None = None) -> Scalar:
+def q_loss(q_values: Float[Array, " batch"], *, normalize: bool, axis_name: AxisName | None = None) -> Scalar:
     """-lambda mean Q: critic guidance, with `q_scale` as lambda, or 1."""
     scale = q_scale(q_values, axis_name) if normalize else 1.0
     return -scale * jnp.mean(q_values)

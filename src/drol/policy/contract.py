@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 import equinox as eqx
 from jaxtyping import Array, Float, PyTree
 
+from drol.numerics import threefry
 from drol.types import Key, Spec
 
 PolicyKind = Literal["one", "centre", "best-of-n", "dense"]
@@ -17,7 +18,7 @@ class Policy(eqx.Module):
 
     def __call__(self, observation: Float[Array, " observation"], *, key: Key) -> Float[Array, " action"]:
         """Choose an action: `act` on the draws of `noise`."""
-        return self.act(observation, self.noise(key=key))
+        return self.act(observation, self.noise(key=threefry(key)))
 
     @abc.abstractmethod
     def noise(self, *, key: Key) -> PyTree[Array]:

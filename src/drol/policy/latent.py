@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from drol.nn.actor import LatentActor
 from drol.nn.critic import CriticEnsemble
+from drol.numerics import draw_type
 from drol.ops.bellman import Aggregation
 from drol.ops.latent import default_radius, sample_ball
 from drol.policy.contract import PolicyKind
@@ -45,9 +46,9 @@ class LatentPolicy(SampledPolicy):
     def draw(self, shape: tuple[int, ...], *, key: Key) -> Latents:
         dim = self.spec.action_dim
         if self.prior == "normal":
-            return jax.random.normal(key, (*shape, dim))
+            return jax.random.normal(key, (*shape, dim), draw_type(self.actor))
         radius = default_radius(dim) if self.latent_radius is None else self.latent_radius
-        return sample_ball(key, shape, dim, radius)
+        return sample_ball(key, shape, dim, radius, draw_type(self.actor))
 
     def sample(self, observation: Float[Array, " observation"], latents: Latents) -> Actions:
         return one_step_actions(self.actor, observation, latents)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from drol.nn.critic import CriticEnsemble
 from drol.nn.mlp import MLP
+from drol.numerics import draw_type
 from drol.ops.bellman import Aggregation, aggregate
 from drol.policy.contract import POLICY_KINDS, Policy, PolicyKind
 from drol.types import Key, Spec
@@ -40,7 +41,7 @@ class SampledPolicy(Policy):
 
     def draw(self, shape: tuple[int, ...], *, key: Key) -> Latents:
         """Independent latents, (*shape, action): standard normal, unless the policy has another prior."""
-        return jax.random.normal(key, (*shape, self.spec.action_dim))
+        return jax.random.normal(key, (*shape, self.spec.action_dim), draw_type(self))
 
     @abc.abstractmethod
     def sample(self, observation: Float[Array, " observation"], latents: Latents) -> Actions:
@@ -73,7 +74,7 @@ class SampledPolicy(Policy):
 
     def noise(self, *, key: Key) -> Latents:
         if self.kind == "centre":
-            return jnp.zeros(self.spec.action_dim)
+            return jnp.zeros(self.spec.action_dim, draw_type(self))
         return self.draw(() if self.kind == "one" else (self.num_samples,), key=key)
 
     def act(self, observation: Float[Array, " observation"], noise: Latents) -> Float[Array, " action"]:

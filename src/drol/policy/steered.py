@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 from drol.nn.actor import LatentActor
 from drol.nn.critic import CriticEnsemble
 from drol.nn.flow import VectorField, steered_latents
+from drol.numerics import draw_type
 from drol.ops.bellman import Aggregation
 from drol.ops.latent import default_radius, sample_ball
 from drol.policy.contract import PolicyKind
@@ -33,7 +34,7 @@ class SteeredPolicy(SampledPolicy):
 
     def draw(self, shape: tuple[int, ...], *, key: Key) -> Latents:
         dim = self.spec.action_dim
-        return sample_ball(key, shape, dim, default_radius(dim))
+        return sample_ball(key, shape, dim, default_radius(dim), draw_type(self.actor))
 
     def sample(self, observation: Float[Array, " observation"], latents: Latents) -> Actions:
         steered = steered_latents(self.generator, observation, latents, self.flow_steps)

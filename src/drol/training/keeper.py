@@ -14,6 +14,7 @@ from drol.algorithm import Algorithm, TrainState
 from drol.bundle import save_policy
 from drol.data.replay import ReplayData
 from drol.files import write_json
+from drol.numerics import key_of_seed
 from drol.policy import Policy, in_units
 from drol.processes import WorkerError
 from drol.training.checkpoint import Checkpoints
@@ -215,7 +216,7 @@ class Keeper:
 
 def initial(algorithm: Algorithm, spec: Spec, seed: int) -> tuple[Any, Key, Key]:
     """A run's first state, the key of its updates, and the key of its held-out metrics."""
-    init_key, run_key, held_out_key = jax.random.split(jax.random.key(seed), 3)
+    init_key, run_key, held_out_key = jax.random.split(key_of_seed(seed), 3)
     return _initial_state(algorithm, spec, init_key), run_key, held_out_key
 
 

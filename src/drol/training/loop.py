@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Int, PyTree
 
 from drol.algorithm import Algorithm, TrainState, step
 from drol.data.replay import ReplayData, draw_numbers
+from drol.numerics import threefry
 from drol.types import Key, Metrics
 
 State = TypeVar("State", bound=TrainState)
@@ -89,7 +90,7 @@ def chunk_numbers(
 
 def draw_keys(key: Key, update: Int[Array, ""] | int) -> tuple[Key, Key]:
     """The keys of an update's batch and of its noise."""
-    sample_key, noise_key = jax.random.split(jax.random.fold_in(key, update))
+    sample_key, noise_key = jax.random.split(jax.random.fold_in(threefry(key), update))
     return sample_key, noise_key
 
 

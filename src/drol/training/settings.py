@@ -26,9 +26,10 @@ class Settings:
         for field in ("updates", "batch_size", "eval_every", "keep_last"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be at least 1, found {getattr(self, field)}")
-        for field in ("seed", "keep_every"):
-            if getattr(self, field) < 0:
-                raise ValueError(f"{field} must not be negative, found {getattr(self, field)}")
+        if self.keep_every < 0:
+            raise ValueError(f"keep_every must not be negative, found {self.keep_every}")
+        if not 0 <= self.seed < 2**64:
+            raise ValueError(f"seed must be a whole number from 0 to 2^64 - 1, found {self.seed}")
         if self.chunk < 2 or self.updates % self.chunk or self.eval_every % self.chunk:
             raise ValueError(
                 f"updates ({self.updates}) and eval_every ({self.eval_every}) must be multiples of the chunk length "

@@ -1,0 +1,158 @@
+"""Keys, seeds and types: the same numbers whatever this process's settings of JAX."""
+
+import dataclasses
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import drol
+from drol.algorithms.registry import ALGORITHMS, algorithm_class
+from drol.numerics import checked_seed, key_of_seed, threefry
+from tests.conftest import SPEC, random_batch
+
+
+def small(name, **options):
+    cls = algorithm_class(name)
+    short = {"flow_steps": 2} if "flow_steps" in {field.name for field in dataclasses.fields(cls)} else {}
+    return cls(hidden=(8,), **(short | options))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 7, 2**31, 2**32 - 1, np.int64(5), np.uint32(9)])
+def test_seeds_below_2_to_the_32_keep_their_keys(seed):
+    np.testing.assert_array_equal(
+        jax.random.key_data(key_of_seed(seed)), jax.random.key_data(jax.random.key(int(seed)))
+    )
+
+
+def test_larger_seeds_have_keys_of_their_own():
+    seeds = [0, 5, 2**32, 2**32 + 5, 2**40 + 5, 2**63, 2**64 - 1]
+    assert len({tuple(jax.random.key_data(key_of_seed(seed)).tolist()) for seed in seeds}) == len(seeds)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, True, 1.0, "3", None])
+def test_other_seeds_are_refused(seed):
+    with pytest.raises(ValueError, match="seed must be a whole number from 0 to 2"):
+        checked_seed(seed)
+
+
+@pytest.mark.parametrize("impl", ["rbg", "unsafe_rbg"])
+def test_keys_of_other_kinds_keep_the_promise_of_rows(impl):
+    """A shard draws the rows of the whole batch, and a batched policy what single calls draw."""
+    key = jax.random.key(3, impl=impl)
+    algorithm = small("drol")
+    whole = algorithm.noise(SPEC, jnp.arange(8), key=key).candidates
+    part = algorithm.noise(SPEC, jnp.arange(4, 6), key=key).candidates
+    np.testing.assert_array_equal(part, whole[4:6])
+    keys = jax.random.split(key, 3)
+    together = jax.vmap(lambda k: jax.random.normal(threefry(k), (2,)))(keys)
+    alone = jnp.stack([jax.random.normal(threefry(k), (2,)) for k in keys])
+    np.testing.assert_array_equal(together, alone)
+    assert len(np.unique(np.asarray(together))) == 6
+
+
+@pytest.mark.parametrize("key", [0, None, "key", jax.random.split(jax.random.key(0), 2), np.zeros(3)])
+def test_what_is_no_key_is_refused(key):
+    with pytest.raises(ValueError, match="key must be one JAX random key"):
+        threefry(key)
+
+
+def test_keys_of_the_usual_kinds_pass():
+    key = jax.random.key(4)
+    assert threefry(key) is key
+    np.testing.assert_array_equal(jax.random.key_data(threefry(jax.random.PRNGKey(4))), jax.random.key_data(key))
+
+
+def test_partitionable_off_is_refused_where_a_seed_decides():
+    before = jax.config.jax_threefry_partitionable
+    jax.config.update("jax_threefry_partitionable", False)
+    try:
+        with pytest.raises(ValueError, match="jax_threefry_partitionable off"):
+            key_of_seed(0)
+    finally:
+        jax.config.update("jax_threefry_partitionable", before)
+
+
+def lowered(tree):
+    """The same networks in bfloat16."""
+
+    def cast(leaf):
+        return jax.ShapeDtypeStruct(leaf.shape, jnp.bfloat16) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+    return jax.tree.map(cast, tree)
+
+
+@pytest.mark.parametrize(
+    ("networks", "x64"),
+    [("bfloat16", False), ("float32", False), ("bfloat16", True), ("float32", True), ("float64", True)],
+)
+@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+def test_step_keeps_every_type_and_scans(name, networks, x64):
+    """Shapes and types alone: nothing is compiled."""
+    key = jax.random.key(0)
+    with jax.enable_x64(networks == "float64"):
+        state = jax.eval_shape(lambda key: small(name).init(SPEC, key=key), key)
+    state = lowered(state) if networks == "bfloat16" else state
+    batch = jax.eval_shape(lambda key: random_batch(key, 8), key)
+    with jax.enable_x64(x64):
+        algorithm = small(name)
+
+        def body(state, _):
+            return drol.step(algorithm, state, batch_of(batch), key=key)[0], None
+
+        after = jax.eval_shape(lambda state: body(state, None)[0], state)
+        assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(lambda x: (x.shape, x.dtype), state)
+        jax.eval_shape(lambda state: jax.lax.scan(body, state, length=2)[0], state)
+
+
+def batch_of(shapes):
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+
+ACT = """
+import sys, numpy as np, drol
+policy = drol.load_policy(sys.argv[1], seed=3)
+one = policy(np.ones(4))
+many = policy(np.ones((3, 4)))
+print(one.dtype, one.tobytes().hex(), many.tobytes().hex())
+"""
+
+
+def test_a_policy_file_means_the_same_in_every_process(tmp_path, key):
+    """Precision, generator and default types are the process's own affair."""
+    algorithm = small("fql")
+    drol.save_policy(algorithm.policy(algorithm.init(SPEC, key=key)), tmp_path / "policy")
+
+    def acts(setting):
+        code = f"import jax\n{setting}\n{ACT}"
+        command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path / "policy")]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    plain = acts("")
+    assert plain.startswith("float32")
+    for setting in (
+        'jax.config.update("jax_enable_x64", True)',
+        'jax.config.update("jax_default_prng_impl", "rbg")',
+    ):
+        assert acts(setting) == plain, setting
+
+
+def test_runs_begin_alike_whatever_the_default_generator():
+    code = """
+import jax
+{setting}
+import drol, numpy as np
+from drol.training.keeper import initial
+state, key, _ = initial(drol.BC(hidden=(4,)), drol.Spec(3, 2), 7)
+print(jax.random.key_data(key), np.asarray(jax.tree.leaves(state)[0]).tobytes().hex())
+"""
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code.format(setting=s)], capture_output=True, text=True, check=True
+        ).stdout
+        for s in ("", 'jax.config.update("jax_default_prng_impl", "rbg")')
+    }
+    assert len(outputs) == 1
