@@ -40,7 +40,7 @@ def report(runs: list[Any], outcomes: list[Any]) -> int:
     if len(runs) == 1 and outcomes[0].divergence is None:
         folder = runs[0].folder
         named = (runs[0].policy_facts or {}).get("environment")
-        env = f" --env {named['id']}" if is_module(named) else ""
+        env = f" --env {named['id']}" if named is not None and is_module(named) else ""
         how = f"evaluate it with: drol evaluate {folder.path} --episodes 50{env}"
         print(f"policy: {folder.policy}   {how if runs[0].evaluate else 'load it with drol.load_policy'}")
     return 1 if any(outcome.divergence is not None for outcome in outcomes) else 0

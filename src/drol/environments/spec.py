@@ -49,7 +49,7 @@ class EnvironmentSpec:
             name, kind, options = record["id"], record["kind"], [(option, value) for option, value in record["options"]]
         except (TypeError, KeyError, ValueError):
             name, kind, options = None, None, []
-        if not all(isinstance(text, str) for text in (name, *(option for option, _ in options))) or kind not in KINDS:
+        if not isinstance(name, str) or not all(isinstance(option, str) for option, _ in options) or kind not in KINDS:
             raise DataError(
                 f"expected an 'id', a 'kind' (one of {', '.join(KINDS)}) and 'options' by name, found {_shown(record)}"
             )
