@@ -129,7 +129,7 @@ def test_an_interrupted_cell_goes_on_with_the_same_arguments(compare, capsys, nu
     before = signal.getsignal(number)
     assert compare(*GIVEN, **{cells[0]: "wait"}, signal=number) == 128 + number
     said = capsys.readouterr().out
-    assert "the same command goes on from here" in said
+    assert "run the same command again to resume" in said
     assert said.count(": training") == 3 - len(cells), "none is announced after it"
     assert signal.getsignal(number) is before
     begun = compare.calls[-1]

@@ -2,20 +2,19 @@
 
 import argparse
 import dataclasses
-import itertools
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from drol.cli import needs
+from drol.cli import compared, needs
 from drol.cli.plan import seed_list
 from drol.cli.platform import check_platform
-from drol.cli.terminal import SIMPLE, Column, Console, Table
-from drol.data.tasks import NOWHERE, Task, environment_of_task, parse_task
+from drol.cli.terminal import SIMPLE, Column, Console, Table, Text
+from drol.data.tasks import NOWHERE, Task, environment_of_task
 from drol.extras import require_all
-from drol.files import DataError, read_json, sha256, write_json
+from drol.files import DataError, read_json, write_json
 from drol.presets import SIZES
 from drol.report import comparison as comparisons
 from drol.report import tables
@@ -38,15 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
 
     fields = {field.name: field.default for field in (*dataclasses.fields(Comparison), *dataclasses.fields(Budget))}
     parser.epilog = (
-        "Stop it with Ctrl-C or SIGTERM: the same command goes on where it was, and trains nothing twice. Numbers\n"
-        "not given are those the folder was begun with; --updates MORE extends all cells, or those of the TASKs\n"
-        "that are named; further seeds join."
+        "Stop it with Ctrl-C or SIGTERM: the same command resumes it, and trains nothing twice. What is not given is\n"
+        "as the folder was begun; --updates MORE extends all cells, or those of the TASKs that are named; further\n"
+        "seeds join."
     )
     parser.add_argument("task", nargs="*", metavar="TASK", help=f"default: {' '.join(TASKS)}")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the comparison's folder")
-    parser.add_argument(
-        "--algorithms", type=lambda text: text.split(","), metavar="A,B", help=f"default: all ({','.join(ALGORITHMS)})"
-    )
+    parser.add_argument("--algorithms", type=_names, metavar="A,B", help=f"default: all ({','.join(ALGORITHMS)})")
     parser.add_argument("--seeds", type=seed_list, metavar="LIST", help="for instance 0-7 or 0,3,5 (default: 0-2)")
     parser.add_argument("--size", choices=tuple(SIZES), help=f"of networks (default: {fields['size']})")
     parser.add_argument("--hidden", type=int, nargs="+", metavar="N", help="hidden widths (default: the size's)")
@@ -87,29 +84,31 @@ def run(parsed: argparse.Namespace) -> int:
     """Train what is missing, collect results, measure speeds, print and write the table."""
     if parsed.jobs < 1:
         raise DataError(f"--jobs must be at least 1, found {parsed.jobs}")
-    if not parsed.train and not parsed.out.is_dir():
-        raise DataError(f"{parsed.out} does not exist: without training there is nothing to collect")
     results = parsed.out / RESULTS
     begun = comparisons.load(results) if (results / comparisons.FILE).exists() else None
     if begun is not None:
         _refuse_unnamed(parsed, begun, results / comparisons.FILE)
-    names = parsed.task or (begun.tasks if begun else TASKS)
-    _require(names, parsed.env, train=parsed.train)
+    names = compared.names(parsed, begun, TASKS)
+    environment = parsed.env or (begun and begun.env)
+    _require([name or given for given, name in names.items()], environment, train=parsed.train)
     if parsed.train or parsed.speed:
         check_platform()
-    tasks = {task.label: task for task in (parse_task(name, environment=parsed.env) for name in names)}
+    tasks = compared.named_tasks(names, environment)
+    compared.refuse_foreign(parsed.out, tasks)
     algorithms = _algorithms(parsed.algorithms or (begun.algorithms if begun else None))
     comparison = _comparison(parsed, set(tasks), set(algorithms), begun)
     cells = {label: [Cell(parsed.out, label, name) for name in algorithms] for label in tasks}
-    files = _files(parsed, tasks)
-    _refuse_contradictions(parsed, comparison, cells, files)
+    if not parsed.train and begun is None and not any(cell.path.is_dir() for row in cells.values() for cell in row):
+        raise DataError(f"{parsed.out} holds no runs: without training there is nothing to collect")
+    files = _checked_files(parsed, comparison, tasks, cells)
     comparison.save(results)
+    compared.save_names(parsed.out, tasks)
     try:
         with Commands(COMMAND, parsed.jobs) as commands:
             failures = _train_cells(parsed, comparison, tasks, cells, files, commands)
             commands.raise_if_stopped()  # what came after the last command
     except StoppedError as stop:
-        print("stopped; the same command goes on from here")
+        print("stopped; run the same command again to resume")
         return 128 + stop.number
     if parsed.speed or (parsed.train and parsed.speed is None):
         _measure_speed(comparison, results / tables.SPEED, again=bool(parsed.speed))
@@ -142,6 +141,14 @@ def _refuse_unnamed(parsed: argparse.Namespace, begun: Comparison, file: Path) -
         environment_of_task(begun.env, str(file))
 
 
+def _names(text: str) -> list[str]:
+    """`drol, fql` as names."""
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"expected names like drol,fql, found {text!r}")
+    return names
+
+
 def _algorithms(names: Iterable[str] | None) -> list[str]:
     """What is compared, each once and known.
 
@@ -171,54 +178,24 @@ def _comparison(
     return Comparison(dict.fromkeys(sorted(tasks), Budget(**budget)), tuple(sorted(algorithms)), **given)
 
 
-def _files(parsed: argparse.Namespace, tasks: dict[str, Task]) -> dict[str, Path]:
-    """Training files by task, as far as there are: those that --data names, and those that were collected earlier.
+def _checked_files(
+    parsed: argparse.Namespace, comparison: Comparison, tasks: dict[str, Task], cells: dict[str, list[Cell]]
+) -> dict[str, Path]:
+    """Training files by task, once it is sure that they and the cells that are there belong to this comparison.
 
     Raises:
-        DataError: if a named file is not there, or --data names a task that is not compared.
+        DataError: naming what does not; nothing was written.
     """
-    collections = {label: _collection(parsed.out, task) for label, task in tasks.items()}
-    files = {label: found[1] for label, found in collections.items() if found is not None and found[1].exists()}
-    for text in parsed.data:
-        label, separator, name = text.partition("=")
-        if not separator or label not in tasks:
-            raise DataError(f"--data needs TASK=FILE with one of the tasks {', '.join(tasks)}; found {text!r}")
-        files[label] = Path(name)
-        if not files[label].is_file():
-            raise DataError(f"{name} does not exist; --data must name the training file of {label}")
-    return files
-
-
-def _collection(out: Path, task: Task) -> tuple[str, Path] | None:
-    """The name of a task's data set for `drol collect`, and the file it is kept in; None where nobody can make one."""
-    if task.kind == "d4rl":
-        return task.name, out / "data" / f"{task.name}.hdf5"
-    if task.kind == "ogbench":
-        from drol.data.ogbench import parse_task as parse_ogbench
-
-        dataset = parse_ogbench(task.name).dataset
-        return dataset, out / "data" / f"{dataset}.npz"
-    return None
-
-
-def _refuse_contradictions(
-    parsed: argparse.Namespace, comparison: Comparison, cells: dict[str, list[Cell]], files: dict[str, Path]
-) -> None:
-    """Before anything is written: what is there must belong to this comparison, and to these data."""
-    for label, row in cells.items():
-        file = files.get(label)
-        if parsed.collect is not None and file is not None:
-            print(f"note: {file} exists and is used as it is")
-        for cell in row:
+    files = compared.training_files(parsed, tasks)
+    for label, task in tasks.items():
+        if parsed.collect is not None and label in files:
+            print(f"note: {files[label]} exists and is used as it is")
+        for cell in cells[label]:
             cell.check(comparison)
-        used = [(cell.path, data) for cell in row if (data := cell.data(comparison))]
-        for (first, expected), (path, found) in itertools.pairwise(used):
-            if found != expected:
-                raise DataError(f"{first} and {path} were trained on different data; remove the wrong one")
-        if used and file is not None and sha256(file) not in used[0][1].values():
-            raise DataError(
-                f"{used[0][0]} was trained on other data than {file}; name its data with --data {label}=FILE"
-            )
+        compared.refuse_other_data(parsed.out, comparison, task, files.get(label))
+        if parsed.train and any(cell.is_unfinished(comparison) for cell in cells[label]):
+            compared.refuse_missing(task)
+    return files
 
 
 def _train_cells(
@@ -277,7 +254,7 @@ def _collected(parsed: argparse.Namespace, task: Task, commands: Commands) -> Pa
     Raises:
         DataError: if the collection failed.
     """
-    found = _collection(parsed.out, task)
+    found = compared.collection(parsed.out, task)
     if found is None:
         return None
     dataset, path = found
@@ -302,7 +279,7 @@ def _train(
     log: Path | None,
 ) -> int:
     resume, budget = cell.state(comparison) == "begun", comparison.tasks[cell.task]
-    print(f"{cell.task}, {cell.algorithm}: {'going on' if resume else 'training'}", flush=True)
+    print(f"{cell.task}, {cell.algorithm}: {'resuming' if resume else 'training'}", flush=True)
     options = [
         *("--algorithm", cell.algorithm, "--seeds", ",".join(map(str, comparison.seeds)), "--size", comparison.size),
         *("--updates", budget.updates, "--eval-every", budget.eval_every),
@@ -339,12 +316,12 @@ def _show(results: Path) -> None:
 
     heading, *rows = tables.cells(results)
     # Names of tasks are long: they are broken, never cut short.
-    shown = Table(*(Column(name.strip("`"), overflow="fold") for name in heading), box=SIMPLE)
+    shown = Table(*(Column(Text(name), overflow="fold") for name in heading), box=SIMPLE)
     for row in rows:
-        shown.add_row(*row)
+        shown.add_row(*map(Text, row))
     console = Console()
     console.print(shown)
-    console.print(tables.caption(results), highlight=False)
+    console.print(tables.caption(results, quote=""), highlight=False, markup=False)
     text = f"{tables.table(results)}\n{tables.caption(results)}\n"
     write_atomic(results / "table.md", lambda file: file.write(text.encode()))
     print(f"wrote {results / 'table.md'}")

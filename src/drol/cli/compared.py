@@ -1,0 +1,194 @@
+"""What `drol compare` works on: the tasks of its folder and the files they are trained on."""
+
+import argparse
+import glob
+import itertools
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+from drol.data.tasks import Task, parse_task
+from drol.files import DataError, listed, read_json, sha256, write_json
+from drol.report import comparison as comparisons
+from drol.report.cells import RESULTS, Cell
+from drol.report.comparison import Comparison
+from drol.training.folder import RunFolder
+
+DATA = "data"
+"""Where collected data sets are kept."""
+
+NAMES = "tasks.json"
+"""What each task was called on the command line, by label: a log by its path. Results name no paths."""
+
+
+def refuse_foreign(out: Path, labels: Collection[str]) -> None:
+    """Raise if a folder holds anything but a comparison; one without its own file is known by the runs of its tasks.
+
+    Raises:
+        DataError: naming the folder.
+    """
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is a file; name a folder with --out")
+    if not out.is_dir() or (out / RESULTS / comparisons.FILE).exists():
+        return
+    known = {out / NAMES, out / DATA, out / RESULTS, *(out / label for label in labels)}
+    wrong = [path for path in out.iterdir() if path not in known and not path.name.startswith(".")]
+    # A task's folder holds one per algorithm, with its seeds, and logs; results one per task, and the table.
+    for label in labels:
+        wrong += [path for path in out.glob(f"{glob.escape(label)}/*/*") if not path.name.startswith("seed")]
+    for label in (*labels, RESULTS):
+        inside = out.glob(f"{glob.escape(label)}/*")
+        wrong += [path for path in inside if path.is_file() and path.suffix not in (".log", ".json", ".md")]
+    if wrong:
+        raise DataError(
+            f"{out} is not empty and holds no comparison (it has {listed(sorted(path.name for path in wrong), 3)}); "
+            f"choose another folder with --out"
+        )
+
+
+def names(parsed: argparse.Namespace, begun: Comparison | None, default: Iterable[str]) -> dict[str, str | None]:
+    """The tasks of this call: those that are given, else those of the folder, else the default.
+
+    Args:
+        parsed: the command's options.
+        begun: the comparison in the folder, if there is one.
+        default: names of tasks.
+
+    Returns:
+        What names each task, by what was given: a task of the folder may be given by its label, as messages do. None
+        where that is not known any more.
+    """
+    before = {} if begun is None else {label: _name(parsed.out, label) for label in begun.tasks}
+    return {given: before.get(given, given) for given in parsed.task or before or default}
+
+
+def named_tasks(names: Mapping[str, str | None], environment: str | None) -> dict[str, Task]:
+    """The tasks by label.
+
+    Args:
+        names: see `names`.
+        environment: evaluate there instead of in the task's own.
+
+    Raises:
+        DataError: for names that mean nothing, two different tasks with one label, or a label that is taken.
+    """
+    tasks: dict[str, Task] = {}
+    for given, name in names.items():
+        task = parse_task(given, environment=environment) if name == given else _task(name, given, environment)
+        other = tasks.setdefault(task.label, task)
+        if other.name != task.name:
+            raise DataError(f"{other.name} and {task.name} would both be called {task.label}; rename one of them")
+        if task.label in (DATA, RESULTS):
+            raise DataError(f"{task.name} would be called {task.label}, as a folder of the comparison's own; rename it")
+    return tasks
+
+
+def save_names(out: Path, tasks: Mapping[str, Task]) -> None:
+    """Remember what the tasks were called."""
+    names = _names(out) | {label: task.name for label, task in tasks.items() if task.name}
+    write_json(out / NAMES, dict(sorted(names.items())))
+
+
+def _names(out: Path) -> dict[str, str]:
+    """What tasks were called, as far as it was remembered."""
+    names = read_json(out / NAMES) if (out / NAMES).exists() else {}
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise DataError(f"{out / NAMES} does not hold the names of tasks; remove it, and name them again")
+    return names
+
+
+def _name(out: Path, label: str) -> str | None:
+    """What a task of the folder was called; None where that is not known. Earlier versions left it to the runs."""
+    if (name := _names(out).get(label)) is not None:
+        return name
+    configs = sorted(out.glob(f"{glob.escape(label)}/*/seed*/config.json"))
+    return RunFolder(configs[0].parent).read_config()["task"] if configs else None
+
+
+def _task(name: str | None, label: str, environment: str | None) -> Task:
+    """A task of the folder. Whether its data are still there matters only where something is trained."""
+    try:
+        return parse_task(label if name is None else name, environment=environment)
+    except DataError:
+        if name is not None and not Path(name).is_absolute():
+            raise
+        return Task(name or "", label, "own", None)
+
+
+def refuse_missing(task: Task) -> None:
+    """Raise if a log of the user's own is not where it was.
+
+    Raises:
+        DataError: saying where it was.
+    """
+    if task.kind != "own" or (task.name and Path(task.name).exists()):
+        return
+    if not task.name:
+        raise DataError(f"where the data of {task.label} are is not known any more; name their file or folder as TASK")
+    raise DataError(f"{task.name} does not exist; name the file or folder where the data of {task.label} are as TASK")
+
+
+def training_files(parsed: argparse.Namespace, tasks: Mapping[str, Task]) -> dict[str, Path]:
+    """Training files by task, as far as there are: those that --data names, and those that were collected earlier.
+
+    Raises:
+        DataError: if a named file is not there, or --data or --collect cannot be meant.
+    """
+    collections = {label: collection(parsed.out, task) for label, task in tasks.items()}
+    files = {label: found[1] for label, found in collections.items() if found is not None and found[1].exists()}
+    for label, found in collections.items():
+        if parsed.collect is not None and found is None:
+            raise DataError(f"--collect makes data for tasks with an expert, and {label} has none: leave it out")
+    for text in parsed.data:
+        label, separator, name = text.partition("=")
+        if not separator or label not in tasks:
+            raise DataError(f"--data needs TASK=FILE with one of the tasks {listed(tasks)}; found {text!r}")
+        if tasks[label].kind in ("own", "minari"):
+            raise DataError(f"{label} names its data itself: leave --data out")
+        files[label] = Path(name)
+        if not files[label].is_file():
+            raise DataError(f"{name} does not exist; --data must name the training file of {label}")
+    return files
+
+
+def collection(out: Path, task: Task) -> tuple[str, Path] | None:
+    """The name of a task's data set for `drol collect`, and the file it is kept in; None where nobody can make one."""
+    if task.kind == "d4rl":
+        return task.name, out / DATA / f"{task.name}.hdf5"
+    if task.kind == "ogbench":
+        from drol.data.ogbench import parse_task as parse_ogbench
+
+        dataset = parse_ogbench(task.name).dataset
+        return dataset, out / DATA / f"{dataset}.npz"
+    return None
+
+
+def refuse_other_data(out: Path, comparison: Comparison, task: Task, file: Path | None) -> None:
+    """Raise if cells of a task were trained on different data, or on other data than there are now.
+
+    Args:
+        out: the comparison's folder.
+        comparison: all of whose cells are looked at, whichever are to be trained.
+        task: whose cells.
+        file: its training file, if one was named or collected.
+
+    Raises:
+        DataError: naming what does not belong together.
+    """
+    cells = [Cell(out, task.label, name) for name in comparison.algorithms]
+    used = [(cell.path, data) for cell in cells if (data := cell.data(comparison))]
+    for (first, expected), (path, found) in itertools.pairwise(used):
+        if found != expected:
+            raise DataError(f"{first} and {path} were trained on different data; remove the wrong one")
+    if not used:
+        return
+    path, before = used[0][0], set(used[0][1].values())
+    if file is not None and sha256(file) not in before:
+        raise DataError(f"{path} was trained on other data than {file}; name its data with --data {task.label}=FILE")
+    if task.kind == "own" and Path(task.name).exists() and not before <= _checksums(Path(task.name)):
+        raise DataError(f"{path} was trained on other data than {task.name} holds; choose another folder with --out")
+
+
+def _checksums(path: Path) -> set[str]:
+    """Of the files of a log: its own and that of its validation data, or those of a folder."""
+    files = path.rglob("*") if path.is_dir() else [path, path.with_name(f"{path.stem}-val{path.suffix}")]
+    return {sha256(file) for file in files if file.is_file()}
