@@ -232,3 +232,26 @@ def test_imitations_trajectories_are_read(tmp_path):
     np.savez(tmp_path / "final.npz", **stored | {"obs": stored["obs"][:-1]})
     with pytest.raises(DataError, match=r"'indices' must cut .* rows of 'acts' into 7 trajectories"):
         read(tmp_path / "final.npz")
+
+
+def test_a_row_is_named_in_its_file_or_group(tmp_path):
+    parts = list(episodes_of(walk(3)))
+    parts[1]["rewards"][2] = np.nan
+    for number, part in enumerate(parts):
+        np.savez(tmp_path / f"episode_{number}.npz", **part)
+    with pytest.raises(DataError, match=r"'rewards' has 1 NaN .*, the first in row 2 of episode_1.npz; remove"):
+        to_transitions(read(tmp_path))
+    parts[1]["rewards"][2] = 0
+    parts[2]["actions"][4] = 7
+    write_hdf5(
+        tmp_path / "log.h5", {f"data/demo_{n}/{name}": c for n, part in enumerate(parts) for name, c in part.items()}
+    )
+    with pytest.raises(DataError, match=r"the first is row 4 of data/demo_2 with"):
+        to_transitions(read(tmp_path / "log.h5"))
+    parts[2]["actions"][4] = 0
+    parts[1]["observations"][-1] = np.inf
+    write_hdf5(
+        tmp_path / "log.h5", {f"data/demo_{n}/{name}": c for n, part in enumerate(parts) for name, c in part.items()}
+    )
+    with pytest.raises(DataError, match=rf"the first in row {len(parts[1]['actions'])} of data/demo_1"):
+        to_transitions(read(tmp_path / "log.h5"))

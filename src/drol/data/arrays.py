@@ -228,12 +228,12 @@ def to_transitions(log: Log, units: Units | None = None, *, allocate: Allocate =
         what = f"{log.where}: 'rewards' are missing; name the array that holds them"
         more = "name the task of a file in OGBench's format, or store zeros to imitate alone"
         raise DataError(f"{what} (columns=), {more}", f"{what} (--columns rewards=...), {more}")
-    rewards = check_array("rewards", log.rewards, (count,), log.where, log.rows)
+    rewards = check_array("rewards", log.rewards, (count,), log.where, log.rows, log.place)
     actions = allocate("actions", log.actions.shape)
     for start in range(0, count, BLOCK):
         block = slice(start, start + BLOCK)
-        checked = check_array("actions", log.actions[block], (None, None), log.where, log.rows[block])
-        actions[block] = check_actions(checked, log.where, units, log.rows[block])
+        checked = check_array("actions", log.actions[block], (None, None), log.where, log.rows[block], log.place)
+        actions[block] = check_actions(checked, log.where, units, log.rows[block], log.place)
     observations, index, next_index, continues = _table(log, allocate)
     number = np.arange(count)
     return Transitions(
@@ -256,21 +256,21 @@ def _table(log: Log, allocate: Allocate) -> tuple[np.ndarray, np.ndarray, np.nda
         continues[:-1] &= log.next_index[:-1] == log.index[1:]
         used, places = np.unique(np.concatenate([log.index, log.next_index]), return_inverse=True)
         table = allocate("observations", (len(used), width))
-        _fill(table, log.observations, used, "observations", log.where)
+        _fill(table, log.observations, used, "observations", log)
         return table, places[:count], places[count:], continues
     # Tuples: s' is stored once where it is the following tuple's s, and behind all s where it is not.
     continues &= _follows(log.observations, log.next_observations, log.index, log.next_index)
     apart = np.flatnonzero(~continues)
     table = allocate("observations", (count + len(apart), width))
-    _fill(table[:count], log.observations, log.index, "observations", log.where)
-    _fill(table[count:], log.next_observations, log.next_index[apart], "next_observations", log.where)
+    _fill(table[:count], log.observations, log.index, "observations", log)
+    _fill(table[count:], log.next_observations, log.next_index[apart], "next_observations", log)
     next_index = np.arange(1, count + 1)
     next_index[apart] = count + np.arange(len(apart))
     return table, np.arange(count), next_index, continues
 
 
-def _fill(out: np.ndarray, table: np.ndarray, rows: np.ndarray, name: str, where: str) -> None:
+def _fill(out: np.ndarray, table: np.ndarray, rows: np.ndarray, name: str, log: Log) -> None:
     """Copy rows of a table into `out`, checked and as float32, a block at a time."""
     for start in range(0, len(rows), BLOCK):
         chosen = rows[start : start + BLOCK]
-        out[start : start + len(chosen)] = check_array(name, table[chosen], (None, None), where, chosen)
+        out[start : start + len(chosen)] = check_array(name, table[chosen], (None, None), log.where, chosen, log.place)

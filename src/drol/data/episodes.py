@@ -1,6 +1,7 @@
 """From arrays on disk or in memory to transitions that respect episode boundaries."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,7 +47,12 @@ class Transitions:
 
 
 def check_array(
-    name: str, array: np.ndarray, shape: tuple[int | None, ...], where: str, rows: np.ndarray | None = None
+    name: str,
+    array: np.ndarray,
+    shape: tuple[int | None, ...],
+    where: str,
+    rows: np.ndarray | None = None,
+    place: Callable[[int], str] = "row {}".format,
 ) -> np.ndarray:
     """`array` as float32, checked.
 
@@ -56,6 +62,7 @@ def check_array(
         shape: expected lengths, None where any will do.
         where: the file or call it came from.
         rows: the source's number of each row; 0, 1, ... without.
+        place: a row's number in words.
 
     Raises:
         DataError: for a wrong number of dimensions or length, a type that is no number, NaN or infinity.
@@ -72,13 +79,18 @@ def check_array(
         row, count = int(np.argwhere(~finite)[0][0]), int((~finite).sum())
         row = row if rows is None else rows[row]
         raise DataError(
-            f"{where}: {name!r} has {count} NaN or infinite values (in float32), the first in row {row}; remove or mend"
+            f"{where}: {name!r} has {count} NaN or infinite values (in float32), the first in {place(int(row))}; "
+            f"remove or mend it"
         )
     return single
 
 
 def check_actions(
-    actions: np.ndarray, where: str, units: "Units | None" = None, rows: np.ndarray | None = None
+    actions: np.ndarray,
+    where: str,
+    units: "Units | None" = None,
+    rows: np.ndarray | None = None,
+    place: Callable[[int], str] = "row {}".format,
 ) -> np.ndarray:
     """Actions in the learner's units, clipped to +-(1 - 1e-5).
 
@@ -87,6 +99,7 @@ def check_actions(
         where: the file or call they came from.
         units: whose bounds they keep to; [-1, 1] without.
         rows: the source's number of each row; 0, 1, ... without.
+        place: a row's number in words.
 
     Raises:
         DataError: if an action lies outside its bounds by more than rounding.
@@ -98,7 +111,7 @@ def check_actions(
         row = first if rows is None else rows[first]
         bounds = "[-1, 1]" if units is None else f"{_shown(units.action_low)} to {_shown(units.action_high)}"
         what = (
-            f"{where}: actions must lie in {bounds}; {int(beyond.sum())} rows do not, the first is row {row} "
+            f"{where}: actions must lie in {bounds}; {int(beyond.sum())} rows do not, the first is {place(int(row))} "
             f"with {_shown(actions[first])}; state the bounds they keep to"
         )
         raise DataError(

@@ -197,6 +197,7 @@ def concatenated(logs: Iterable[Log], where: str, folder: Path | None = None) ->
     states: dict[str, list[np.ndarray]] = {}
     first, rows, successors, left_out = None, 0, 0, None
     notes: dict[str, None] = {}
+    parts: list[tuple[int, str]] = []
     with contextlib.ExitStack() as stack:
         writers = {name: stack.enter_context(contextlib.closing(Column(name, folder))) for name in LARGE}
         for log in logs:
@@ -212,6 +213,7 @@ def concatenated(logs: Iterable[Log], where: str, folder: Path | None = None) ->
             for name, array in log.states.items():
                 states.setdefault(name, []).append(array)
             left_out = log.left_out if left_out is None else left_out + log.left_out
+            parts += [(rows + start, name) for start, name in log.parts or [(0, _part(log.where, where))]]
             notes |= dict.fromkeys(log.notes)
             rows += len(log.observations)
             successors += len(log.successors)
@@ -219,7 +221,14 @@ def concatenated(logs: Iterable[Log], where: str, folder: Path | None = None) ->
     joined = {name: np.concatenate(parts) for name, parts in columns.items() if parts}
     joined |= {name: table for name, writer in writers.items() if (table := writer.finished()) is not None}
     whole = {name: np.concatenate(parts) for name, parts in states.items() if sum(map(len, parts)) == rows}
-    return dataclasses.replace(first, where=where, **joined, states=whole, left_out=left_out, notes=tuple(notes))
+    return dataclasses.replace(
+        first, where=where, **joined, states=whole, left_out=left_out, notes=tuple(notes), parts=tuple(parts)
+    )
+
+
+def _part(part: str, whole: str) -> str:
+    """What a file of a folder, or a group of a file, is called within it."""
+    return part.removeprefix(whole).lstrip("/, ") or part
 
 
 def _check_alike(first: Log, log: Log, where: str) -> None:

@@ -1,5 +1,6 @@
 """Logged transitions as a source holds them, before anything is checked or converted."""
 
+import bisect
 import dataclasses
 from collections.abc import Mapping
 
@@ -73,6 +74,7 @@ class Log:
         action_low, action_high: (action,) bounds the source states, in its own units; None where it states none.
         left_out: rows of the source that are in no transition; None where there are none.
         notes: what the reader took for granted, in sentences for the user.
+        parts: of several files or groups laid one after another: the first row of each in `observations`, and its name.
     """
 
     where: str
@@ -91,9 +93,18 @@ class Log:
     action_high: np.ndarray | None = None
     left_out: LeftOut | None = None
     notes: tuple[str, ...] = ()
+    parts: tuple[tuple[int, str], ...] = ()
 
     def __len__(self) -> int:
         return len(self.actions)
+
+    def place(self, row: int) -> str:
+        """A row in words: `row 7`, or `row 7 of episode_3.npz` where there are several files or groups."""
+        at = bisect.bisect_right(self.parts, row, key=lambda part: part[0]) - 1
+        if at < 0:
+            return f"row {row}"
+        start, name = self.parts[at]
+        return f"row {row - start} of {name}"
 
     @property
     def successors(self) -> np.ndarray:
