@@ -19,7 +19,7 @@ LAYERS = [
     {"ops"},
     {"nn"},
     {"policy"},
-    {"algorithm"},
+    {"algorithm", "hyperparameters"},
     {"bundle", "data", "evaluation"},
     {"algorithms", "training", "presets"},
     {"benchmarks", "report"},

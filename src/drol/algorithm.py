@@ -2,7 +2,6 @@
 
 import abc
 import dataclasses
-import operator
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -10,9 +9,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PyTree
 
+from drol.hyperparameters import check, described, explanation, named
+from drol.hyperparameters import is_continuous as is_continuous
+from drol.hyperparameters import scalar as scalar
+from drol.hyperparameters import static as static
 from drol.numerics import threefry
 from drol.ops.axis import global_rows
 from drol.policy import Policy
@@ -28,39 +30,6 @@ class TrainState(eqx.Module):
 
 
 State = TypeVar("State", bound=TrainState)
-
-
-def scalar(
-    default: float, help: str, *, low: float = 0.0, high: float = float("inf"), before: float | str | None = None
-) -> Any:
-    """A continuous hyperparameter: held as a 0-d array, so another value never retraces and a sweep is a `vmap`.
-
-    Args:
-        default: its value where none is given.
-        help: what it is, for the command line and for `help`.
-        low: the least that is allowed.
-        high: the most that is allowed.
-        before: what it stood for in records that do not have it, or the hyperparameter whose value it had.
-    """
-
-    def as_array(value):
-        return jnp.asarray(value, jnp.result_type(float))
-
-    metadata = {"help": help, "low": low, "high": high, "default": default, "before": before}
-    return eqx.field(default=default, converter=as_array, metadata=metadata)
-
-
-def static(
-    default: Any, help: str, *, low: int | None = None, choices: tuple[str, ...] | None = None, before: Any = None
-) -> Any:
-    """A hyperparameter that shapes the program: another value compiles another one. Arguments as of `scalar`."""
-    metadata = {"help": help, "low": low, "choices": choices, "default": default, "before": before}
-    return eqx.field(default=default, static=True, metadata=metadata)
-
-
-def is_continuous(field: dataclasses.Field) -> bool:
-    """Whether a hyperparameter was declared with `scalar`: it can be swept within one program."""
-    return not field.metadata.get("static", False) and isinstance(field.metadata.get("default"), float)
 
 
 class Algorithm(eqx.Module):
@@ -100,29 +69,18 @@ class Algorithm(eqx.Module):
     def policy(self, state) -> Policy:
         """The policy that `state` stands for."""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # Absent under `python -OO`; inherited where equinox makes a class of its own.
+        if (own := vars(cls).get("__doc__")) and (lines := explanation(cls)):
+            cls.__doc__ = f"{own.rstrip()}\n\n{lines}\n    "
+
     def __check_init__(self):
         for field in dataclasses.fields(self):
-            _check_hyperparameter(field, getattr(self, field.name))
+            check(field, getattr(self, field.name))
 
-
-def _check_hyperparameter(field: dataclasses.Field, value: Any) -> None:
-    """Refuse values out of range; tracers and stacked values (a sweep under `vmap`) pass."""
-    low, high, choices = (field.metadata.get(name) for name in ("low", "high", "choices"))
-    if choices is not None and value not in choices:
-        raise ValueError(f"{field.name} must be one of {', '.join(choices)}, found {value!r}")
-    if isinstance(value, Tracer) or low is None or value is None or isinstance(value, tuple):
-        return
-    number = value.item() if isinstance(value, jax.Array) and value.ndim == 0 else value
-    if type(field.metadata["default"]) is int:
-        if isinstance(number, bool) or not hasattr(number, "__index__"):
-            raise ValueError(f"{field.name} must be an integer, found {number!r}")
-        number = operator.index(number)
-    if not isinstance(number, int | float):
-        return
-    high = float("inf") if high is None else high
-    if not low <= number <= high or number == float("inf"):
-        expected = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
-        raise ValueError(f"{field.name} must be a finite number {expected}, found {number:g}")
+    def __repr__(self) -> str:
+        return described(self)
 
 
 def hyperparameters(algorithm: Algorithm) -> dict[str, Any]:
@@ -180,11 +138,95 @@ def step(
         state: what `algorithm.init` or the step before returned.
         batch: transitions.
         key: this update's key; fold the run's key with the update's number (`jax.random.fold_in(key, state.step)`).
-        axis_name: the mapped axis over which the batch is sharded.
+        axis_name: the mapped axis over which the batch is sharded, or several: the first varies slowest.
 
     Returns:
-        The new state, and metrics at the parameters before the step.
+        The new state, every array in the type it had, and metrics at the parameters before the step.
+
+    Raises:
+        TypeError: for what is no algorithm or no batch.
+        ValueError: for fields of other shapes than a batch has, or than the state's networks take.
     """
+    if not isinstance(algorithm, Algorithm):
+        raise TypeError(f"algorithm must be an algorithm such as drol.DROL(bc_coef=3.0), found {named(algorithm)}")
+    batch = checked_batch(batch)
+    _check_widths(algorithm, state, batch)
     rows = global_rows(batch.rewards.shape[0], axis_name)
     noise = algorithm.noise(batch.spec, rows, key=threefry(key))
     return algorithm.update(state, batch, noise, axis_name=axis_name)  # pyright: ignore[reportReturnType]
+
+
+def checked_start(spec: Spec, key: Key) -> Key:
+    """The key of `init`, of the kind whose draws are the same for one run and for several side by side.
+
+    Raises:
+        TypeError: if `spec` is no `drol.Spec`.
+        ValueError: if `key` is no key.
+    """
+    if not isinstance(spec, Spec):
+        raise TypeError(f"spec must be a drol.Spec(observation_dim, action_dim), found {named(spec)}")
+    return threefry(key)
+
+
+def checked_batch(batch: Batch) -> Batch:
+    """The batch with numbers of all kinds as floats, if its fields have the shapes of a batch. Reads shapes alone.
+
+    Raises:
+        TypeError: for what is no batch of arrays of numbers.
+        ValueError: naming the field, what was expected and what was found.
+    """
+    names = [field.name for field in dataclasses.fields(Batch)]
+    if missing := [name for name in names if not hasattr(batch, name)]:
+        raise TypeError(f"batch must be a drol.Batch, found {type(batch).__name__} without the field {missing[0]}")
+    kinds = {name: _kind_of(name, getattr(batch, name)) for name in names}
+    _check_shapes({name: getattr(batch, name).shape for name in names})
+    converted = [name for name, kind in kinds.items() if kind != "f"]
+    if not converted:
+        return batch
+    floats = [jnp.asarray(getattr(batch, name), jnp.result_type(float)) for name in converted]
+    return eqx.tree_at(lambda b: [getattr(b, name) for name in converted], batch, floats)
+
+
+def _kind_of(name: str, array: Any) -> str:
+    if isinstance(array, jax.Array | np.ndarray | np.generic):
+        for kind, numbers in (("f", jnp.floating), ("i", jnp.integer), ("b", jnp.bool_)):
+            if jnp.issubdtype(array.dtype, numbers):
+                return kind
+        raise TypeError(f"batch.{name} must hold numbers, found type {array.dtype}")
+    raise TypeError(f"batch.{name} must be an array, found {type(array).__name__}; convert it by jnp.asarray")
+
+
+def _check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
+    for name in ("observations", "actions"):
+        if len(shapes[name]) != 2 or 0 in shapes[name]:
+            hint = "; a single transition needs an axis in front: x[None]" if len(shapes[name]) == 1 else ""
+            raise ValueError(f"batch.{name} must have shape (rows, {name[:-1]}), found {shapes[name]}{hint}")
+    (rows, observation), (_, action) = shapes["observations"], shapes["actions"]
+    expected = {
+        "actions": (rows, action),
+        "rewards": (rows,),
+        "masks": (rows,),
+        "next_observations": (rows, observation),
+        "next_actions": (rows, action),
+    }
+    for name, shape in expected.items():
+        if shapes[name] != shape:
+            hint = f"; drop the last axis: {name}[:, 0]" if shapes[name] == (*shape, 1) else ""
+            raise ValueError(f"batch.{name} must have shape {shape} like its observations, found {shapes[name]}{hint}")
+
+
+def _check_widths(algorithm: Algorithm, state: TrainState, batch: Batch) -> None:
+    """Compare the batch's widths with those of the state's networks, which its policy knows. Computes nothing."""
+    specs: list[Spec] = []
+    try:
+        jax.eval_shape(lambda state: specs.append(algorithm.policy(state).spec), state)
+    except NotImplementedError:
+        # An algorithm in the making.
+        return
+    for name, width in dataclasses.asdict(specs[0]).items():
+        found = getattr(batch.spec, name)
+        if found != width:
+            raise ValueError(
+                f"the state's networks were made for {name} {width}, and the batch has {found}; make a state with "
+                f"algorithm.init(batch.spec, key=...), or give it its own data"
+            )

@@ -1,7 +1,8 @@
 """Shapes and containers that every other module shares. Imports nothing of ours."""
 
 import dataclasses
-from typing import Any
+import operator
+from typing import Any, SupportsIndex
 
 import equinox as eqx
 import numpy as np
@@ -19,6 +20,18 @@ Metrics = dict[str, Float[Array, ""]]
 """Named scalars; an algorithm returns the same names at every update."""
 
 
+def positive_integer(name: str, value: object) -> int:
+    """A positive whole number of any kind (Python's, NumPy's) as Python's.
+
+    Raises:
+        ValueError: for anything else, truth values included.
+    """
+    number = operator.index(value) if isinstance(value, SupportsIndex) and not isinstance(value, np.ndarray) else 0
+    if isinstance(value, bool | np.bool_) or number < 1:
+        raise ValueError(f"{name} must be a positive integer, found {value!r}")
+    return number
+
+
 @dataclasses.dataclass(frozen=True)
 class Spec:
     """What an algorithm must know of a task to build its networks.
@@ -34,9 +47,7 @@ class Spec:
 
     def __post_init__(self):
         for name in ("observation_dim", "action_dim"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a positive integer, found {value!r}")
+            object.__setattr__(self, name, positive_integer(name, getattr(self, name)))
 
 
 class Batch(eqx.Module):

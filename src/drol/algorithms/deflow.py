@@ -43,7 +43,7 @@ class DeFlow(Learner):
 
     target_divergence: ScalarLike = scalar(0.001, "bound on the mean squared correction; tune from 0.001 to 0.015")
     lagrange: bool = static(True, "adapt alpha to the bound")
-    alpha: ScalarLike = scalar(10.0, "weight of the squared correction, with --no-lagrange")
+    alpha: ScalarLike = scalar(10.0, "weight of the squared correction, where lagrange is off")
     discount: ScalarLike = fields.discount()
     tau: ScalarLike = fields.tau()
     learning_rate: ScalarLike = fields.learning_rate()

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from drol.algorithm import Algorithm, ScalarLike, TrainState, scalar, static
+from drol.algorithm import Algorithm, ScalarLike, TrainState, checked_start, scalar, static
 from drol.algorithms import fields
 from drol.algorithms.learner import descend, leaves, optimizer_of, per_row
 from drol.nn.actor import LatentActor
@@ -76,7 +76,7 @@ class DROL(Algorithm):
     optimizer: optax.GradientTransformation | None = fields.optimizer()
 
     def init(self, spec: Spec, *, key: Key) -> DROLState:
-        actor_key, critic_key = jax.random.split(key)
+        actor_key, critic_key = jax.random.split(checked_start(spec, key))
         actor = LatentActor(spec, self.hidden, key=actor_key)
         critic = CriticEnsemble(spec, self.hidden, ensemble=self.ensemble, key=critic_key)
         optimizer = optimizer_of(self)

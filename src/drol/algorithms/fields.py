@@ -3,6 +3,7 @@
 from typing import Any
 
 from drol.algorithm import scalar, static
+from drol.hyperparameters import check_optimizer
 from drol.ops import bellman
 
 
@@ -43,4 +44,4 @@ def flow_steps() -> Any:
 
 
 def optimizer() -> Any:
-    return static(None, "any optax transform in place of Adam")
+    return static(None, "any optax transform in place of Adam", check=check_optimizer)

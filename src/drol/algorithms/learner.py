@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from drol.algorithm import Algorithm, ScalarLike, TrainState
+from drol.algorithm import Algorithm, ScalarLike, TrainState, checked_start
 from drol.nn.critic import CriticEnsemble
 from drol.nn.flow import VectorField
 from drol.numerics import threefry
@@ -79,7 +79,7 @@ class Learner(Algorithm):
         """
 
     def init(self, spec: Spec, *, key: Key) -> LearnerState:
-        networks = self.networks(spec, key=key)
+        networks = self.networks(spec, key=checked_start(spec, key))
         target_critic = jax.tree.map(jnp.copy, getattr(networks, "critic", None))
         optimizer = optimizer_of(self).init(leaves(networks))
         return LearnerState(

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from drol.algorithm import Algorithm, ScalarLike, TrainState, scalar, static
+from drol.algorithm import Algorithm, ScalarLike, TrainState, checked_start, scalar, static
 from drol.algorithms import fields
 from drol.algorithms.learner import descend, leaves, like, optimizer_of, per_row
 from drol.nn.actor import clip_action
@@ -80,7 +80,7 @@ class ReBRAC(Algorithm):
     optimizer: optax.GradientTransformation | None = fields.optimizer()
 
     def init(self, spec: Spec, *, key: Key) -> ReBRACState:
-        actor_key, critic_key = jax.random.split(key)
+        actor_key, critic_key = jax.random.split(checked_start(spec, key))
         actor = MeanActor(spec, self.hidden, key=actor_key)
         critic = CriticEnsemble(spec, self.hidden, ensemble=self.ensemble, key=critic_key)
         optimizer = optimizer_of(self)

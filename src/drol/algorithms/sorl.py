@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from drol.algorithm import Algorithm, ScalarLike, TrainState, scalar, static
+from drol.algorithm import Algorithm, ScalarLike, TrainState, checked_start, scalar, static
 from drol.algorithms import fields
 from drol.algorithms.learner import descend, leaves, optimizer_of, per_row
 from drol.nn.critic import CriticEnsemble
@@ -97,7 +97,7 @@ class SORL(Algorithm):
             raise ValueError(f"inference_steps must be one of 1, 2, 4 and 8, found {self.inference_steps}")
 
     def init(self, spec: Spec, *, key: Key) -> SORLState:
-        actor_key, critic_key = jax.random.split(key)
+        actor_key, critic_key = jax.random.split(checked_start(spec, key))
         networks = SORLNetworks(
             VectorField(spec, self.hidden, conditions=2, key=actor_key),
             CriticEnsemble(spec, self.hidden, ensemble=self.ensemble, conditions=1, key=critic_key),

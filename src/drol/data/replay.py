@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from drol.data.episodes import Transitions
 from drol.numerics import threefry
-from drol.types import Batch, Key, Spec
+from drol.types import Batch, Key, Spec, positive_integer
 
 Tree = TypeVar("Tree")
 
@@ -88,7 +88,7 @@ class ReplayData(eqx.Module):
 
     def draw(self, batch_size: int, *, key: Key) -> Int[Array, " batch"]:
         """Numbers of transitions, uniform with replacement."""
-        return draw_numbers(self.size, batch_size, key=key)
+        return draw_numbers(self.size, positive_integer("batch_size", batch_size), key=key)
 
     @jax.named_scope("sample")
     def sample(self, batch_size: int, *, key: Key) -> Batch:

@@ -4,6 +4,8 @@ import abc
 from typing import Any, Literal, get_args
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from drol.numerics import threefry
@@ -17,7 +19,18 @@ class Policy(eqx.Module):
     """A function from one observation to one action; use `jax.vmap` for a batch."""
 
     def __call__(self, observation: Float[Array, " observation"], *, key: Key) -> Float[Array, " action"]:
-        """Choose an action: `act` on the draws of `noise`."""
+        """Choose an action: `act` on the draws of `noise`.
+
+        Raises:
+            ValueError: for an observation of another width, or several at once.
+        """
+        if not isinstance(observation, jax.Array):
+            observation = jnp.asarray(observation)
+        expected = (self.spec.observation_dim,)
+        if observation.shape != expected:
+            raise ValueError(
+                f"expected one observation of shape {expected}, found {observation.shape}; for a batch use jax.vmap"
+            )
         return self.act(observation, self.noise(key=threefry(key)))
 
     @abc.abstractmethod

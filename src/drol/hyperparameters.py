@@ -1,0 +1,209 @@
+"""How an algorithm declares its hyperparameters: converted, checked, shown and explained from one place, the field."""
+
+import dataclasses
+import operator
+from collections.abc import Callable
+from typing import Any, SupportsIndex
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+MANY = 12
+"""Numbers of a sweep that are shown."""
+
+
+def scalar(
+    default: float, help: str, *, low: float = 0.0, high: float = float("inf"), before: float | str | None = None
+) -> Any:
+    """A continuous hyperparameter: held as a 0-d array, so another value never retraces and a sweep is a `vmap`.
+
+    Args:
+        default: its value where none is given.
+        help: what it is, for the command line and for `help`.
+        low: the least that is allowed.
+        high: the most that is allowed.
+        before: what it stood for in records that do not have it, or the hyperparameter whose value it had.
+    """
+    metadata = {"help": help, "low": low, "high": high, "default": default, "before": before}
+    return eqx.field(default=default, converter=_as_array, metadata=metadata)
+
+
+def static(
+    default: Any,
+    help: str,
+    *,
+    low: int | None = None,
+    choices: tuple[str, ...] | None = None,
+    before: Any = None,
+    check: Callable[[str, Any], None] | None = None,
+) -> Any:
+    """A hyperparameter that shapes the program: another value compiles another one.
+
+    Args:
+        default: its value where none is given; decides its type.
+        help: as of `scalar`.
+        low: the least that is allowed, of each number of several.
+        choices: the names that are allowed.
+        before: as of `scalar`.
+        check: raises a ValueError for a value, given the name and the value.
+    """
+    metadata = {"help": help, "low": low, "choices": choices, "default": default, "before": before, "check": check}
+    return eqx.field(default=default, static=True, converter=_as_plain, metadata=metadata)
+
+
+def is_continuous(field: dataclasses.Field) -> bool:
+    """Whether a hyperparameter was declared with `scalar`: it can be swept within one program."""
+    return not field.metadata.get("static", False) and isinstance(field.metadata.get("default"), float)
+
+
+def check(field: dataclasses.Field, value: Any) -> None:
+    """Refuse values of another type or out of range; of tracers nothing is known.
+
+    Raises:
+        ValueError: naming the hyperparameter, what was expected and what was found.
+    """
+    default, own = field.metadata.get("default"), field.metadata.get("check")
+    if own is not None:
+        own(field.name, value)
+    elif is_continuous(field):
+        _check_continuous(field, value)
+    elif field.metadata.get("choices") is not None:
+        if not isinstance(value, str) or value not in field.metadata["choices"]:
+            raise _wrong(field, f"one of {', '.join(field.metadata['choices'])}", value)
+    elif isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise _wrong(field, "True or False", value)
+    elif isinstance(default, tuple):
+        _check_several(field, value)
+    elif field.metadata.get("low") is not None and not (default is None and value is None):
+        _check_number(field, value, whole=isinstance(default, int))
+
+
+def _check_continuous(field: dataclasses.Field, value: Any) -> None:
+    if not isinstance(value, jax.Array):
+        hint = "; a schedule goes into the optimizer: optimizer=optax.adam(schedule)" if callable(value) else ""
+        raise _wrong(field, "a number", value, hint)
+    numbers = _numbers(value)
+    if numbers is not None:
+        for number in np.ravel(numbers):
+            _check_number(field, float(str(number)), whole=False)
+
+
+def _check_several(field: dataclasses.Field, value: Any) -> None:
+    if not isinstance(value, tuple) or not value:
+        example = f"({value},)" if isinstance(value, int) and not isinstance(value, bool) else "(256, 256)"
+        hint = "; a network needs at least one hidden layer" if value == () else ""
+        raise _wrong(field, f"a sequence of whole numbers, such as {example}", value, hint)
+    for number in value:
+        _check_number(field, number, whole=True)
+
+
+def _check_number(field: dataclasses.Field, value: Any, *, whole: bool) -> None:
+    if whole and (isinstance(value, bool) or not isinstance(value, int)):
+        raise _wrong(field, "an integer", value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _wrong(field, "a number", value)
+    low, high = field.metadata.get("low"), field.metadata.get("high")
+    low, high = -float("inf") if low is None else low, float("inf") if high is None else high
+    if not low <= value <= high or abs(value) == float("inf"):
+        expected = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
+        raise ValueError(f"{field.name} must be a finite number {expected}, found {value:g}")
+
+
+def _wrong(field: dataclasses.Field, expected: str, value: Any, hint: str = "") -> ValueError:
+    return ValueError(f"{field.name} must be {expected}, found {named(value)}{hint}")
+
+
+def named(value: Any) -> str:
+    """A wrong value in a few words, without addresses."""
+    if isinstance(value, jax.Array | np.ndarray):
+        return f"an array of shape {value.shape} and type {value.dtype}"
+    if callable(value) and hasattr(value, "__name__"):
+        return f"the function {value.__name__}"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def check_optimizer(name: str, value: Any) -> None:
+    """Refuse what has no `init` and `update`.
+
+    Raises:
+        ValueError: naming what was found.
+    """
+    if value is None or (callable(getattr(value, "init", None)) and callable(getattr(value, "update", None))):
+        return
+    hint = ": call it with its learning rate" if callable(value) else ""
+    raise ValueError(f"{name} must be an optax transform, such as optax.sgd(1e-3), found {named(value)}{hint}")
+
+
+def _as_array(value: Any) -> Any:
+    """A number as a 0-d array, numbers of a sweep as an array; anything else stays, for `check` to refuse by name."""
+    if isinstance(value, bool) or not isinstance(value, jax.Array | np.ndarray | np.generic | int | float):
+        return value
+    kind = jnp.result_type(value)
+    if not (jnp.issubdtype(kind, jnp.floating) or jnp.issubdtype(kind, jnp.integer)):
+        return value
+    return jnp.asarray(value, jnp.result_type(float))
+
+
+def _as_plain(value: Any) -> Any:
+    """NumPy's numbers as Python's, and lists as tuples: what is static is compared and hashed."""
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return tuple(_as_plain(entry) for entry in value)
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        return tuple(_as_plain(entry) for entry in value)
+    if isinstance(value, np.bool_ | np.floating | np.str_):
+        return value.item()
+    if isinstance(value, SupportsIndex) and not isinstance(value, bool | jax.Array | np.ndarray):
+        return operator.index(value)
+    return value
+
+
+def _numbers(value: jax.Array) -> np.ndarray | None:
+    """The numbers in an array, where they are to be had."""
+    if isinstance(value, Tracer) or value.is_deleted() or not value.is_fully_addressable:
+        return None
+    return np.asarray(value)
+
+
+def shown(value: Any) -> str:
+    """A value for `repr`: numbers in the fewest digits, a sweep's if they are few, shapes of what cannot be read."""
+    numbers = _numbers(value) if isinstance(value, jax.Array) else None
+    if numbers is None or numbers.size > MANY or numbers.dtype.kind != "f":
+        return eqx.tree_pformat(value)
+    texts = [repr(float(str(number))) for number in np.ravel(numbers)]
+    return texts[0] if numbers.ndim == 0 else f"[{', '.join(texts)}]"
+
+
+def described(value: Any) -> str:
+    """An algorithm with the values of its fields, on one line if it fits."""
+    names = [field.name for field in dataclasses.fields(value) if hasattr(value, field.name)]
+    parts = [f"{name}={shown(getattr(value, name))}" for name in names]
+    line = f"{type(value).__name__}({', '.join(parts)})"
+    if len(line) <= 100:
+        return line
+    return "\n".join([f"{type(value).__name__}(", *(f"  {part}," for part in parts), ")"])
+
+
+def explanation(cls: type) -> str:
+    """The lines of a class's documentation that explain the hyperparameters it declares; empty if there are none."""
+    fields = [(name, vars(cls).get(name)) for name in vars(cls).get("__annotations__", {})]
+    lines = [
+        f"        {name}: {field.metadata['help']} ({_range(field)})."
+        for name, field in fields
+        if isinstance(field, dataclasses.Field) and "help" in field.metadata
+    ]
+    return "\n".join(["    Hyperparameters:", *lines]) if lines else ""
+
+
+def _range(field: dataclasses.Field) -> str:
+    default, low, high, choices = (field.metadata.get(name) for name in ("default", "low", "high", "choices"))
+    parts = [f"default {default}"]
+    if choices is not None:
+        parts.append(f"one of {', '.join(choices)}")
+    elif low is not None:
+        parts.append(f"at least {low:g}" if high in (None, float("inf")) else f"{low:g} to {high:g}")
+    return "; ".join(parts)
