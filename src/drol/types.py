@@ -74,7 +74,8 @@ class Units(eqx.Module):
     """What leads from the user's units to the learner's, and back. A format: policy files hold it.
 
     The learner sees (observation - mean) / std, and actions in [-1, 1]^d, of which -1 is `action_low` and 1
-    `action_high`. NumPy arrays serve as well as JAX's.
+    `action_high`. NumPy arrays serve as well as JAX's. Bounds of float64 are rounded with `inward`, so that float32
+    actions keep to them.
     """
 
     observation_mean: Float[Array | np.ndarray, " observation"]
@@ -89,6 +90,13 @@ class Units(eqx.Module):
         zeros = np.zeros(spec.observation_dim, np.float32)
         return cls(zeros, np.ones_like(zeros), -ones, ones)
 
+    def check(self) -> None:
+        """Raise a ValueError for units that lead nowhere; not for traced ones."""
+        if not (np.asarray(self.observation_std) > 0).all():
+            raise ValueError("observation_std must be larger than 0")
+        if not (np.asarray(self.action_low) < np.asarray(self.action_high)).all():
+            raise ValueError("action_low must be smaller than action_high")
+
     def observation_inward(self, observation: Any) -> Any:
         """Observations as the learner sees them, (..., observation)."""
         return (observation - self.observation_mean) / self.observation_std
@@ -100,6 +108,15 @@ class Units(eqx.Module):
     def action_outward(self, action: Any) -> Any:
         """The learner's actions in the user's units, (..., action)."""
         return self.action_low + (action + 1) / 2 * (self.action_high - self.action_low)
+
+
+def inward(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds as float32 numbers that lie within them: the nearest float32 to 0.1 is larger than 0.1."""
+    with np.errstate(over="ignore"):
+        lower, upper = np.asarray(low).astype(np.float32), np.asarray(high).astype(np.float32)
+    up, down = (np.nextafter(bound, np.float32(end)) for bound, end in ((lower, np.inf), (upper, -np.inf)))
+    lower = np.where(np.isfinite(lower) & (lower < low), up, lower)
+    return lower, np.where(np.isfinite(upper) & (upper > high), down, upper)
 
 
 Rows = Int[Array, " batch"]

@@ -79,7 +79,7 @@ def bounds_of(low: list[float] | None, high: list[float] | None) -> tuple[np.nda
     """
     if (low is None) != (high is None):
         raise DataError("--action-low and --action-high belong together: give both")
-    return None if low is None or high is None else (np.array(low, np.float32), np.array(high, np.float32))
+    return None if low is None or high is None else (np.array(low, np.float64), np.array(high, np.float64))
 
 
 def cores() -> int:

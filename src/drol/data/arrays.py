@@ -10,7 +10,7 @@ from drol.data.checks import array_of, check_flags, check_table, column
 from drol.data.episodes import Transitions, check_actions, check_array
 from drol.data.log import BLOCK, Log
 from drol.files import DataError
-from drol.types import Spec, Units
+from drol.types import Spec, Units, inward
 
 MIN_EPISODES = 20
 """With fewer, no episode can be spared for validation."""
@@ -161,7 +161,7 @@ def units_of(log: Log) -> Units | None:
     if log.action_low is None or log.action_high is None:
         return None
     width = log.actions.shape[-1]
-    low, high = (bound_for(width, bound) for bound in (log.action_low, log.action_high))
+    low, high = inward(*(bound_for(width, bound) for bound in (log.action_low, log.action_high)))
     if (
         low.shape != (width,)
         or high.shape != (width,)
@@ -180,9 +180,8 @@ def units_of(log: Log) -> Units | None:
 def bound_for(width: int, bound: np.ndarray) -> np.ndarray:
     """A bound as one number per dimension of the actions; what is no number becomes NaN, to be refused as such."""
     if bound.dtype.kind not in "fiu":
-        return np.full(width, np.nan, np.float32)
-    with np.errstate(over="ignore"):
-        single = bound.astype(np.float32).ravel()
+        return np.full(width, np.nan)
+    single = bound.astype(np.float64).ravel()
     return np.full(width, single[0]) if single.size == 1 else single
 
 

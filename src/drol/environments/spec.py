@@ -84,7 +84,7 @@ def action_bounds(space: "gymnasium.Space") -> tuple[np.ndarray, np.ndarray] | N
 
     if not isinstance(space, gymnasium.spaces.Box) or not np.isfinite([space.low, space.high]).all():
         return None
-    return space.low.ravel().astype(np.float32), space.high.ravel().astype(np.float32)
+    return space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
 
 
 def _shown(record: Any) -> str:

@@ -10,6 +10,7 @@ from drol.nn.actor import clip_action
 from drol.nn.critic import CriticEnsemble
 from drol.nn.flow import VectorField, flow_actions, shortcut_actions
 from drol.ops.bellman import Aggregation
+from drol.policy.checks import MOST_STEPS, check_count
 from drol.policy.contract import PolicyKind
 from drol.policy.sampled import Actions, Latents, SampledPolicy, describe, described, widths
 from drol.types import Key, Spec
@@ -29,6 +30,9 @@ class FlowPolicy(SampledPolicy):
     num_samples: int = eqx.field(static=True, default=32)
     dense_topk: int = eqx.field(static=True, default=8)
     q_agg: Aggregation = eqx.field(static=True, default="mean")
+
+    def __check_init__(self):
+        check_count("flow_steps", self.flow_steps, MOST_STEPS)
 
     def sample(self, observation: Float[Array, " observation"], latents: Latents) -> Actions:
         actions = flow_actions(self.flow, observation, latents, self.flow_steps)
@@ -74,7 +78,7 @@ class ShortcutPolicy(SampledPolicy):
     q_agg: Aggregation = eqx.field(static=True, default="mean")
 
     def __check_init__(self):
-        if self.steps not in STEPS:
+        if isinstance(self.steps, bool) or self.steps not in STEPS:
             raise ValueError(f"steps must be one of 1, 2, 4 and 8, found {self.steps!r}")
 
     def sample(self, observation: Float[Array, " observation"], latents: Latents) -> Actions:

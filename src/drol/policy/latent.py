@@ -11,6 +11,7 @@ from drol.nn.critic import CriticEnsemble
 from drol.numerics import draw_type
 from drol.ops.bellman import Aggregation
 from drol.ops.latent import default_radius, sample_ball
+from drol.policy.checks import check_choice, check_number
 from drol.policy.contract import PolicyKind
 from drol.policy.sampled import Actions, Latents, SampledPolicy, describe, described, widths
 from drol.types import Key, Spec
@@ -40,8 +41,9 @@ class LatentPolicy(SampledPolicy):
     prior: Prior = eqx.field(static=True, default="ball")
 
     def __check_init__(self):
-        if self.prior not in PRIORS:
-            raise ValueError(f"prior must be one of {', '.join(PRIORS)}, found {self.prior!r}")
+        check_choice("prior", self.prior, PRIORS)
+        if self.latent_radius is not None:
+            check_number("latent_radius", self.latent_radius)
 
     def draw(self, shape: tuple[int, ...], *, key: Key) -> Latents:
         dim = self.spec.action_dim

@@ -10,6 +10,7 @@ from drol.nn.actor import clip_action
 from drol.nn.critic import CriticEnsemble
 from drol.nn.gaussian import MeanActor
 from drol.ops.bellman import Aggregation
+from drol.policy.checks import check_choice, check_number
 from drol.policy.contract import PolicyKind
 from drol.policy.sampled import Actions, Latents, SampledPolicy, describe, described, widths
 from drol.types import Key, Spec
@@ -36,8 +37,10 @@ class MeanPolicy(SampledPolicy):
     q_agg: Aggregation = eqx.field(static=True, default="mean")
 
     def __check_init__(self):
-        if self.bound not in BOUNDS:
-            raise ValueError(f"bound must be one of {', '.join(BOUNDS)}, found {self.bound!r}")
+        check_choice("bound", self.bound, BOUNDS)
+        check_number("std", self.std)
+        if self.noise_limit is not None:
+            check_number("noise_limit", self.noise_limit)
 
     def sample(self, observation: Float[Array, " observation"], latents: Latents) -> Actions:
         mean, noise = self.actor(observation), self.std * latents

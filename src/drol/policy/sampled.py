@@ -12,7 +12,15 @@ from jaxtyping import Array, Float
 from drol.nn.critic import CriticEnsemble
 from drol.nn.mlp import MLP
 from drol.numerics import draw_type
-from drol.ops.bellman import Aggregation, aggregate
+from drol.ops.bellman import AGGREGATIONS, Aggregation, aggregate
+from drol.policy.checks import (
+    MOST_MEMBERS,
+    MOST_NUMBERS,
+    MOST_SAMPLES,
+    check_choice,
+    check_count,
+    check_widths,
+)
 from drol.policy.contract import POLICY_KINDS, Policy, PolicyKind
 from drol.types import Key, Spec
 
@@ -60,10 +68,12 @@ class SampledPolicy(Policy):
         return self.critic(observations, actions, *self.critic_conditions())
 
     def __check_init__(self):
-        if self.kind not in POLICY_KINDS:
-            raise ValueError(f"policy kind must be one of {', '.join(POLICY_KINDS)}, found {self.kind!r}")
+        check_choice("policy kind", self.kind, POLICY_KINDS)
+        check_choice("q_agg", self.q_agg, AGGREGATIONS)
         if self.kind in ("best-of-n", "dense") and self.critic is None:
             raise ValueError(f"policy kind {self.kind!r} ranks samples by Q, and this policy holds no critic")
+        check_count("num_samples", self.num_samples, MOST_SAMPLES)
+        check_count("dense_topk", self.dense_topk, MOST_SAMPLES)
         if not 1 <= self.dense_topk <= self.num_samples:
             raise ValueError(
                 f"dense_topk must lie between 1 and num_samples, found {self.dense_topk} and {self.num_samples}"
@@ -123,8 +133,19 @@ def describe(spec: Spec, critic: CriticEnsemble | None) -> dict[str, Any]:
 
 def described(options: dict[str, Any], *, conditions: int = 0, key: Key) -> tuple[Spec, CriticEnsemble | None]:
     """Take out of `options` what `describe` put there, and build it."""
-    spec = Spec(options.pop("observation_dim"), options.pop("action_dim"))
-    hidden, ensemble = options.pop("critic_hidden"), options.pop("critic_ensemble")
+    observation_dim, action_dim = (options.pop(name) for name in ("observation_dim", "action_dim"))
+    check_count("observation_dim", observation_dim, MOST_NUMBERS)
+    check_count("action_dim", action_dim, MOST_NUMBERS)
+    spec, hidden, ensemble = (
+        Spec(observation_dim, action_dim),
+        options.pop("critic_hidden"),
+        options.pop("critic_ensemble"),
+    )
+    for name, value in options.items():
+        if name.endswith("_hidden") and value is not None:
+            check_widths(name, value)
     if hidden is None:
         return spec, None
+    check_widths("critic_hidden", hidden)
+    check_count("critic_ensemble", ensemble, MOST_MEMBERS)
     return spec, CriticEnsemble(spec, hidden, ensemble=ensemble, conditions=conditions, key=key)

@@ -11,6 +11,7 @@ from drol.nn.flow import VectorField, steered_latents
 from drol.numerics import draw_type
 from drol.ops.bellman import Aggregation
 from drol.ops.latent import default_radius, sample_ball
+from drol.policy.checks import MOST_STEPS, check_count
 from drol.policy.contract import PolicyKind
 from drol.policy.latent import one_step_actions
 from drol.policy.sampled import Actions, Latents, SampledPolicy, describe, described, widths
@@ -31,6 +32,9 @@ class SteeredPolicy(SampledPolicy):
     num_samples: int = eqx.field(static=True, default=32)
     dense_topk: int = eqx.field(static=True, default=8)
     q_agg: Aggregation = eqx.field(static=True, default="mean")
+
+    def __check_init__(self):
+        check_count("flow_steps", self.flow_steps, MOST_STEPS)
 
     def draw(self, shape: tuple[int, ...], *, key: Key) -> Latents:
         dim = self.spec.action_dim

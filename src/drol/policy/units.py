@@ -12,7 +12,7 @@ from drol.policy.flow import FlowPolicy, ShortcutPolicy
 from drol.policy.latent import LatentPolicy
 from drol.policy.mean import MeanPolicy
 from drol.policy.steered import SteeredPolicy
-from drol.types import Key, Spec, Units
+from drol.types import Key, Spec, Units, inward
 
 
 class PolicyInUnits(Policy):
@@ -65,4 +65,9 @@ def kind_of(policy: Policy) -> str:
 
 def in_units(policy: Policy, units: Units | None) -> Policy:
     """The policy in the user's units, for data that were rescaled; the policy itself where nothing was."""
-    return policy if units is None else PolicyInUnits(policy, jax.tree.map(jnp.asarray, units))
+    if units is None:
+        return policy
+    if not isinstance(units.action_low, jax.Array) and not isinstance(units.action_high, jax.Array):
+        low, high = inward(units.action_low, units.action_high)
+        units = dataclasses.replace(units, action_low=low, action_high=high)
+    return PolicyInUnits(policy, jax.tree.map(jnp.asarray, units))

@@ -1,0 +1,135 @@
+"""A policy that acts on NumPy observations, ready to deploy."""
+
+import reprlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from drol.numerics import checked_seed, key_of_seed, threefry
+from drol.policy.contract import Policy
+from drol.policy.units import kind_of
+
+AHEAD = 64
+"""Calls on a single observation whose draws are made at once."""
+
+
+class LoadedPolicy:
+    """A policy that acts on NumPy observations, ready to deploy; see `load_policy`.
+
+    A call is one compiled pass with the weights as its constants. The draws are compiled apart, and those of single
+    observations are made `AHEAD` calls at a time: threads that hand each other such small work cost more than the work.
+
+    Copies and pickles go on from where the original is: their next call draws what its next call draws.
+
+    Attributes:
+        policy: the pure function inside, for use under `jax.jit` and `jax.vmap`.
+        facts: what was stored with it.
+        seed: of the draws.
+
+    Raises:
+        ValueError: if `seed` is no whole number from 0 to 2^64 - 1.
+    """
+
+    def __init__(self, policy: Policy, facts: Mapping[str, Any], *, seed: int = 0):
+        self.policy = policy
+        self.facts = dict(facts)
+        self.seed = checked_seed(seed)
+        self._width = policy.spec.observation_dim
+        self._calls = 0
+        self._drawn: tuple[int, Any] = (-1, None)
+        root = key_of_seed(seed)
+
+        def of_key(key: jax.Array, rows: jax.Array) -> Any:
+            return jax.vmap(lambda row: policy.noise(key=jax.random.fold_in(key, row)))(rows)
+
+        def of_call(call: jax.Array, rows: jax.Array) -> Any:
+            return of_key(jax.random.fold_in(root, call), rows)
+
+        self._noise_of_key = jax.jit(of_key)
+        self._noise_of_call = jax.jit(of_call)
+        self._noise_of_calls = jax.jit(jax.vmap(of_call, in_axes=(0, None)))
+        self._act = jax.jit(jax.vmap(policy.act))
+
+    def __repr__(self) -> str:
+        config, spec = self.policy.config(), self.policy.spec
+        name = config.get("policy", kind_of(self.policy))
+        task = f", task {reprlib.repr(self.facts['task'])}" if "task" in self.facts else ""
+        return (
+            f"LoadedPolicy({name}, kind {config['kind']!r}, observation {spec.observation_dim}, action "
+            f"{spec.action_dim}{task}, seed {self.seed})"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (self.policy, self.facts, self.seed, self._calls)
+
+    def __call__(self, observation: Any, *, key: jax.Array | None = None) -> np.ndarray:
+        """Act on one observation (observation,) or on a batch (n, observation).
+
+        Batches are padded to the next power of two, so that varying sizes compile a handful of programs.
+
+        Args:
+            observation: finite numbers in the units of the training data.
+            key: a JAX random key; without one, call number i uses `fold_in(key(seed), i)`.
+
+        Returns:
+            float32 actions in the units of the training data ([-1, 1] unless they had bounds of their own), (action,)
+            or (n, action), an array of the caller's own.
+
+        Raises:
+            ValueError: if the observation does not fit the task, or holds anything but finite numbers; the call does
+                not count then.
+        """
+        observations = self._checked(observation)
+        count = 1 if observations.ndim == 1 else len(observations)
+        # A copy, because JAX may read the buffer after the call returns, when it is the caller's again.
+        padded = np.zeros((1 << max(count - 1, 0).bit_length(), self._width), np.float32)
+        padded[:count] = observations
+        rows = np.arange(len(padded), dtype=np.int32)
+        noise = self._next_noise(rows) if key is None else self._noise_of_key(threefry(key), rows)
+        actions = np.array(self._act(padded, noise))
+        return actions[:count] if observations.ndim == 2 else actions[0]
+
+    def _checked(self, observation: Any) -> np.ndarray:
+        """An observation, or several, as float32."""
+        try:
+            found = np.asarray(observation)
+        except (TypeError, ValueError):  # rows of different lengths
+            found = np.empty((), object)
+        if found.dtype.kind not in "fiub" and found.dtype.name not in ("bfloat16", "float16"):
+            what = type(observation).__name__ if found.dtype == object else f"an array of {found.dtype}"
+            raise ValueError(
+                f"expected an observation of {self._width} numbers, or n of them, found {what}; dictionaries and lists "
+                f"of different lengths must be laid in a row first"
+            )
+        if found.ndim not in (1, 2) or found.shape[-1] != self._width:
+            raise ValueError(
+                f"expected observations of shape ({self._width},) or (n, {self._width}), found {found.shape}"
+            )
+        with np.errstate(over="ignore"):
+            observations = found.astype(np.float32, copy=False)
+        if not np.isfinite(observations).all():
+            *row, number = np.argwhere(~np.isfinite(observations))[0].tolist()
+            where = f"number {number}" + (f" of row {row[0]}" if row else "")
+            raise ValueError(f"expected finite float32 observations, found {found[*row, number]} as {where}")
+        return observations
+
+    def _next_noise(self, rows: np.ndarray) -> Any:
+        """The draws of the call that this is."""
+        call = self._calls
+        self._calls += 1
+        if len(rows) > 1:
+            return self._noise_of_call(np.uint32(call), rows)
+        block, place = divmod(call, AHEAD)
+        if self._drawn[0] != block:
+            calls = np.arange(block * AHEAD, (block + 1) * AHEAD, dtype=np.uint32)
+            self._drawn = (block, jax.tree.map(np.asarray, self._noise_of_calls(calls, rows)))
+        return jax.tree.map(lambda draws: draws[place], self._drawn[1])
+
+
+def _rebuilt(policy: Policy, facts: Mapping[str, Any], seed: int, calls: int) -> LoadedPolicy:
+    """A copy that has made so many calls."""
+    copy = LoadedPolicy(policy, facts, seed=seed)
+    copy._calls = calls
+    return copy
