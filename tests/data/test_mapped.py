@@ -1,8 +1,12 @@
 """Data larger than memory: the same draws, the same numbers, from tables on the disk."""
 
+import contextlib
 import errno
+import os
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -133,15 +137,82 @@ def test_what_is_large_is_a_share_of_memory(tmp_path, monkeypatch):
     assert mapped.memory_bytes() > 2**28
 
 
+SCRATCH = """
+import sys, time
+from drol.data.mapped import scratch
+with scratch() as room:
+    print(room, flush=True)
+    time.sleep(60)
+"""
+
+
+@contextlib.contextmanager
+def another():
+    """Another process with mapped tables, and their folder."""
+    with subprocess.Popen([sys.executable, "-c", SCRATCH], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process, Path(process.stdout.readline().strip())
+        finally:
+            process.kill()
+
+
 def test_room_on_the_disk_is_given_back(tmp_path, monkeypatch):
     monkeypatch.setenv("DROL_SCRATCH", str(tmp_path))
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    (tmp_path / f"mapped-{ended.pid}-left-over").mkdir()
-    with scratch() as room:
-        (room / "table").write_bytes(b"x")
-        assert room.parent == tmp_path
-        assert list(tmp_path.iterdir()) == [room]
+    with another() as (process, left_over):
+        with scratch() as room:
+            assert left_over.is_dir(), "its process lives"
+            (room / "table").write_bytes(b"x")
+        process.kill()
+        process.wait()
+        assert left_over.is_dir()
+        with scratch() as room:
+            assert room.parent == tmp_path
+            assert list(tmp_path.iterdir()) == [room]
     assert not list(tmp_path.iterdir())
     with pytest.raises(OSError, match="somewhere else"), scratch():
         raise OSError(errno.ENOSPC, "somewhere else")
+
+
+def test_tables_of_other_machines_and_whatever_else_is_there_stay(tmp_path, monkeypatch):
+    """On a shared home: a process number of another machine says nothing here, nor does a name."""
+    monkeypatch.setenv("DROL_SCRATCH", str(tmp_path))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    with monkeypatch.context() as patch:
+        patch.setattr("socket.gethostname", lambda: "elsewhere")
+        there = scratch()
+        others = {there.__enter__()}
+    names = ("mapped-1st-backup", f"mapped-{ended.pid}-abc", "mapped-x", "mapped-on", "mapped-9999999999999999999999-x")
+    for name in (*names, f"mapped-on-{socket.gethostname()}-thesis"):
+        (tmp_path / name).mkdir()
+        others.add(tmp_path / name)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "lock").touch()
+    (tmp_path / f"mapped-on-{socket.gethostname()}-link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / f"mapped-on-{socket.gethostname()}-file").touch()
+    before = set(tmp_path.rglob("*"))
+    with scratch() as room:
+        assert set(tmp_path.rglob("*")) - {room, room / "lock"} == before
+    assert set(tmp_path.rglob("*")) == before
+    there.__exit__(None, None, None)
+
+
+def test_a_folder_that_is_not_locked_yet_is_not_taken_for_left_over(tmp_path, monkeypatch):
+    """Between its making and its lock, nobody else cleans up."""
+    monkeypatch.setenv("DROL_SCRATCH", str(tmp_path))
+    flock, seen = mapped.fcntl.flock, []
+
+    def slow(handle, operation):
+        if os.path.basename(os.readlink(f"/proc/self/fd/{handle}")) == "lock" and not seen:
+            seen.append(True)
+            command = "from drol.data.mapped import scratch\nwith scratch() as room: pass"
+            cleaner = subprocess.Popen([sys.executable, "-c", command])
+            with pytest.raises(subprocess.TimeoutExpired):
+                cleaner.wait(timeout=2)
+            seen.append(cleaner)
+        flock(handle, operation)
+
+    monkeypatch.setattr(mapped.fcntl, "flock", slow)
+    with scratch() as room:
+        assert seen[1].wait(timeout=30) == 0
+        assert room.is_dir()

@@ -2,10 +2,12 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 import random
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -296,6 +298,65 @@ def test_one_folder_is_for_one_process(undisturbed, tmp_path):
             run(folder)
         process.kill()
     assert_undisturbed(folder, run(folder), undisturbed)
+
+
+@pytest.mark.parametrize("when", ["gone", "another", "old"])
+def test_removing_the_lock_lets_nobody_in(tmp_path, when):
+    """Whether the file is gone, or another stands in its place; who holds the folder is still told."""
+    folder = new_folder(tmp_path / "run")
+    with subprocess.Popen([sys.executable, "-c", HOLDING, str(folder.path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"here\n"
+        if when != "old":
+            (folder.path / "run.lock").unlink()
+        if when == "another":
+            (folder.path / "run.lock").touch()
+        for _ in range(2):
+            with pytest.raises(DataError, match=rf"another process \(number {process.pid}\) is training in"):
+                RunFolder(folder.path).locked().__enter__()
+        process.kill()
+    with folder.locked():
+        assert (folder.path / "run.lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_run_of_an_earlier_version_keeps_its_folder(tmp_path):
+    """It locks the file alone."""
+    folder = new_folder(tmp_path / "run")
+    with open(folder.path / "run.lock", "a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write("4711\n")
+        file.flush()
+        with pytest.raises(DataError, match=r"another process \(number 4711\) is training in"), folder.locked():
+            pass
+    with folder.locked():
+        pass
+
+
+def test_where_folders_cannot_be_locked_the_file_is(tmp_path, monkeypatch):
+    flock = fcntl.flock
+
+    def refuse(handle, operation):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EBADF, "a network file system")
+        flock(handle, operation)
+
+    monkeypatch.setattr("drol.training.folder.fcntl.flock", refuse)
+    folder = new_folder(tmp_path / "run")
+    with folder.locked(), pytest.raises(DataError, match=f"number {os.getpid()}"), RunFolder(folder.path).locked():
+        pass
+
+
+def test_a_lock_removed_between_its_opening_and_its_locking_is_taken_again(tmp_path, monkeypatch):
+    flock, removed = fcntl.flock, []
+
+    def remove(handle, operation):
+        if not stat.S_ISDIR(os.fstat(handle).st_mode) and not removed:
+            removed.append((folder.path / "run.lock").unlink())
+        flock(handle, operation)
+
+    folder = new_folder(tmp_path / "run")
+    monkeypatch.setattr("drol.training.folder.fcntl.flock", remove)
+    with folder.locked():
+        assert (folder.path / "run.lock").read_text() == f"{os.getpid()}\n"
 
 
 # Random kills

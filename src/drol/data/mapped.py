@@ -1,8 +1,12 @@
 """Data larger than memory: tables on the disk, of which each chunk of updates takes the rows it draws."""
 
 import contextlib
+import fcntl
+import glob
 import os
+import re
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,28 +31,63 @@ def memory_bytes() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
+LOCK = "lock"
+"""A file in each folder of mapped tables, locked as long as its process lives."""
+
+
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder for mapped tables, removed at the end: in `$DROL_SCRATCH`, or in ~/.cache/drol."""
+    """A folder for mapped tables, removed at the end: in `$DROL_SCRATCH`, or in ~/.cache/drol.
+
+    What dead processes of this machine left there is removed, too. Whether one is dead tells its lock, which the system
+    releases however it ends: a number says nothing where several machines, or containers, share the folder.
+    """
     parent = Path(os.environ.get("DROL_SCRATCH", "~/.cache/drol")).expanduser()
+    # Never a digit at its start: earlier versions remove what looks like theirs.
+    name = f"mapped-on-{re.sub(r'[^A-Za-z0-9.]', '_', socket.gethostname()) or 'unnamed'}-"
     with contextlib.ExitStack() as stack:
         with clear_write_errors(parent):
             parent.mkdir(parents=True, exist_ok=True)
-            for left_over in parent.glob("mapped-[0-9]*-*"):
-                if not _alive(int(left_over.name.split("-")[1])):
-                    shutil.rmtree(left_over, ignore_errors=True)
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=f"mapped-{os.getpid()}-", dir=parent))
-        yield Path(folder)
+            with _undisturbed(parent) as alone:
+                for left_over in parent.glob(f"{glob.escape(name)}*"):
+                    if alone and _is_dead(left_over):
+                        shutil.rmtree(left_over, ignore_errors=True)
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=name, dir=parent)))
+                handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                stack.callback(os.close, handle)
+                with contextlib.suppress(OSError):  # a file system without locks: then nobody can take it, either
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield folder
 
 
-def _alive(process: int) -> bool:
+@contextlib.contextmanager
+def _undisturbed(parent: Path) -> Iterator[bool]:
+    """Keep others from cleaning up between a new folder and its lock; whether that can be had here."""
+    handle = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(handle)
+
+
+def _is_dead(folder: Path) -> bool:
+    """Whether no process holds the lock of such a folder; False where there is no lock, or it cannot be told."""
+    try:
+        handle = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
         return False
-    except PermissionError:
-        pass
-    return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return not folder.is_symlink()
 
 
 class Column:

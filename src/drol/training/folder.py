@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -141,24 +142,65 @@ class RunFolder:
         if self._locked:
             yield
             return
-        path = self.path / LOCK
-        with clear_write_errors(path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            file = open(path, "a+")  # noqa: SIM115  (open as long as the lock is held)
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                raise DataError(
-                    f"another process (number {file.read().strip() or 'unknown'}) is training in {self.path}; wait for "
-                    f"it or stop it, or choose another folder with --out"
-                ) from None
-            file.truncate(0)
-            file.write(f"{os.getpid()}\n")
-            file.flush()
+        with contextlib.ExitStack() as stack:
+            self._lock(stack)
             self._locked = True
             try:
                 yield
             finally:
                 self._locked = False
+
+    def _lock(self, stack: contextlib.ExitStack) -> None:
+        """Lock the folder itself, which nobody removes by accident, then the file that names who holds it.
+
+        The file's lock alone would be lost with the file; but some network file systems lock no folders, and earlier
+        versions lock the file only.
+        """
+        path = self.path / LOCK
+        with clear_write_errors(path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._hold(stack, os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            while True:
+                handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+                self._hold(stack, handle)
+                if _is_at(handle, path):  # not one that was removed in between
+                    break
+            os.truncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+
+    def _hold(self, stack: contextlib.ExitStack, handle: int) -> None:
+        """Lock an open file or folder until the stack closes it.
+
+        Raises:
+            DataError: if another process holds it.
+        """
+        stack.callback(os.close, handle)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(
+                f"another process (number {self._holder()}) is training in {self.path}; wait for it or stop it, or "
+                f"choose another folder with --out"
+            ) from None
+        except OSError:
+            if not stat.S_ISDIR(os.fstat(handle).st_mode):
+                raise
+
+    def _holder(self) -> str:
+        """The number of the process that holds the lock; from the system where the file that says so was removed."""
+        with contextlib.suppress(OSError, ValueError):
+            return str(int((self.path / LOCK).read_text()))
+        with contextlib.suppress(OSError):
+            inode = f":{self.path.stat().st_ino}"
+            for line in Path("/proc/locks").read_text().splitlines():
+                fields = line.split()
+                if "FLOCK" in fields and fields[5].endswith(inode):
+                    return fields[4]
+        return "unknown"
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    """Whether an open file is the one of that name."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    return False
