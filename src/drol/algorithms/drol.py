@@ -1,5 +1,7 @@
 """DROL: a one-step latent actor trained by top-1 dynamic routing (section 3)."""
 
+import functools
+from collections.abc import Callable
 from typing import ClassVar
 
 import equinox as eqx
@@ -10,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from drol.algorithm import Algorithm, ScalarLike, TrainState, checked_start, scalar, static
 from drol.algorithms import fields
-from drol.algorithms.learner import descend, leaves, optimizer_of, per_row
+from drol.algorithms.learner import descend, first_state, optimizer_of, per_row
 from drol.nn.actor import LatentActor
 from drol.nn.critic import CriticEnsemble
 from drol.ops import bellman, latent, losses, routing
@@ -79,13 +81,12 @@ class DROL(Algorithm):
         actor_key, critic_key = jax.random.split(checked_start(spec, key))
         actor = LatentActor(spec, self.hidden, key=actor_key)
         critic = CriticEnsemble(spec, self.hidden, ensemble=self.ensemble, key=critic_key)
-        optimizer = optimizer_of(self)
         return DROLState(
             actor=actor,
             critic=critic,
             target_critic=jax.tree.map(jnp.copy, critic),
-            actor_optimizer=optimizer.init(leaves(actor)),
-            critic_optimizer=optimizer.init(leaves(critic)),
+            actor_optimizer=first_state(self, actor),
+            critic_optimizer=first_state(self, critic),
             step=jnp.zeros((), jnp.int32),
         )
 
@@ -101,10 +102,14 @@ class DROL(Algorithm):
     def update(
         self, state: DROLState, batch: Batch, noise: DROLNoise, *, axis_name: AxisName | None = None
     ) -> tuple[DROLState, Metrics]:
-        gradients, metrics = self.gradients(state, batch, noise, axis_name=axis_name)
-        optimizer = optimizer_of(self)
-        actor, actor_optimizer = descend(optimizer, gradients.actor, state.actor_optimizer, state.actor)
-        critic, critic_optimizer = descend(optimizer, gradients.critic, state.critic_optimizer, state.critic)
+        gradients, metrics, actor_loss, critic_loss = self._graded(state, batch, noise, axis_name)
+        apply = functools.partial(descend, optimizer_of(self), axis_name=axis_name)
+        actor, actor_optimizer = apply(
+            gradients.actor, state.actor_optimizer, state.actor, value=metrics["actor_loss"], loss=actor_loss
+        )
+        critic, critic_optimizer = apply(
+            gradients.critic, state.critic_optimizer, state.critic, value=metrics["critic_loss"], loss=critic_loss
+        )
         return DROLState(
             actor=actor,
             critic=critic,
@@ -122,6 +127,13 @@ class DROL(Algorithm):
         self, state: DROLState, batch: Batch, noise: DROLNoise, *, axis_name: AxisName | None = None
     ) -> tuple[DROLGradients, Metrics]:
         """The gradients that `update` applies, of the whole batch where it is sharded over `axis_name`."""
+        gradients, metrics, *_ = self._graded(state, batch, noise, axis_name)
+        return gradients, metrics
+
+    def _graded(
+        self, state: DROLState, batch: Batch, noise: DROLNoise, axis_name: AxisName | None
+    ) -> tuple[DROLGradients, Metrics, Callable[[LatentActor], Scalar], Callable[[CriticEnsemble], Scalar]]:
+        """Gradients and metrics, and the two losses as functions of what they train."""
         actor, critic = make_varying((state.actor, state.critic), axis_name)
         winners, routing_metrics = self._route(actor, batch, noise, axis_name)
         targets = self._targets(actor, state.target_critic, batch, noise)
@@ -130,7 +142,15 @@ class DROL(Algorithm):
         )
         critic_gradient, critic_metrics = jax.grad(self._critic_loss, has_aux=True)(critic, batch, targets)
         gradients = DROLGradients(actor_gradient, critic_gradient)
-        return mean_over((gradients, routing_metrics | actor_metrics | critic_metrics), axis_name)
+        gradients, metrics = mean_over((gradients, routing_metrics | actor_metrics | critic_metrics), axis_name)
+
+        def actor_loss(trained: LatentActor) -> Scalar:
+            return self._actor_loss(trained, critic, batch, winners, axis_name)[0]
+
+        def critic_loss(trained: CriticEnsemble) -> Scalar:
+            return self._critic_loss(trained, batch, targets)[0]
+
+        return gradients, metrics, actor_loss, critic_loss
 
     @jax.named_scope("route")
     def _route(

@@ -81,7 +81,7 @@ class Learner(Algorithm):
     def init(self, spec: Spec, *, key: Key) -> LearnerState:
         networks = self.networks(spec, key=checked_start(spec, key))
         target_critic = jax.tree.map(jnp.copy, getattr(networks, "critic", None))
-        optimizer = optimizer_of(self).init(leaves(networks))
+        optimizer = first_state(self, networks)
         return LearnerState(
             networks=networks, target_critic=target_critic, optimizer=optimizer, step=jnp.zeros((), jnp.int32)
         )
@@ -89,8 +89,15 @@ class Learner(Algorithm):
     def update(
         self, state: LearnerState, batch: Batch, noise: Any, *, axis_name: AxisName | None = None
     ) -> tuple[LearnerState, Metrics]:
-        gradients, metrics = self.gradients(state, batch, noise, axis_name=axis_name)
-        networks, optimizer = descend(optimizer_of(self), gradients, state.optimizer, state.networks)
+        fixed = make_varying(state.networks, axis_name)
+        value, gradients, metrics = self._graded(fixed, state, batch, noise, axis_name)
+
+        def loss(trained: Any) -> Scalar:
+            return self.loss(trained, fixed, state.target_critic, batch, noise, axis_name=axis_name)[0]
+
+        networks, optimizer = descend(
+            optimizer_of(self), gradients, state.optimizer, state.networks, value=value, loss=loss, axis_name=axis_name
+        )
         target_critic = state.target_critic
         if target_critic is not None:
             tau = self.tau  # pyright: ignore[reportAttributeAccessIssue]  (whoever has a critic has it)
@@ -105,11 +112,17 @@ class Learner(Algorithm):
         self, state: LearnerState, batch: Batch, noise: Any, *, axis_name: AxisName | None = None
     ) -> tuple[Any, Metrics]:
         """The gradients that `update` applies, of the whole batch where it is sharded over `axis_name`."""
-        networks = make_varying(state.networks, axis_name)
-        gradients, metrics = jax.grad(self.loss, has_aux=True)(
+        _, gradients, metrics = self._graded(make_varying(state.networks, axis_name), state, batch, noise, axis_name)
+        return gradients, metrics
+
+    def _graded(
+        self, networks: Any, state: LearnerState, batch: Batch, noise: Any, axis_name: AxisName | None
+    ) -> tuple[Scalar, Any, Metrics]:
+        """The loss of the whole batch, its gradients, and the metrics."""
+        (value, metrics), gradients = jax.value_and_grad(self.loss, has_aux=True)(
             networks, networks, state.target_critic, batch, noise, axis_name=axis_name
         )
-        return mean_over((gradients, metrics), axis_name)
+        return mean_over((value, gradients, metrics), axis_name)
 
 
 def per_row(draw: Callable[[Key], Any], rows: Rows, key: Key) -> Any:
@@ -198,16 +211,88 @@ def leaves(networks: Any) -> Any:
     return eqx.filter(networks, eqx.is_inexact_array)
 
 
+def first_state(algorithm: Any, networks: Any) -> optax.OptState:
+    """The state with which an algorithm's optimizer begins on these networks; the user's own is tried on shapes first.
+
+    Raises:
+        ValueError: if it cannot train them.
+    """
+    optimizer = optimizer_of(algorithm)
+    if algorithm.optimizer is None:
+        return optimizer.init(leaves(networks))
+
+    def total(parameters: Any) -> Scalar:
+        return sum((jnp.sum(leaf) for leaf in jax.tree.leaves(parameters)), jnp.zeros(())).astype(float)
+
+    def first_step(parameters: Any) -> Any:
+        told = {"value": jnp.zeros(()), "grad": parameters, "value_fn": total}
+        update = optax.with_extra_args_support(optimizer).update
+        return update(parameters, optimizer.init(parameters), parameters, **told)
+
+    try:
+        jax.eval_shape(first_step, leaves(networks))
+        return optimizer.init(leaves(networks))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"optimizer cannot train these networks ({type(error).__name__}: {error}); it is given gradients, "
+            f"parameters, value, grad and value_fn, and transforms that want parameters in a form of their own, such "
+            f"as optax.lookahead, cannot be used"
+        ) from error
+
+
 @jax.named_scope("optimizer")
 def descend(
-    optimizer: optax.GradientTransformation, gradients: Any, optimizer_state: optax.OptState, networks: Any
+    optimizer: optax.GradientTransformation,
+    gradients: Any,
+    optimizer_state: optax.OptState,
+    networks: Any,
+    *,
+    value: Scalar | None = None,
+    loss: Callable[[Any], Scalar] | None = None,
+    axis_name: AxisName | None = None,
 ) -> tuple[Any, optax.OptState]:
     """One step of an optimizer: the networks after it, and its state, all in the types that they had.
 
     A learning rate is float32, and float64 under `jax_enable_x64`: it must not widen the parameters.
+
+    Args:
+        optimizer: told `grad`, `value` and, from `loss`, `value_fn`, if it asks for them.
+        gradients: of the loss of the whole batch.
+        optimizer_state: of the optimizer.
+        networks: what is trained.
+        value: the loss of the whole batch.
+        loss: networks -> the loss of this shard, for line searches; not traced otherwise.
+        axis_name: the axes over which the batch is sharded.
     """
-    updates, new_state = optimizer.update(gradients, optimizer_state, leaves(networks))
+    extra: dict[str, Any] = {"grad": gradients}
+    if value is not None:
+        extra["value"] = value
+    if loss is not None:
+        extra["value_fn"] = _of_whole_batch(loss, networks, axis_name)
+    update = optax.with_extra_args_support(optimizer).update
+    updates, new_state = update(gradients, optimizer_state, leaves(networks), **extra)
     return like(eqx.apply_updates(networks, updates), networks), like(new_state, optimizer_state)
+
+
+def _of_whole_batch(
+    loss: Callable[[Any], Scalar], networks: Any, axis_name: AxisName | None
+) -> Callable[[Any], Scalar]:
+    """The loss as a function of the trained arrays; over shards, their mean, with the gradient of the whole batch."""
+    rest = eqx.filter(networks, eqx.is_inexact_array, inverse=True)
+
+    def of_shard(parameters: Any) -> Scalar:
+        return loss(eqx.combine(parameters, rest))
+
+    if axis_name is None:
+        return of_shard
+
+    def forward(parameters: Any) -> tuple[Scalar, Any]:
+        return mean_over(jax.value_and_grad(of_shard)(make_varying(parameters, axis_name)), axis_name)
+
+    # The gradient of a mean over shards differs between vmap, pmap and shard_map: take the mean of their gradients.
+    of_whole = jax.custom_vjp(lambda parameters: forward(parameters)[0])
+    of_whole.defvjp(forward, lambda gradient, scale: (jax.tree.map(lambda g: scale * g, gradient),))
+    return of_whole
 
 
 def like(tree: Tree, before: Any) -> Tree:

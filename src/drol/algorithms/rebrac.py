@@ -1,5 +1,7 @@
 """ReBRAC: a deterministic actor with penalties on actor and critic (Tarasov et al. 2023)."""
 
+import functools
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -10,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from drol.algorithm import Algorithm, ScalarLike, TrainState, checked_start, scalar, static
 from drol.algorithms import fields
-from drol.algorithms.learner import descend, leaves, like, optimizer_of, per_row
+from drol.algorithms.learner import descend, first_state, leaves, like, optimizer_of, per_row
 from drol.nn.actor import clip_action
 from drol.nn.critic import CriticEnsemble
 from drol.nn.gaussian import MeanActor
@@ -83,13 +85,12 @@ class ReBRAC(Algorithm):
         actor_key, critic_key = jax.random.split(checked_start(spec, key))
         actor = MeanActor(spec, self.hidden, key=actor_key)
         critic = CriticEnsemble(spec, self.hidden, ensemble=self.ensemble, key=critic_key)
-        optimizer = optimizer_of(self)
         return ReBRACState(
             networks=ReBRACNetworks(actor, critic),
             target_actor=jax.tree.map(jnp.copy, actor),
             target_critic=jax.tree.map(jnp.copy, critic),
-            actor_optimizer=optimizer.init(leaves(actor)),
-            critic_optimizer=optimizer.init(leaves(critic)),
+            actor_optimizer=first_state(self, actor),
+            critic_optimizer=first_state(self, critic),
             actor_metrics={name: jnp.zeros(()) for name in ("actor_loss", "bc_loss", "q_loss")},
             step=jnp.zeros((), jnp.int32),
         )
@@ -101,10 +102,20 @@ class ReBRAC(Algorithm):
     def update(
         self, state: ReBRACState, batch: Batch, noise: ReBRACNoise, *, axis_name: AxisName | None = None
     ) -> tuple[ReBRACState, Metrics]:
-        gradients, metrics = self.gradients(state, batch, noise, axis_name=axis_name)
-        optimizer, networks, full = optimizer_of(self), state.networks, self._is_full(state)
-        critic, critic_optimizer = descend(optimizer, gradients.critic, state.critic_optimizer, networks.critic)
-        actor, actor_optimizer = descend(optimizer, gradients.actor, state.actor_optimizer, networks.actor)
+        gradients, metrics, critic_loss = self._graded(state, batch, noise, axis_name)
+        networks, full = state.networks, self._is_full(state)
+        apply = functools.partial(descend, optimizer_of(self), axis_name=axis_name)
+        critic, critic_optimizer = apply(
+            gradients.critic, state.critic_optimizer, networks.critic, value=metrics["critic_loss"], loss=critic_loss
+        )
+        fixed = make_varying(networks.critic, axis_name)
+        actor, actor_optimizer = apply(
+            gradients.actor,
+            state.actor_optimizer,
+            networks.actor,
+            value=metrics["actor_loss"],
+            loss=lambda trained: self._actor_loss(trained, fixed, batch, axis_name)[0],
+        )
         if not self.public_momentum:
             moved, stayed = (actor, actor_optimizer), (networks.actor, state.actor_optimizer)
             actor, actor_optimizer = _where(full, moved, stayed)
@@ -126,6 +137,13 @@ class ReBRAC(Algorithm):
         self, state: ReBRACState, batch: Batch, noise: ReBRACNoise, *, axis_name: AxisName | None = None
     ) -> tuple[ReBRACNetworks, Metrics]:
         """The gradients of this update, of the whole batch where it is sharded; a skipped actor's are 0."""
+        gradients, metrics, _ = self._graded(state, batch, noise, axis_name)
+        return gradients, metrics
+
+    def _graded(
+        self, state: ReBRACState, batch: Batch, noise: ReBRACNoise, axis_name: AxisName | None
+    ) -> tuple[ReBRACNetworks, Metrics, Callable[[CriticEnsemble], Scalar]]:
+        """Gradients and metrics, and the critic's loss as a function of what it trains."""
         networks = make_varying(state.networks, axis_name)
         targets = self._targets(state, batch, noise)
         critic_gradient, critic_metrics = mean_over(
@@ -141,7 +159,11 @@ class ReBRAC(Algorithm):
             return jax.tree.map(jnp.zeros_like, leaves(state.networks.actor)), state.actor_metrics
 
         actor_gradients, actor_metrics = jax.lax.cond(self._is_full(state), actor_gradient, skipped)
-        return ReBRACNetworks(actor_gradients, critic_gradient), critic_metrics | actor_metrics
+        return (
+            ReBRACNetworks(actor_gradients, critic_gradient),
+            critic_metrics | actor_metrics,
+            lambda trained: self._critic_loss(trained, batch, targets)[0],
+        )
 
     def policy(self, state: ReBRACState) -> MeanPolicy:
         return MeanPolicy(

@@ -1,5 +1,6 @@
 """SORL: a shortcut model, trained to act in 1, 2, 4 or 8 steps (Espinosa-Dice et al. 2025)."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from drol.algorithm import Algorithm, ScalarLike, TrainState, checked_start, scalar, static
 from drol.algorithms import fields
-from drol.algorithms.learner import descend, leaves, optimizer_of, per_row
+from drol.algorithms.learner import descend, first_state, leaves, optimizer_of, per_row
 from drol.nn.critic import CriticEnsemble
 from drol.nn.flow import VectorField, shortcut_actions
 from drol.numerics import threefry
@@ -102,13 +103,15 @@ class SORL(Algorithm):
             VectorField(spec, self.hidden, conditions=2, key=actor_key),
             CriticEnsemble(spec, self.hidden, ensemble=self.ensemble, conditions=1, key=critic_key),
         )
-        optimizer, trained = optimizer_of(self), leaves(networks)
-        apart = SORLNetworks(optimizer.init(trained.actor), optimizer.init(trained.critic))
+        if self.public_update:
+            optimizer = first_state(self, networks)
+        else:
+            optimizer = SORLNetworks(first_state(self, networks.actor), first_state(self, networks.critic))
         return SORLState(
             networks=networks,
             target_actor=jax.tree.map(jnp.copy, networks.actor),
             target_critic=jax.tree.map(jnp.copy, networks.critic),
-            optimizer=optimizer.init(trained) if self.public_update else apart,
+            optimizer=optimizer,
             step=jnp.zeros((), jnp.int32),
         )
 
@@ -143,17 +146,34 @@ class SORL(Algorithm):
     def update(
         self, state: SORLState, batch: Batch, noise: SORLNoise, *, axis_name: AxisName | None = None
     ) -> tuple[SORLState, Metrics]:
-        before, optimizer = state.networks, optimizer_of(self)
+        before = state.networks
+        apply = functools.partial(descend, optimizer_of(self), axis_name=axis_name)
+        of_critic, of_actor = self._losses(state, batch, noise, axis_name)
         gradients, critic_metrics = self.critic_gradients(state, batch, noise, axis_name=axis_name)
+        loss = critic_metrics["critic_loss"]
         if self.public_update:
-            networks, optimizer_state = descend(optimizer, gradients, state.optimizer, before)
+            networks, optimizer_state = apply(gradients, state.optimizer, before, value=loss, loss=of_critic)
             gradients, metrics = self.actor_gradients(networks.actor, state, batch, noise, axis_name=axis_name)
-            networks, optimizer_state = descend(optimizer, gradients, optimizer_state, networks)
+            networks, optimizer_state = apply(
+                gradients, optimizer_state, networks, value=metrics["actor_loss"], loss=lambda n: of_actor(n.actor)
+            )
         else:
             actor_gradients, metrics = self.actor_gradients(before.actor, state, batch, noise, axis_name=axis_name)
-            actor, of_actor = descend(optimizer, actor_gradients.actor, state.optimizer.actor, before.actor)
-            critic, of_critic = descend(optimizer, gradients.critic, state.optimizer.critic, before.critic)
-            networks, optimizer_state = SORLNetworks(actor, critic), SORLNetworks(of_actor, of_critic)
+            actor, actor_state = apply(
+                actor_gradients.actor,
+                state.optimizer.actor,
+                before.actor,
+                value=metrics["actor_loss"],
+                loss=of_actor,
+            )
+            critic, critic_state = apply(
+                gradients.critic,
+                state.optimizer.critic,
+                before.critic,
+                value=loss,
+                loss=lambda critic: of_critic(SORLNetworks(before.actor, critic)),
+            )
+            networks, optimizer_state = SORLNetworks(actor, critic), SORLNetworks(actor_state, critic_state)
         return SORLState(
             networks=networks,
             # One step of lag, as in the public code: the averages take the networks before this update.
@@ -209,6 +229,27 @@ class SORL(Algorithm):
         nothing = jax.tree.map(jnp.zeros_like, leaves(state.networks.critic))
         actor_loss = metrics["cloning_loss"] + self.q_coef * q_loss
         return SORLNetworks(actor_gradient, nothing), metrics | {"q_loss": q_loss, "actor_loss": actor_loss}
+
+    def _losses(
+        self, state: SORLState, batch: Batch, noise: SORLNoise, axis_name: AxisName | None
+    ) -> tuple[Callable[[SORLNetworks], Scalar], Callable[[VectorField], Scalar]]:
+        """The critic's loss and the actor's as functions of what they train, for line searches."""
+        fixed = make_varying(state.networks, axis_name)
+
+        def of_critic(networks: SORLNetworks) -> Scalar:
+            def backed_up(steps: int) -> Callable[[], Scalar]:
+                return lambda: self._critic_loss(networks, fixed.actor, state.target_critic, batch, noise, steps)[0]
+
+            return jax.lax.switch(noise.critic_steps, [backed_up(steps) for steps in STEPS])
+
+        def of_actor(actor: VectorField) -> Scalar:
+            def guided(steps: int) -> Callable[[], Scalar]:
+                return lambda: self._q_loss(actor, fixed.critic, batch, noise, steps, axis_name)[0]
+
+            cloning, _ = self._cloning_loss(actor, state.target_actor, batch, noise)
+            return cloning + jax.lax.switch(noise.actor_steps, [guided(steps) for steps in STEPS])
+
+        return of_critic, of_actor
 
     def policy(self, state: SORLState) -> ShortcutPolicy:
         actor, critic = state.networks.actor, state.networks.critic
