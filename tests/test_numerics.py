@@ -11,7 +11,9 @@ import pytest
 
 import drol
 from drol.algorithms.registry import ALGORITHMS, algorithm_class
-from drol.numerics import checked_seed, key_of_seed, threefry
+from drol.files import DataError
+from drol.numerics import check_precision, checked_seed, key_of_seed, precision, threefry
+from drol.training.checkpoint import Checkpoints
 from tests.conftest import SPEC, random_batch
 
 
@@ -156,3 +158,29 @@ print(jax.random.key_data(key), np.asarray(jax.tree.leaves(state)[0]).tobytes().
         for s in ("", 'jax.config.update("jax_default_prng_impl", "rbg")')
     }
     assert len(outputs) == 1
+
+
+def test_a_run_resumes_in_the_precision_it_began_with():
+    recorded = precision()
+    check_precision(recorded)
+    check_precision({})
+    with (
+        jax.enable_x64(True),
+        pytest.raises(ValueError, match=r"floats in float32, .* float64.*JAX_ENABLE_X64"),
+    ):
+        check_precision(recorded)
+    with jax.default_matmul_precision("bfloat16"), pytest.raises(ValueError, match="JAX_DEFAULT_MATMUL_PRECISION"):
+        check_precision(recorded)
+
+
+def test_a_checkpoint_of_other_types_is_refused(tmp_path, key):
+    algorithm = small("bc")
+    state = algorithm.init(SPEC, key=key)
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep_last=1)
+    checkpoints.save(state, key)
+    checkpoints.finish()
+    with jax.enable_x64(True):
+        wide = algorithm.init(SPEC, key=key)
+        with pytest.raises(DataError, match="other shapes or types"):
+            checkpoints.restore(wide, key)
+    checkpoints.close()

@@ -1,6 +1,7 @@
 """What keys, seeds and draws mean, whatever this process's settings of JAX."""
 
 import operator
+from collections.abc import Mapping
 from typing import SupportsIndex
 
 import jax
@@ -76,6 +77,28 @@ def _is_one_key(key: Array) -> bool:
     if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         return key.shape == ()
     return key.dtype == np.uint32 and key.shape in ((2,), (4,))
+
+
+def precision() -> dict[str, str]:
+    """This process's default precision, for a run's record: it decides what every update computes."""
+    matmul = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
+    return {"floats": str(jnp.result_type(float)), "matrix products": str(matmul or "default")}
+
+
+def check_precision(recorded: Mapping[str, str]) -> None:
+    """Refuse to resume in another precision than a run began with.
+
+    Raises:
+        ValueError: naming both, and the settings of JAX that decide.
+    """
+    for name, now in precision().items():
+        before = recorded.get(name, now)
+        if before != now:
+            setting = "JAX_ENABLE_X64" if name == "floats" else "JAX_DEFAULT_MATMUL_PRECISION"
+            raise ValueError(
+                f"the run was started with {name} in {before}, and this process computes them in {now}: its numbers "
+                f"would be others; set {setting} as it was then, or start a new run"
+            )
 
 
 def draw_type(tree: PyTree) -> np.dtype:

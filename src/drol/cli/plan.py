@@ -87,6 +87,7 @@ def planned(parsed: argparse.Namespace, task: Task, name: str, member: Member) -
     """The configuration of a new run: preset, then size, then what was given."""
     from drol.algorithm import hyperparameters
     from drol.algorithms.registry import algorithm_class
+    from drol.numerics import precision
     from drol.training.settings import Settings, chunk_length
 
     size, preset, cls = SIZES[parsed.size or "laptop"], preset_for(task.name, name), algorithm_class(name)
@@ -120,6 +121,7 @@ def planned(parsed: argparse.Namespace, task: Task, name: str, member: Member) -
         "size": size.name,
         "preset": preset and {"family": preset.family, "source": preset.source, "tuned": parsed.tuned},
         "settings": dataclasses.asdict(settings),
+        "precision": precision(),
         "width": parsed.width,
         "eval_episodes": episodes,
         "collect": parsed.collect,
@@ -134,9 +136,12 @@ def planned(parsed: argparse.Namespace, task: Task, name: str, member: Member) -
 
 def alike(stored: dict[str, Any], member: Member) -> dict[str, Any]:
     """The configuration of a new run that differs from a stored one in seed and swept values only."""
+    from drol.numerics import precision
+
     return {name: stored[name] for name in KEPT} | {
         "hyperparameters": stored["hyperparameters"] | member.values,
         "settings": stored["settings"] | {"seed": member.seed},
+        "precision": precision(),
         "width": stored.get("width"),
     }
 
@@ -156,9 +161,12 @@ def _swept(cls: type, member: Member) -> dict[str, float]:
 
 def resumed(parsed: argparse.Namespace, task: Task, stored: dict[str, Any], member: Member) -> dict[str, Any]:
     """The stored configuration, if nothing given contradicts it; `--updates` may extend it."""
+    from drol.numerics import check_precision
     from drol.training.settings import Settings
 
     refuse_unnamed(stored, algorithm=parsed.algorithm, environment=task.environment if parsed.env else None)
+    # Not recorded by earlier versions.
+    check_precision(stored.get("precision", {}))
     if task.kind == "own" and tasks.parse_task(stored["task"]).kind == "own":
         # It may have been moved: what counts is what is in it, which is compared when it is loaded.
         stored = stored | {"task": task.name}

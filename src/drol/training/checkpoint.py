@@ -167,11 +167,12 @@ class Checkpoints:
         named = _named(like, key)
         with self._unreadable(update):
             there = self._manager.item_metadata(update)
-            shapes = {name: tuple(leaf.shape) for name, leaf in there["state"].items()}
+            found = {name: (tuple(leaf.shape), np.dtype(leaf.dtype)) for name, leaf in there["state"].items()}
         # Orbax would find out halfway and leave tasks behind: compare first.
-        if shapes != {name: leaf.shape for name, leaf in named["state"].items()}:
+        if found != {name: (leaf.shape, leaf.dtype) for name, leaf in named["state"].items()}:
             raise DataError(
-                f"checkpoint {update} in {self._folder} does not fit this configuration: other arrays or other shapes"
+                f"checkpoint {update} in {self._folder} does not fit this configuration: other arrays, "
+                f"or other shapes or types of them"
             )
         with self._unreadable(update):
             arrays = self._manager.restore(update, args=self._ocp.args.StandardRestore(jax.tree.map(np.asarray, named)))
