@@ -11,10 +11,10 @@ import drol
 
 ROOT = Path(drol.__file__).parent
 
-# Each module may import those above its own line, never those below. `files`, `modules`, `extras`, `processes` and
-# `seeding` are tools without knowledge of learning, beside the shapes in `types`.
+# Each module may import those above its own line, never those below. `files`, `modules`, `extras`, `processes`,
+# `seeding` and `signals` are tools without knowledge of learning, next to the shapes in `types`.
 LAYERS = [
-    {"types", "files", "modules", "extras", "processes", "numerics", "seeding"},
+    {"types", "files", "modules", "extras", "processes", "numerics", "seeding", "signals"},
     {"environments"},
     {"ops"},
     {"nn"},

@@ -8,7 +8,7 @@ import math
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -124,6 +124,15 @@ def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented JSON, whole or not at all."""
     text = json.dumps(value, indent=2, allow_nan=False) + "\n"
     write_atomic(path, lambda file: file.write(text.encode()))
+
+
+def null_for_nan(value: Any) -> Any:
+    """The same JSON value with null for NaN and infinity, which JSON does not know."""
+    if isinstance(value, Mapping):
+        return {key: null_for_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [null_for_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_bytes(path: str | Path, limit: int | None = None) -> bytes:

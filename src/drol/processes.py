@@ -1,27 +1,68 @@
 """Worker processes that hold one object and answer calls to its methods.
 
-A worker is a fresh interpreter (`python -m drol.processes`) joined by a socket pair. Nothing is forked, so JAX's
-threads in the parent do no harm; and the parent's main module is not imported again, so scripts need no guard.
+A worker is a fresh interpreter joined by a socket pair. Nothing of the parent is forked, so JAX's threads in it do no
+harm; and the parent's main module is not imported again, so scripts need no guard.
+
+The interpreter forks once, before it imports anything: the child holds the object, and what was there before guards it.
+The guard ends the child, and what the child started, as soon as the parent is gone, be the child hung in code that
+keeps Python's lock.
 """
 
 import contextlib
+import ctypes
 import importlib
+import json
 import os
+import resource
+import select
+import signal
 import socket
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, NoReturn
+
+from drol.extras import MissingExtraError
+from drol.files import DataError
+from drol.signals import raise_if_stopped
+
+BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from drol.processes import serve; "
+    "serve(int(sys.argv[2]), int(sys.argv[3]))"
+)
+
+POLL_SECONDS = 0.2
+"""Between two looks at the requests to stop, while an answer is awaited."""
+
+WATCH_SECONDS = 0.5
+"""Between a guard's looks at its parent."""
+
+GRACE_SECONDS = 2.0
+"""For a worker to end by itself, before it is ended by force."""
+
+PR_SET_PDEATHSIG = 1
+"""Linux: the signal that a process gets when its parent dies."""
 
 
 class WorkerError(RuntimeError):
     """A worker process failed, died or did not answer in time."""
 
 
+class NoAnswerError(WorkerError):
+    """A worker did not answer in time."""
+
+
+class RefusedError(WorkerError):
+    """A worker's object refused a call, for a reason that its user can mend: the message is the reason alone."""
+
+
 class Worker:
     """One child process holding an object.
+
+    It finds the modules that this process finds: `sys.path` is handed on, and the current folder with it.
 
     Args:
         target: import path of the class the child builds, `"package.module:Class"`.
@@ -33,9 +74,10 @@ class Worker:
         # One thread each: the parent decides how many workers share the cores.
         environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         environment.setdefault("MUJOCO_GL", "disable")
+        handle, parent = str(theirs.fileno()), str(os.getpid())
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-m", "drol.processes", str(theirs.fileno())],
+                [sys.executable, "-W", "ignore", "-P", "-c", BOOT, json.dumps(_search_path()), handle, parent],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -61,15 +103,20 @@ class Worker:
             timeout: seconds to wait, or None without end.
 
         Raises:
-            WorkerError: with the child's own traceback, if the call raised, the child died or time ran out.
+            NoAnswerError: if time ran out.
+            RefusedError: if the object refused the call, with its reason.
+            WorkerError: with the child's own traceback if the call raised, or if the child died.
+            StoppedError: inside `stop_requests`, once a request to stop has come.
         """
         try:
-            if not self.connection.poll(timeout):
-                raise WorkerError(f"a worker ({self._target}) gave no answer within {timeout:g} seconds")
-            succeeded, result = self.connection.recv()
+            if not _wait([self], timeout):
+                raise NoAnswerError(f"a worker ({self._target}) gave no answer within {timeout:g} seconds")
+            outcome, result = self.connection.recv()
         except (EOFError, OSError):
             raise WorkerError(self._obituary()) from None
-        if not succeeded:
+        if outcome == "refused":
+            raise RefusedError(result)
+        if outcome == "failed":
             raise WorkerError(f"a worker ({self._target}) failed:\n{result}")
         return result
 
@@ -80,15 +127,13 @@ class Worker:
 
     def close(self) -> None:
         """End the child: politely, then by force."""
-        self.connection.close()
-        try:
-            self._process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        close_all([self])
 
     def _obituary(self) -> str:
-        code = self._process.wait(timeout=10)
+        try:
+            code = self._process.wait(timeout=GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            return f"a worker ({self._target}) closed its connection; was that its environment's doing?"
         cause = f"signal {-code}" if code < 0 else f"exit code {code}"
         return f"a worker ({self._target}) died with {cause}; its messages, if any, are above"
 
@@ -108,20 +153,119 @@ def pool(count: int, target: str, *args: Any) -> Iterator[list[Worker]]:
 
 
 def close_all(workers: Sequence[Worker]) -> None:
-    """Close every worker: all are told first, so that they end side by side."""
+    """Close every worker: all are told first, so that they end side by side and within the grace of one."""
     for worker in workers:
         worker.connection.close()
-    for worker in workers:
-        worker.close()
+    # A guard that is told to terminate ends its child first; one that does not answer takes its child along on Linux.
+    left = _ended([worker._process for worker in workers], GRACE_SECONDS)
+    for process in left:
+        process.terminate()
+    for process in _ended(left, GRACE_SECONDS / 2):
+        process.kill()
+        process.wait()
+
+
+def _ended(processes: Sequence[subprocess.Popen], seconds: float) -> list[subprocess.Popen]:
+    """Wait so long, in all, for processes to end; those that have not."""
+    deadline, left = time.monotonic() + seconds, []
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            left.append(process)
+    return left
 
 
 def ready(workers: Sequence[Worker]) -> list[Worker]:
-    """Wait until at least one worker has an answer (or has died), and return all that have."""
-    answered = wait([worker.connection for worker in workers])
-    return [worker for worker in workers if worker.connection in answered]
+    """Wait until at least one worker has an answer (or has died), and return all that have.
+
+    Raises:
+        StoppedError: inside `stop_requests`, once a request to stop has come.
+    """
+    return _wait(workers, None)
 
 
-def _serve(connection: Connection) -> None:
+def _wait(workers: Sequence[Worker], timeout: float | None) -> list[Worker]:
+    """The workers that have an answer, as soon as one has; none if time runs out. Raises as `ready`."""
+    deadline = float("inf") if timeout is None else time.monotonic() + timeout
+    while True:
+        raise_if_stopped()
+        left = deadline - time.monotonic()
+        answered = wait([worker.connection for worker in workers], min(max(left, 0.0), POLL_SECONDS))
+        if answered or left <= 0:
+            return [worker for worker in workers if worker.connection in answered]
+
+
+def _search_path() -> list[str]:
+    """Where a worker is to look for modules: where this process does, then in the current folder."""
+    path = [os.path.abspath(entry) for entry in sys.path]
+    return [*path, *({os.getcwd()} - set(path))]
+
+
+def serve(handle: int, parent: int) -> None:
+    """A worker's life, from its first moment: answer the calls that come, guarded by another process.
+
+    Args:
+        handle: of the socket.
+        parent: the process that asks.
+    """
+    os.set_inheritable(handle, False)  # or what the child starts would keep the connection open
+    watched, held = os.pipe()
+    guard, child = os.getpid(), os.fork()
+    if child:
+        os.close(held)
+        os.close(handle)
+        _guard(child, parent, watched)
+    os.close(watched)
+    os.setpgid(0, 0)
+    _die_with(guard)
+    with contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
+        _answer(Connection(handle))
+
+
+def _die_with(guard: int) -> None:
+    """Have the kernel end this process with its guard, where it can."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != guard:
+        os._exit(1)
+
+
+def _guard(child: int, parent: int, watched: int) -> NoReturn:
+    """Wait until the child ends, the parent is gone or SIGTERM comes; end what is left, and end as the child did.
+
+    Args:
+        child: to be guarded, with all of its process group.
+        parent: whose end is the child's.
+        watched: a pipe that is closed with the child.
+    """
+    requests: list[int] = []
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, _: requests.append(number))
+    with contextlib.suppress(OSError):  # the child has done so itself
+        os.setpgid(child, child)
+    pipes, ended, status = [watched], 0, 0
+    while not requests and not ended and os.getppid() == parent:
+        # After the pipe's end, the child's is near, unless it has closed all it had.
+        if select.select(pipes, [], [], WATCH_SECONDS if pipes else WATCH_SECONDS / 10)[0]:
+            pipes = []
+        ended, status = os.waitpid(child, os.WNOHANG)
+    with contextlib.suppress(OSError):  # nothing is left
+        os.killpg(child, signal.SIGKILL)
+    if not ended:
+        _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if code != -signal.SIGKILL:
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code if code >= 0 else 128 - code)
+
+
+def _answer(connection: Connection) -> None:
+    """Build the object, then answer calls to its methods until the connection ends."""
     target, args = connection.recv()
     module, attribute = target.split(":")
     held = None
@@ -129,15 +273,12 @@ def _serve(connection: Connection) -> None:
         try:
             if held is None:
                 held = getattr(importlib.import_module(module), attribute)(*args)
-                answer = (True, None)
+                answer = ("done", None)
             else:
-                answer = (True, getattr(held, target)(*args))
+                answer = ("done", getattr(held, target)(*args))
+        except (DataError, MissingExtraError) as error:
+            answer = ("refused", str(error))
         except Exception:
-            answer = (False, traceback.format_exc())
+            answer = ("failed", traceback.format_exc())
         connection.send(answer)
         target, args = connection.recv()
-
-
-if __name__ == "__main__":
-    with contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
-        _serve(Connection(int(sys.argv[1])))

@@ -1,11 +1,16 @@
 """Collection with OGBench's scripted experts: format, reproducibility, limits."""
 
 import hashlib
+import os
+import signal
+import threading
+import time
 
 import numpy as np
 import ogbench
 import pytest
 
+from drol.cli.main import main
 from drol.data.collect import (
     COLLECTIBLE,
     Collector,
@@ -36,6 +41,18 @@ def test_the_file_depends_on_the_seed_alone(name, tmp_path):
     for one, two, other in zip(files[1, 0], files[2, 0], files[2, 1], strict=True):
         assert digest(one) == digest(two)
         assert digest(one) != digest(other)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_collection_without_files(tmp_path, number, capsys):
+    threading.Timer(2.0, os.kill, (os.getpid(), number)).start()
+    out, began = tmp_path / "d.npz", time.monotonic()
+    assert (
+        main(["collect", "cube-single-play", "--episodes", "1000", "--workers", "1", "--out", str(out)]) == 128 + number
+    )
+    assert time.monotonic() - began < 2.0 + 5.0
+    assert f"stopped by {signal.Signals(number).name}" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ogbench_reads_the_files(tmp_path):

@@ -12,7 +12,7 @@ from drol.training.folder import RunFolder
 from drol.training.run import train
 from drol.training.settings import Settings
 
-WALL_CLOCK = {"updates_per_second"}
+WALL_CLOCK = {"updates_per_second", "elapsed_seconds"}
 
 
 def data(seed=0, count=200):

@@ -4,6 +4,8 @@ import argparse
 import importlib
 import sys
 
+from drol.signals import StoppedError
+
 COMMANDS = {
     "collect": "make a data set with the experts of OGBench or of D4RL's maze2d",
     "doctor": "examine a data set before anybody trains on it",
@@ -19,14 +21,16 @@ COMMANDS = {
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status.
 
-    0: done. 1: failed, with one clear message. 2: wrong usage. 130, 143: stopped by Ctrl-C, by SIGTERM, to be
-    resumed.
+    0: done. 1: failed, with one clear message. 2: wrong usage. 130, 143: stopped by Ctrl-C, by SIGTERM.
     """
     try:
         return _run(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
         print("\ndrol: interrupted", file=sys.stderr)
         return 130
+    except StoppedError as stop:
+        print(f"drol: {stop}", file=sys.stderr)
+        return 128 + stop.number
     except Exception as error:
         if not isinstance(error, _expected_errors()):
             # A bug: its traceback is the best report there is.

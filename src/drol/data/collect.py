@@ -19,6 +19,7 @@ from drol.extras import require
 from drol.files import DataError, clear_write_errors, write_atomic
 from drol.processes import pool, ready
 from drol.seeding import episode_seed, make_reproducible, reset_seeded
+from drol.signals import stop_requests
 
 CUBES = ("cube-single", "cube-double", "cube-triple", "cube-quadruple")
 PUZZLES = ("puzzle-3x3", "puzzle-4x4", "puzzle-4x5", "puzzle-4x6")
@@ -124,6 +125,7 @@ def collect(
     Raises:
         DataError: for a name or path that cannot be used, before any work is done.
         OSError: if the files cannot be written; neither is left half-written.
+        StoppedError: on SIGINT or SIGTERM while episodes are made; nothing is written then.
     """
     collection = parse_collection(name)
     require("ogbench", "ogbench")
@@ -137,7 +139,7 @@ def collect(
         )
     total = count + max(1, count // 10)
     results: list[Episode | None] = [None] * total
-    with pool(min(workers, total), "drol.data.collect:Collector", collection, steps) as processes:
+    with stop_requests(), pool(min(workers, total), "drol.data.collect:Collector", collection, steps) as processes:
         waiting = iter(range(total))
         assigned = {}
         for worker in processes:

@@ -9,13 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-
-class StoppedError(Exception):
-    """A signal asked to stop; `number` is which."""
-
-    def __init__(self, number: int):
-        super().__init__(f"stopped by signal {number}")
-        self.number = number
+from drol.signals import StoppedError
 
 
 class Commands:

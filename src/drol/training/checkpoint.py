@@ -14,8 +14,7 @@ import numpy as np
 
 from drol.algorithm import TrainState
 from drol.extras import require
-from drol.files import DataError, clear_write_errors, read_json, sha256, write_json
-from drol.training.records import finite
+from drol.files import DataError, clear_write_errors, null_for_nan, read_json, sha256, write_json
 from drol.types import Key
 
 logger = logging.getLogger("drol")
@@ -134,7 +133,7 @@ class Checkpoints:
             for path in [*root.rglob("*"), root, self._folder]:
                 _flush(path)
             files = {name: sha256(path) for name, path in self._files(update)}
-            seal = {"update": update, "metrics": None if metrics is None else finite(metrics), "sha256": files}
+            seal = {"update": update, "metrics": None if metrics is None else null_for_nan(metrics), "sha256": files}
             write_json(self._seal(update), seal)
             _flush(self._folder)
             for old in self.updates()[: -self._keep_last]:

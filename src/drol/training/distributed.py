@@ -18,9 +18,9 @@ from drol.algorithm import Algorithm
 from drol.data.mapped import MappedData
 from drol.data.replay import ReplayData
 from drol.files import DataError
+from drol.signals import stop_requests
 from drol.training.keeper import initial
 from drol.training.seeds import Member, Pack, Refused
-from drol.training.signals import stop_requests
 from drol.types import Key
 
 HEARTBEAT_SECONDS = 30

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import logging
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from drol.files import write_json
 from drol.numerics import key_of_seed
 from drol.policy import Policy, in_units
 from drol.processes import WorkerError
+from drol.signals import StoppedError, raise_if_stopped
 from drol.training.checkpoint import Checkpoints
 from drol.training.folder import RunFolder
 from drol.training.loop import held_out_metrics
@@ -30,7 +32,11 @@ logger = logging.getLogger("drol")
 HELD_OUT_BATCHES = 16
 
 Evaluate = Callable[[Policy, int], Sequence[Mapping[str, Any]]]
-"""(policy, update) -> one record per episode with at least `return`, `length` and `success`."""
+"""(policy, update) -> one record per episode with at least `return`, `length` and `success`.
+
+A `cut` says what ended an episode before the environment did; `planned`, in every record, how many episodes an
+evaluation was to have that its limit of time ended.
+"""
 
 
 @dataclasses.dataclass
@@ -60,12 +66,15 @@ class Keeper:
     """Keeps the checkpoints, records, evaluations and policy of one run in step with its training.
 
     At the end of a chunk where an evaluation is due, the state is checkpointed first, together with the chunk's
-    metrics: whatever interrupts the evaluation, the run goes on from there and evaluates then.
+    metrics: whatever interrupts the evaluation, the run resumes there and evaluates then.
 
     Args:
         run: whose.
         spec: the dimensions of the data.
         validation: held-out transitions, if any.
+
+    Attributes:
+        pending: whether a request to stop left an evaluation to the resumed run.
     """
 
     def __init__(self, run: Run, spec: Spec, validation: ReplayData | None):
@@ -73,6 +82,8 @@ class Keeper:
         self.run = run
         self._validation = validation
         self.state, self.key, self._held_out_key = initial(run.algorithm, spec, settings.seed)
+        self._elapsed, self._began = 0.0, time.monotonic()
+        self.pending = False
         self.divergence = run.folder.read_divergence()
         self._metrics: Mapping[str, Any] | None = None
         self._checkpoints = Checkpoints(
@@ -100,7 +111,9 @@ class Keeper:
             self.state, self.key, self._metrics = self._checkpoints.restore(self.state, self.key, update)
         self._checkpoints.cut(self.update)
         folder.metrics.cut(self.update)
-        recorded = any(line["update"] == self.update for line in folder.metrics.read())
+        lines = folder.metrics.read()
+        recorded = any(line["update"] == self.update for line in lines)
+        self._elapsed = max((line.get("elapsed_seconds") or 0.0 for line in lines), default=0.0)
         # Episodes of an evaluation that did not come to its record are rolled out again.
         folder.evaluations.cut(self.update if recorded else self.update - 1)
         self._checkpoints.save(self.state, self.key, self._metrics)
@@ -120,6 +133,7 @@ class Keeper:
         if self._evaluation_due:
             self._checkpoints.save(state, self.key, metrics)
             if stopping:
+                self.pending = True
                 return
         self._record()
 
@@ -161,14 +175,20 @@ class Keeper:
         return self.update % settings.eval_every == 0 or self.update == settings.updates
 
     def _record(self) -> None:
-        """Evaluate if that is due, then write the line of this update."""
+        """Evaluate if that is due, then write the line of this update; on a request to stop, leave both for later."""
         line = dict(self._metrics or {})
         if self._evaluation_due:
-            line |= self._held_out()
-            # Sealed before environments are let loose: whatever happens in them, this much is done.
-            self._checkpoints.finish()
-            line |= self._evaluated()
+            try:
+                raise_if_stopped()
+                line |= self._held_out()
+                # Sealed before environments are let loose: whatever happens in them, this much is done.
+                self._checkpoints.finish()
+                line |= self._evaluated()
+            except StoppedError:
+                self.pending = True
+                return
             self._save_policy()
+        line["elapsed_seconds"] = round(self._elapsed + time.monotonic() - self._began, 3)
         self.run.folder.metrics.append({"update": self.update, **line})
         for sink in self.run.sinks:
             sink.write(self.update, line)
@@ -196,15 +216,7 @@ class Keeper:
             logger.warning("the evaluation at update %d failed, training goes on: %s", self.update, error)
             return {"evaluation/error": str(error)}
         self.run.folder.evaluations.append(*({"update": self.update, **episode} for episode in episodes))
-        verdicts = [episode["success"] for episode in episodes if episode["success"] is not None]
-        summary = {
-            "evaluation/episodes": len(episodes),
-            "evaluation/return": float(np.mean([episode["return"] for episode in episodes])),
-            "evaluation/length": float(np.mean([episode["length"] for episode in episodes])),
-        }
-        scores = [episode["score"] for episode in episodes if "score" in episode]
-        summary |= {"evaluation/success": float(np.mean(verdicts))} if verdicts else {}
-        return summary | ({"evaluation/score": float(np.mean(scores))} if scores else {})
+        return _summary(episodes)
 
     def _save_policy(self) -> None:
         facts = {**(self.run.policy_facts or {}), "update": self.update}
@@ -212,6 +224,24 @@ class Keeper:
 
     def _policy(self) -> Policy:
         return in_units(self.run.algorithm.policy(self.state), self.run.units)
+
+
+def _summary(episodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The figures of an evaluation; without means where its limit of time ended it, since the episodes are too few."""
+    if not episodes:
+        return {"evaluation/episodes": 0}
+    if (planned := episodes[0].get("planned")) is not None:
+        count = sum(episode.get("cut") != "time limit" for episode in episodes)
+        error = f"ended by its time limit: {count} of {planned} episodes finished"
+        return {"evaluation/episodes": count, "evaluation/planned": planned, "evaluation/error": error}
+    summary: dict[str, Any] = {"evaluation/episodes": len(episodes)}
+    if cut := sum("cut" in episode for episode in episodes):
+        summary["evaluation/cut"] = cut
+    for name in ("return", "length", "success", "score"):
+        values = [episode[name] for episode in episodes if episode.get(name) is not None]
+        if values:
+            summary[f"evaluation/{name}"] = float(np.mean(values))
+    return summary
 
 
 def initial(algorithm: Algorithm, spec: Spec, seed: int) -> tuple[Any, Key, Key]:

@@ -1,14 +1,13 @@
 """Records of a run: JSON lines that survive a kill, and optional further sinks."""
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from drol.extras import require
-from drol.files import clear_write_errors, parse_json, read_bytes, write_atomic
+from drol.files import clear_write_errors, null_for_nan, parse_json, read_bytes, write_atomic
 
 
 @runtime_checkable
@@ -39,7 +38,7 @@ class JsonLines:
         Raises:
             OSError: with a clear message; the file is as it was before.
         """
-        content = "".join(json.dumps(finite(line), allow_nan=False) + "\n" for line in lines).encode()
+        content = "".join(json.dumps(null_for_nan(line), allow_nan=False) + "\n" for line in lines).encode()
         # Unbuffered: a buffer would be flushed into the space that the truncation has just freed.
         with clear_write_errors(self._path), open(self._path, "ab", buffering=0) as file:
             before = file.seek(0, os.SEEK_END)
@@ -112,8 +111,3 @@ class WandbSink:
 
     def close(self) -> None:
         self._run.finish()
-
-
-def finite(line: Mapping[str, Any]) -> dict[str, Any]:
-    """The same record with null for NaN and infinity, which JSON does not know."""
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}

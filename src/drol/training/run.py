@@ -12,13 +12,13 @@ import jax
 from drol.algorithm import Algorithm, TrainState
 from drol.data.mapped import MappedData
 from drol.data.replay import ReplayData
+from drol.signals import stop_requests
 from drol.training.distributed import LeadingPack
 from drol.training.folder import RunFolder
 from drol.training.keeper import Evaluate, Keeper, Run
 from drol.training.records import Sink
 from drol.training.seeds import Pack
 from drol.training.settings import Settings
-from drol.training.signals import stop_requests
 
 
 class DivergedError(RuntimeError):
@@ -80,8 +80,8 @@ def train_runs(
     Every run draws what it would have drawn alone and leaves the files it would have left alone. It evaluates and
     checkpoints every `eval_every` updates; its records are cut back to the checkpoint it goes on from, so that an
     interrupted and resumed run leaves the same parameters and records as an undisturbed one (wall-clock fields
-    excepted). SIGINT and SIGTERM end training after the running chunk, each run with a checkpoint and `state.step`
-    short of `settings.updates`.
+    excepted). SIGINT and SIGTERM end training after the running chunk, or within seconds during an evaluation, which
+    the resumed run then repeats; each run is left with a checkpoint.
 
     A run whose loss or parameters stop being finite is set aside at its last finite state, and the others go on. An
     evaluation whose environment fails is reported and left out.
@@ -123,7 +123,7 @@ def train_runs(
         for keeper in keepers:
             # Also where nothing was left to train: a run may have been killed between its last record and its policy.
             keeper.keep()
-        signals = [requests[0] if requests and keeper.unfinished else None for keeper in keepers]
+        signals = [requests[0] if requests and (keeper.unfinished or keeper.pending) else None for keeper in keepers]
     return [Outcome(k.state, k.divergence, by) for k, by in zip(keepers, signals, strict=True)]
 
 

@@ -1,0 +1,76 @@
+"""Requests to stop, noted instead of obeyed at once, and heeded wherever a process waits for its workers."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+_active: dict[int, list[int]] = {}
+"""The lists of all contexts that are entered, in whatever thread, by their identity."""
+
+_previous: dict[int, Any] = {}
+"""The handlers that were replaced, as long as they are."""
+
+
+class StoppedError(Exception):
+    """A request to stop was heeded.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
+
+
+@contextlib.contextmanager
+def stop_requests() -> Iterator[list[int]]:
+    """Collect the first SIGINT or SIGTERM in a list instead of ending the process; a second one acts as usual.
+
+    Python runs signal handlers in the main thread alone, so they are installed there. A context in another thread hears
+    of signals while the main thread is in a context of its own, and of `request_stop` always.
+    """
+    requests = [*_heard()[:1]]
+    _active[id(requests)] = requests
+    installs = threading.current_thread() is threading.main_thread() and not _previous and not requests
+    if installs:
+        for number in SIGNALS:
+            _previous[number] = signal.signal(number, _on_signal)
+    try:
+        yield requests
+    finally:
+        del _active[id(requests)]
+        if installs:
+            _restore()
+
+
+def request_stop(number: int = signal.SIGTERM) -> None:
+    """Ask all that is inside `stop_requests` to stop, as the signal would; may be called from any thread."""
+    for requests in list(_active.values()):
+        requests.append(number)
+
+
+def raise_if_stopped() -> None:
+    """Raise `StoppedError` inside `stop_requests`, once a request has come."""
+    if heard := _heard():
+        raise StoppedError(heard[0])
+
+
+def _heard() -> list[int]:
+    return next((requests for requests in list(_active.values()) if requests), [])
+
+
+def _on_signal(number: int, _: Any) -> None:
+    request_stop(number)
+    _restore()
+
+
+def _restore() -> None:
+    while _previous:
+        number, handler = _previous.popitem()
+        # None stands for a handler that was not installed by Python, which cannot put it back.
+        signal.signal(number, signal.SIG_DFL if handler is None else handler)
