@@ -25,10 +25,8 @@ def episode_seed(seed: int, *path: int) -> int:
     return int(np.random.SeedSequence([seed, *path]).generate_state(1)[0])
 
 
-def reset_seeded(
-    env: "gymnasium.Env", seed: int, options: dict[str, Any] | None = None
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """Start an episode that depends on `seed` alone.
+def reset_seeded(env: "gymnasium.Env", seed: int, options: dict[str, Any] | None = None) -> Any:
+    """Start an episode that depends on `seed` alone; what the environment's `reset` gives.
 
     Seeds the environment, its action space and NumPy's global generator, from which OGBench's mazes draw start noise
     and teleports. `make_reproducible` must have been applied.

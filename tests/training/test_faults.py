@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 from drol.environments.spec import EnvironmentSpec
-from drol.evaluation import rollout
-from drol.evaluation.rollout import Evaluator, as_record
+from drol.evaluation.limits import EvaluationLimits
+from drol.evaluation.results import as_record
+from drol.evaluation.rollout import Evaluator
 from drol.files import DataError
 from drol.training.checkpoint import Checkpoints
 from drol.training.folder import RunFolder
@@ -223,14 +224,13 @@ def test_a_read_only_file_system_is_said_so(tmp_path, monkeypatch):
     ("fault", "words"),
     [("raise", "the simulator broke"), ("die", "died with exit code 3"), ("hang", "no answer within 2")],
 )
-def test_an_environment_that_fails_costs_one_evaluation(tmp_path, monkeypatch, caplog, fault, words):
+def test_an_environment_that_fails_costs_one_evaluation(tmp_path, caplog, fault, words):
     """Training goes on after a bounded wait, and the next evaluation finds new workers."""
-    monkeypatch.setattr(rollout, "STEP_SECONDS", 2.0)
     signs = tmp_path / "broken"
     signs.touch()
     toy = EnvironmentSpec("tests.toy_environment:DrolToy-v0", (("fault", fault), ("while_there", str(signs))))
     folder = new_folder(tmp_path / "run")
-    with Evaluator(toy, workers=1, slots=2) as evaluator:
+    with Evaluator(toy, workers=1, slots=2, limits=EvaluationLimits(step_seconds=2.0)) as evaluator:
 
         def evaluate(policy, update):
             try:

@@ -13,7 +13,8 @@ import jax
 from drol.algorithms.drol import DROL
 from drol.benchmarks.step import BATCH, SPEC, megabytes, random_data
 from drol.environments.spec import EnvironmentSpec
-from drol.evaluation.rollout import Evaluator, as_record
+from drol.evaluation.results import as_record
+from drol.evaluation.rollout import Evaluator
 from drol.policy import Policy
 from drol.presets import SIZES
 from drol.training.folder import RunFolder

@@ -243,7 +243,8 @@ def _churn(parsed: argparse.Namespace) -> list[dict[str, Any]]:
     from drol.benchmarks.churn import churn, spread
     from drol.cli.plan import algorithm_of, check_same_data
     from drol.data.replay import ReplayData
-    from drol.evaluation.rollout import Evaluator, success_rate
+    from drol.evaluation.results import success_rate
+    from drol.evaluation.rollout import Evaluator
     from drol.policy import in_units
     from drol.training.checkpoint import Checkpoints
     from drol.training.folder import RunFolder

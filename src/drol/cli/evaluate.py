@@ -1,14 +1,26 @@
 """`drol evaluate`: roll a trained policy out and report its success rate."""
 
 import argparse
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drol.cli import needs
-from drol.cli.options import cores
+from drol.cli.options import add_limits, cores, limits_of
 from drol.cli.platform import check_platform
+from drol.evaluation.results import (
+    EpisodeResult,
+    as_record,
+    finished,
+    mean_return,
+    mean_score,
+    success_rate,
+    unfinished,
+)
 from drol.extras import require_all
+from drol.files import DataError, null_for_nan, refuse_folder, write_json
+from drol.signals import stop_requests
 
 if TYPE_CHECKING:
     from drol.environments.spec import EnvironmentSpec
@@ -37,14 +49,17 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     parser.add_argument(
         "--workers", type=int, default=min(cores(), 8), metavar="W", help="processes (default: all cores, at most 8)"
     )
+    add_limits(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write figures and every episode to FILE")
+    parser.epilog = (
+        "Exit status: 0 after a whole evaluation, 1 after one that --max-seconds ended, which has no figures in FILE."
+    )
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Evaluate, print the figures, write them if asked."""
     from drol.bundle import load_policy
-    from drol.evaluation.rollout import Evaluator, as_record, mean_return, mean_score, success_rate
-    from drol.files import DataError, refuse_folder, write_json
+    from drol.evaluation.rollout import Evaluator
 
     if parsed.episodes < 1:
         raise DataError(f"--episodes must be at least 1, found {parsed.episodes}")
@@ -57,32 +72,53 @@ def run(parsed: argparse.Namespace) -> int:
     spec = _environment(parsed.environment, loaded.facts, parsed.path)
     if spec is None:
         raise DataError(f"{parsed.path} does not name an environment to be evaluated in; give one with --env")
-    with Evaluator(spec, workers=parsed.workers) as evaluator:
+    limits = limits_of(parsed)
+    with stop_requests(), Evaluator(spec, workers=parsed.workers, limits=limits) as evaluator:
         environment = evaluator.describe()
         results = evaluator.run(loaded.policy, episodes=parsed.episodes, seed=parsed.seed)
     summary = {
         "path": str(parsed.path),
         "task": parsed.environment or loaded.facts.get("task") or spec.id,
         "policy": loaded.policy.config()["kind"],
-        "episodes": len(results),
+        **_figures(results),
         "seed": parsed.seed,
-        "success": success_rate(results),
-        "score": mean_score(results),
-        "return": mean_return(results),
+        "limits": dataclasses.asdict(limits),
         "environment": environment,
         "facts": loaded.facts,
     }
-    timing = {"pre": ", success judged before the step", "post": ", success judged after the step"}
-    rate = "no verdict" if summary["success"] is None else f"{summary['success']:.3f}"
-    score = "" if summary["score"] is None else f"normalised score {summary['score']:.1f}, "
-    print(
-        f"{summary['task']}: {score}success {rate}, mean return {summary['return']:.1f} "
-        f"({len(results)} episodes, policy {summary['policy']!r}, seed {parsed.seed}"
-        f"{timing.get(environment['success_timing'], '')})"
-    )
+    _show(summary, unfinished(results))
     if parsed.json is not None:
-        write_json(parsed.json, summary | {"results": [as_record(result) for result in results]})
-    return 0
+        write_json(parsed.json, null_for_nan(summary | {"results": [as_record(result) for result in results]}))
+    return 0 if unfinished(results) is None else 1
+
+
+def _figures(results: Sequence[EpisodeResult]) -> dict[str, Any]:
+    """The means over the episodes; none where the limit of time left too few of them."""
+    whole = unfinished(results) is None
+    figures = {
+        "episodes": len(finished(results)),
+        "success": success_rate(results) if whole else None,
+        "score": mean_score(results) if whole else None,
+        "return": mean_return(results) if whole else None,
+    }
+    if cut := sum(result.cut is not None for result in results):
+        figures["cut"] = cut
+    return figures if whole else figures | {"planned": results[0].planned}
+
+
+def _show(summary: Mapping[str, Any], missing: str | None) -> None:
+    """Print the figures there are."""
+    shown = {"score": "normalised score {:.1f}", "success": "success {:.3f}", "return": "mean return {:.1f}"}
+    figures = [text.format(summary[name]) for name, text in shown.items() if summary[name] is not None]
+    episodes = f"{summary['episodes']} episodes"
+    if missing is None and "cut" in summary:
+        episodes += f", {summary['cut']} of them cut"
+    timing = {"pre": ", success judged before the step", "post": ", success judged after the step"}
+    print(
+        f"{summary['task']}: {missing or ', '.join(figures)} "
+        f"({episodes}, policy {summary['policy']!r}, seed {summary['seed']}"
+        f"{timing.get(summary['environment']['success_timing'], '')})"
+    )
 
 
 def _environment(name: str | None, facts: Mapping[str, Any], where: Path) -> "EnvironmentSpec | None":

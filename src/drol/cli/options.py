@@ -2,13 +2,16 @@
 
 import argparse
 import dataclasses
+import math
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from drol.algorithm import Algorithm
 from drol.data.columns import parse_columns
+from drol.evaluation.limits import DEFAULT, UNLIMITED_STEPS, EvaluationLimits
 from drol.files import DataError
 
 
@@ -80,6 +83,53 @@ def bounds_of(low: list[float] | None, high: list[float] | None) -> tuple[np.nda
     if (low is None) != (high is None):
         raise DataError("--action-low and --action-high belong together: give both")
     return None if low is None or high is None else (np.array(low, np.float64), np.array(high, np.float64))
+
+
+def add_limits(parser: argparse.ArgumentParser | argparse._ArgumentGroup, prefix: str = "") -> None:
+    """The options that bound an evaluation; their names begin with `prefix`, but for `--step-seconds`."""
+    parser.add_argument(
+        f"--{prefix}max-steps",
+        dest="max_steps",
+        type=_count,
+        metavar="N",
+        help=f"cut an episode after N steps\n(default: the environment's own limit, else {UNLIMITED_STEPS:,})",
+    )
+    parser.add_argument(
+        f"--{prefix}max-seconds",
+        dest="max_seconds",
+        type=_seconds,
+        metavar="S",
+        help=f"end an evaluation after S seconds and mark it as incomplete;\ninf: never (default: {DEFAULT.seconds:g})",
+    )
+    parser.add_argument(
+        "--step-seconds",
+        type=_seconds,
+        metavar="S",
+        help=f"give an environment up that takes longer for a step or a reset\n(default: {DEFAULT.step_seconds:g})",
+    )
+
+
+def limits_of(parsed: argparse.Namespace, stored: Mapping[str, Any] | None = None) -> EvaluationLimits:
+    """The limits that were given, else those of a run's configuration, else the defaults."""
+    given = {"steps": parsed.max_steps, "seconds": parsed.max_seconds, "step_seconds": parsed.step_seconds}
+    limits = dict(stored or {}) | {name: value for name, value in given.items() if value is not None}
+    return EvaluationLimits(**{name: None if value == math.inf else value for name, value in limits.items()})
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"expected a positive number of seconds, found {text!r}")
+    return seconds
 
 
 def cores() -> int:

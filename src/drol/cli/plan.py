@@ -6,20 +6,21 @@ import itertools
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from drol.cli.options import bounds_of, given_hyperparameters
+from drol.cli.options import bounds_of, given_hyperparameters, limits_of
 from drol.data import files, tasks
 from drol.data.columns import NOTHING
 from drol.data.offline import OfflineData, normalised
 from drol.data.tasks import Task
 from drol.environments.named import from_file
 from drol.environments.spec import EnvironmentSpec
+from drol.evaluation.limits import DEFAULT
 from drol.files import DataError, sha256
 from drol.presets import SIZES, preset_for
 from drol.training.folder import RunFolder
 
 KEPT = (
     *("task", "evaluated_in", "algorithm", "size", "preset", "eval_episodes", "collect", "collect_seed", "data_file"),
-    *("action_low", "action_high", "normalize_observations", "columns"),
+    *("evaluation_limits", "action_low", "action_high", "normalize_observations", "columns"),
 )
 """What all runs of a command have in common, beside their settings and hyperparameters."""
 
@@ -124,6 +125,7 @@ def planned(parsed: argparse.Namespace, task: Task, name: str, member: Member) -
         "precision": precision(),
         "width": parsed.width,
         "eval_episodes": episodes,
+        "evaluation_limits": dataclasses.asdict(limits_of(parsed)),
         "collect": parsed.collect,
         "collect_seed": parsed.collect_seed or 0,
         "data_file": None if parsed.data is None else str(parsed.data.absolute()),
@@ -177,6 +179,7 @@ def resumed(parsed: argparse.Namespace, task: Task, stored: dict[str, Any], memb
         "tuned": parsed.tuned or None,
         "size": parsed.size,
         "eval_episodes": parsed.eval_episodes,
+        "eval_max_steps": parsed.max_steps,
         "collect": parsed.collect,
         "collect_seed": parsed.collect_seed,
         "action_low": parsed.action_low,
@@ -191,7 +194,11 @@ def resumed(parsed: argparse.Namespace, task: Task, stored: dict[str, Any], memb
     }
     options = {n: list(v) if isinstance(v, tuple) else v for n, v in given_hyperparameters(parsed).items()}
     options |= member.values
-    stored_run = stored | {"tuned": (stored["preset"] or {}).get("tuned", False)}
+    stored_limits = stored["evaluation_limits"]
+    stored_run = stored | {
+        "tuned": (stored["preset"] or {}).get("tuned", False),
+        "eval_max_steps": stored_limits["steps"],
+    }
     for wanted, there in ((given, stored_run), (settings, stored["settings"]), (options, stored["hyperparameters"])):
         for name, value in wanted.items():
             if value is not None and name not in there:
@@ -210,7 +217,8 @@ def resumed(parsed: argparse.Namespace, task: Task, stored: dict[str, Any], memb
     changed = {"updates": updates, "keep_last": parsed.keep_last, "keep_every": parsed.keep_every}
     extended = Settings(**(stored["settings"] | {name: value for name, value in changed.items() if value is not None}))
     width = stored.get("width") if parsed.width is None else parsed.width
-    return stored | {"settings": dataclasses.asdict(extended), "width": width}
+    limits = dataclasses.asdict(limits_of(parsed, stored_limits))
+    return stored | {"settings": dataclasses.asdict(extended), "width": width, "evaluation_limits": limits}
 
 
 def refuse_unnamed(stored: dict[str, Any], *, algorithm: str | None, environment: EnvironmentSpec | None) -> None:
@@ -263,7 +271,8 @@ def stored_in(folder: RunFolder) -> dict[str, Any]:
     if "evaluated_in" not in config:
         environment = tasks.parse_task(config["task"]).environment
         config |= {"evaluated_in": environment and environment.as_record()}
-    return {"action_low": None, "action_high": None, "normalize_observations": False, "columns": None} | config
+    later = {"action_low": None, "action_high": None, "normalize_observations": False, "columns": None}
+    return later | {"evaluation_limits": dataclasses.asdict(DEFAULT)} | config
 
 
 def task_of(config: dict[str, Any]) -> Task:

@@ -54,14 +54,15 @@ class RunProgress:
     def __init__(self, bar: Any, name: str, updates: int):
         self._bar, self._name = bar, name
         self._task = bar.add_task(name, total=updates, facts="waiting")
-        self._success = "-"
+        self._success: str | None = None
         self._begun = False
 
     def write(self, update: int, metrics: Mapping[str, Any]) -> None:
         """Move the bar; print a line after an evaluation."""
         if "evaluation/success" in metrics:
             self._success = f"{metrics['evaluation/success']:.2f}"
-        facts = f"{metrics['updates_per_second']:.0f}/s  success {self._success}"
+        facts = f"{metrics['updates_per_second']:.0f}/s"
+        facts += "" if self._success is None else f"  success {self._success}"
         facts += "".join(f"  {n} {metrics[n]:.3g}" for n in ("actor_loss", "critic_loss") if n in metrics)
         if self._begun:
             self._bar.update(self._task, completed=update, facts=facts)
@@ -71,19 +72,33 @@ class RunProgress:
             self._begun = True
         if "evaluation/episodes" in metrics:
             line = "" if self._name == "training" else f"{self._name}: "
-            line += f"update {update:>8}"
-            if "evaluation/success" in metrics:
-                line += f"  success {self._success}"
-            line += f" ({metrics['evaluation/episodes']} episodes)"
-            line += f"  score {metrics['evaluation/score']:.1f}" if "evaluation/score" in metrics else ""
-            line += f"  return {metrics['evaluation/return']:.1f}"
-            held_out = {
-                "held-out BC": "validation/bc_loss",
-                "held-out flow": "validation/flow_loss",
-                "TD error": "validation/critic_loss",
-            }
-            line += "".join(f"  {label} {metrics[name]:.4f}" for label, name in held_out.items() if name in metrics)
+            line += f"update {update:>8}{_evaluated(metrics)}"
             self._bar.console.print(line, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+def _evaluated(metrics: Mapping[str, Any]) -> str:
+    """An evaluation's figures, as far as there are any, and those on held-out data."""
+    episodes = f" ({metrics['evaluation/episodes']} episodes)"
+    if "evaluation/planned" in metrics:
+        episodes = f"  evaluation {metrics['evaluation/error']}"
+    if "evaluation/cut" in metrics:
+        episodes = f" ({metrics['evaluation/episodes']} episodes, {metrics['evaluation/cut']} of them cut)"
+    shown = {
+        "success": ("evaluation/success", ".2f"),
+        episodes: (None, ""),
+        "score": ("evaluation/score", ".1f"),
+        "return": ("evaluation/return", ".1f"),
+        "held-out BC": ("validation/bc_loss", ".4f"),
+        "held-out flow": ("validation/flow_loss", ".4f"),
+        "TD error": ("validation/critic_loss", ".4f"),
+    }
+    line = ""
+    for label, (name, digits) in shown.items():
+        if name is None:
+            line += label
+        elif name in metrics:
+            line += f"  {label} {metrics[name]:{digits}}"
+    return line

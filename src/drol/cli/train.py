@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from drol.cli import devices, needs, plan
-from drol.cli.options import add_bounds, add_columns, add_hyperparameters, cores, given_hyperparameters
+from drol.cli.options import (
+    add_bounds,
+    add_columns,
+    add_hyperparameters,
+    add_limits,
+    cores,
+    given_hyperparameters,
+)
 from drol.cli.plan import seed_list, sweep
 from drol.cli.platform import check_platform
 from drol.cli.report import continued, machine, report
@@ -71,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     length.add_argument("--updates", type=int, metavar="N", help="updates in all")
     length.add_argument("--eval-every", type=int, metavar="N", help="updates between evaluations")
     length.add_argument("--eval-episodes", type=int, metavar="N", help="episodes per evaluation")
+    add_limits(length, "eval-")
     length.add_argument("--batch-size", type=int, metavar="N", help="transitions per update (default: 256)")
     run = parser.add_argument_group("the run")
     run.add_argument("--seed", type=int, metavar="S", help="of networks, batches, latents and evaluations (default: 0)")
@@ -219,6 +227,7 @@ def _train(
     from drol.cli.progress import TrainingProgress
     from drol.data.mapped import MappedData
     from drol.data.replay import ReplayData
+    from drol.evaluation.limits import EvaluationLimits
     from drol.evaluation.rollout import Evaluator
     from drol.files import write_json
     from drol.training.keeper import Run
@@ -231,7 +240,8 @@ def _train(
     with contextlib.ExitStack() as stack:
         evaluator = None
         if (environment := plan.task_of(configs[0]).environment) is not None:
-            evaluator = stack.enter_context(Evaluator(environment, workers=parsed.workers))
+            limits = EvaluationLimits(**configs[0]["evaluation_limits"])
+            evaluator = stack.enter_context(Evaluator(environment, workers=parsed.workers, limits=limits))
             evaluator.check(training.spec)
         width = 1 if parsed.shard_batch or mapped else _width(configs, training)
         progress = stack.enter_context(TrainingProgress(configs[0]["settings"]["updates"]))
@@ -306,7 +316,7 @@ def _sinks(parsed: argparse.Namespace, config: dict[str, Any], folder: Any) -> l
 
 def _evaluation(evaluator: Any, config: dict[str, Any]) -> Any:
     """Rollouts of a run's policy, seeded by its seed and the update."""
-    from drol.evaluation.rollout import as_record
+    from drol.evaluation.results import as_record
     from drol.seeding import episode_seed
 
     def evaluate(policy: Any, update: int) -> list[dict[str, Any]]:

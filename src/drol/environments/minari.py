@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 
 from drol.environments.recorded import check_recorded
-from drol.environments.wrappers import FlatObservations
 from drol.extras import MissingExtraError, quiet, require
 from drol.files import DataError, read_json
 
@@ -66,8 +65,7 @@ def open_dataset(dataset_id: str) -> "MinariDataset":
 def make(dataset_id: str) -> gymnasium.Env:
     """The environment a data set names for evaluation, else the one it was recorded in.
 
-    With flat actions, and a flat box or a dictionary of observations. The two may differ, and not in the time limit
-    alone.
+    The two may differ, and not in the time limit alone.
 
     Raises:
         DataError: if the data set is missing or damaged, names no environment, or one that cannot be made.
@@ -85,7 +83,7 @@ def make(dataset_id: str) -> gymnasium.Env:
     try:
         with quiet():
             _check_environments(dataset_id, metadata)
-            return _flat(dataset.recover_environment(eval_env=True))
+            return dataset.recover_environment(eval_env=True)
     except DataError:
         raise
     except (ModuleNotFoundError, gymnasium.error.DependencyNotInstalled) as error:
@@ -147,17 +145,6 @@ def _check_environments(dataset_id: str, metadata: dict[str, Any]) -> None:
     where = f"Minari data set {dataset_id!r}"
     for name in ("env_spec", "eval_env_spec"):
         check_recorded(metadata.get(name), where)
-
-
-def _flat(env: gymnasium.Env) -> gymnasium.Env:
-    """The same with actions in a row, and boxes of observations likewise (`EnvironmentSpec` flattens dictionaries)."""
-    actions, observations = env.action_space, env.observation_space
-    if isinstance(observations, gymnasium.spaces.Box) and len(observations.shape) != 1:
-        env = FlatObservations(env)
-    if isinstance(actions, gymnasium.spaces.Box) and len(actions.shape) != 1:
-        flat = gymnasium.spaces.flatten_space(actions)
-        env = gymnasium.wrappers.TransformAction(env, lambda action: action.reshape(actions.shape), flat)
-    return env
 
 
 def shown(error: Exception) -> str:

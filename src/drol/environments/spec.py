@@ -56,13 +56,15 @@ class EnvironmentSpec:
         return cls(name, tuple(options), kind)
 
     def make(self) -> "gymnasium.Env":
-        """Build the environment, ready for `reset_seeded`; dictionaries of observations come flattened."""
-        import gymnasium
+        """Build the environment, ready for `reset_seeded`, its observations and boxes of actions laid in rows.
 
-        from drol.environments.wrappers import FlatObservations
+        Raises:
+            InterfaceError: if its observations are images, or hold anything but numbers, or it is no environment of
+                gymnasium's.
+        """
+        from drol.environments.wrappers import flat
 
-        env = make_reproducible(self._make())
-        return env if isinstance(env.observation_space, gymnasium.spaces.Box) else FlatObservations(env)
+        return flat(make_reproducible(self._make()))
 
     def _make(self) -> "gymnasium.Env":
         if self.kind == "d4rl":
@@ -75,7 +77,14 @@ class EnvironmentSpec:
             return minari.make(self.id)
         import gymnasium
 
-        return gymnasium.make(self.id, **dict(self.options))
+        from drol.environments.interface import STRUCTURAL, InterfaceError, is_gymnasiums
+
+        try:
+            return gymnasium.make(self.id, **dict(self.options))
+        except (gymnasium.error.Error, *STRUCTURAL) as error:
+            if not is_gymnasiums(error):
+                raise
+            raise InterfaceError(f"the environment {self.id} cannot be made: {error}") from None
 
 
 def action_bounds(space: "gymnasium.Space") -> tuple[np.ndarray, np.ndarray] | None:

@@ -1,0 +1,251 @@
+"""What gymnasium's interface promises, checked where environments are known to break it, and said in one sentence."""
+
+import inspect
+import math
+import numbers
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Space, Tuple
+
+from drol.files import DataError
+from drol.seeding import reset_seeded
+
+Step = tuple[np.ndarray, float, bool, bool, bool | None]
+
+STRUCTURAL = (TypeError, ValueError, AssertionError)
+"""What wrappers raise over answers and arguments that they do not expect."""
+
+OWN_CHECKS = ("gymnasium.utils.passive_env_checker", "gymnasium.envs.registration")
+
+MODERN = "wrap it, or give it gymnasium's interface"
+
+
+class InterfaceError(DataError):
+    """An environment breaks gymnasium's interface, or its observations or actions are none that can be learnt from."""
+
+
+def name_of(env: gymnasium.Env) -> str:
+    """An environment's id, or the name of its class."""
+    return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
+
+
+def leaves(space: Space, name: str = "observation") -> Iterator[tuple[str, Space]]:
+    """The spaces of numbers that observations consist of, each with its name, in the order of `row`.
+
+    Raises:
+        InterfaceError: for images, and for all but numbers.
+    """
+    if isinstance(space, Dict | Tuple):
+        parts = sorted(space.spaces.items()) if isinstance(space, Dict) else enumerate(space.spaces)
+        for key, part in parts:
+            yield from leaves(part, f"{name}[{key!r}]")
+    elif not isinstance(space, Box | Discrete | MultiBinary | MultiDiscrete):
+        raise InterfaceError(f"the {name} is of the space {space}; expected a fixed number of numbers")
+    elif space.dtype == np.uint8 and len(_shape(space)) > 1:
+        raise InterfaceError(
+            f"the {name} is an image, {_shape(space)} of uint8; policies act on states, for instance on what an "
+            f"encoder makes of the image"
+        )
+    else:
+        yield name, space
+
+
+def width(space: Space) -> int:
+    """How many numbers `row` makes of an observation. Raises as `leaves`."""
+    return sum(math.prod(_shape(leaf)) for _, leaf in leaves(space))
+
+
+def row(space: Space, observation: Any, name: str = "observation") -> np.ndarray:
+    """An observation as numbers in a row, laid out as by `drol.environments.flatten.flatten`.
+
+    Args:
+        space: which it is from.
+        observation: arrays may also be nested lists of numbers.
+        name: what it is called in errors.
+
+    Returns:
+        (width,)
+
+    Raises:
+        InterfaceError: if it has another structure or shape than its space.
+    """
+    if isinstance(space, Dict):
+        if not isinstance(observation, Mapping) or set(observation) != set(space.spaces):
+            found = list(observation) if isinstance(observation, Mapping) else type(observation).__name__
+            raise InterfaceError(f"the {name} should have the keys {sorted(space.spaces)}, found {_short(found)}")
+        parts = [row(space[key], observation[key], f"{name}[{key!r}]") for key in sorted(space.spaces)]
+    elif isinstance(space, Tuple):
+        if not isinstance(observation, tuple | list) or len(observation) != len(space.spaces):
+            raise InterfaceError(f"the {name} should be a tuple of {len(space.spaces)}, found {_short(observation)}")
+        parts = [row(part, observation[i], f"{name}[{i}]") for i, part in enumerate(space.spaces)]
+    else:
+        return _numbers(space, observation, name)
+    return np.concatenate(parts)
+
+
+def _numbers(space: Space, observation: Any, name: str) -> np.ndarray:
+    array, shape = _array(observation), _shape(space)
+    if array is None:
+        raise InterfaceError(f"the {name} should be numbers of shape {shape}, found {_short(observation)}")
+    # A category may come as an array of one.
+    if array.shape != shape and not (shape == () and array.size == 1 and isinstance(space, Discrete)):
+        raise InterfaceError(f"the {name} should have shape {shape}, as its space says, found {array.shape}")
+    return array.ravel()
+
+
+def _shape(space: Space) -> tuple[int, ...]:
+    return space.shape or ()
+
+
+def _array(value: Any) -> np.ndarray | None:
+    """As an array of real numbers; None for all else."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):  # lists of unequal lengths
+        return None
+    if array.dtype.kind == "O" and all(isinstance(entry, numbers.Real) for entry in array.flat):
+        array = array.astype(np.float64)
+    return array if array.dtype.kind in "biuf" else None
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _one(value: Any, name: str) -> Any:
+    """The number, or truth value, that a number or an array of one is."""
+    array = _array(value)
+    if array is None:
+        raise InterfaceError(f"{name} should be one number, found {_short(value)}")
+    if array.size != 1:
+        raise InterfaceError(f"{name} should be one number, found an array of shape {array.shape}")
+    return array.item()
+
+
+def _verdict(info: Mapping[str, Any]) -> bool | None:
+    """The success that an environment reports, under `success` or `is_success`; None where it reports none.
+
+    Of several (one per goal, for instance), all must have succeeded. NaN is no verdict.
+
+    Raises:
+        InterfaceError: if it is neither truth value nor number.
+    """
+    found = next((info[name] for name in ("success", "is_success") if info.get(name) is not None), None)
+    if found is None:
+        return None
+    array = _array(found)
+    if array is None:
+        raise InterfaceError(f"the info's success should be a truth value or a number, found {_short(found)}")
+    return None if array.size == 0 or np.isnan(array).any() else bool(array.all())
+
+
+def start(env: gymnasium.Env, seed: int) -> np.ndarray:
+    """Start an episode that depends on `seed` alone; its first observation, as a row.
+
+    Raises:
+        InterfaceError: if the environment breaks the interface.
+    """
+    try:
+        answer = reset_seeded(env, seed)
+    except Exception as error:
+        _explain(env, error, _old_reset(env, seed) if isinstance(error, STRUCTURAL) else None)
+        raise
+    if fault := _not_a_pair(answer):
+        raise InterfaceError(f"{name_of(env)}: {fault}")
+    return _named(env, "after reset", row, env.observation_space, answer[0])
+
+
+def act(env: gymnasium.Env, action: np.ndarray) -> Step:
+    """Take one action: the observation as a row, the reward, whether the episode ended or was cut, and its success.
+
+    Raises:
+        InterfaceError: if the environment breaks the interface.
+    """
+    try:
+        answer = env.step(action)
+    except Exception as error:
+        _explain(env, error, _old_step(env, action) if isinstance(error, STRUCTURAL) else None)
+        raise
+    if fault := _not_five(answer):
+        raise InterfaceError(f"{name_of(env)}: {fault}")
+    return _named(env, "after a step", _converted, env.observation_space, answer)
+
+
+def _converted(space: Space, answer: tuple[Any, ...]) -> Step:
+    observation, reward, terminated, truncated, info = answer
+    if not isinstance(info, Mapping):
+        raise InterfaceError(f"the info should be a dictionary, found {_short(info)}")
+    return (
+        row(space, observation),
+        float(_one(reward, "the reward")),
+        bool(terminated is not None and _one(terminated, "`terminated`")),
+        bool(truncated is not None and _one(truncated, "`truncated`")),
+        _verdict(info),
+    )
+
+
+def _named(env: gymnasium.Env, moment: str, convert: Any, *args: Any) -> Any:
+    """`convert(*args)`, its errors with the environment's name."""
+    try:
+        return convert(*args)
+    except InterfaceError as error:
+        raise InterfaceError(f"{name_of(env)}, {moment}: {error}") from None
+
+
+def _explain(env: gymnasium.Env, error: Exception, fault: str | None) -> None:
+    """Raise `InterfaceError` where an error is one of gymnasium's own, or a known fault is behind it."""
+    if fault is None and is_gymnasiums(error):
+        fault = str(error)
+    if fault is not None:
+        raise InterfaceError(f"{name_of(env)}: {fault}") from None
+
+
+def is_gymnasiums(error: Exception) -> bool:
+    """Whether gymnasium itself refuses an environment; its message then says why."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    raised_by = "" if trace is None else trace.tb_frame.f_globals.get("__name__")
+    return isinstance(error, gymnasium.error.Error) or (isinstance(error, STRUCTURAL) and raised_by in OWN_CHECKS)
+
+
+def _not_a_pair(answer: Any) -> str | None:
+    if isinstance(answer, tuple) and len(answer) == 2:
+        return None
+    return f"`reset` should give (observation, info), found {_short(answer)}; {MODERN}"
+
+
+def _not_five(answer: Any) -> str | None:
+    if isinstance(answer, tuple) and len(answer) == 5:
+        return None
+    found = f"{len(answer)} values" if isinstance(answer, tuple) else _short(answer)
+    return f"`step` should give (observation, reward, terminated, truncated, info), found {found}; {MODERN}"
+
+
+def _old_reset(env: gymnasium.Env, seed: int) -> str | None:
+    """What is wrong with the `reset` of the environment itself, below all wrappers; None if it is sound or fails."""
+    try:
+        parameters = inspect.signature(env.unwrapped.reset).parameters
+        if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values()):
+            missing = [f"`{name}`" for name in ("seed", "options") if name not in parameters]
+            if missing:
+                return f"`reset` takes no {' and no '.join(missing)}, as gymnasium's does; {MODERN}"
+        return _not_a_pair(env.unwrapped.reset(seed=seed, options=None))
+    except Exception:
+        return None
+
+
+def _old_step(env: gymnasium.Env, action: np.ndarray) -> str | None:
+    """What is wrong with the `step` of the environment itself, below all wrappers; None if it is sound or fails."""
+    try:
+        inner: Any = env
+        while isinstance(inner, gymnasium.Wrapper):
+            action = inner.action(action) if isinstance(inner, gymnasium.ActionWrapper) else action
+            inner = inner.env
+        return _not_five(inner.step(action))
+    except Exception:
+        return None
