@@ -130,3 +130,12 @@ def test_an_environment_that_breaks_the_interface_is_refused_before_training(log
     assert train(log, tmp_path / "run", "Varied-four") == 1
     assert "`step` should give (observation, reward, terminated, truncated, info)" in capsys.readouterr().err
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_a_stop_is_heeded_before_training_too(log, tmp_path, capsys):
+    """While the environment's first step is tried."""
+    threading.Timer(3.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    began = time.monotonic()
+    assert train(log, tmp_path / "run", "Varied-hanging") == 143
+    assert time.monotonic() - began < 3.0 + 5.0
+    assert "stopped by SIGTERM" in capsys.readouterr().err

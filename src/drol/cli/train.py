@@ -24,6 +24,7 @@ from drol.data.tasks import Task, parse_task
 from drol.extras import require_all
 from drol.files import DataError
 from drol.presets import SIZES, note
+from drol.signals import stop_requests
 
 
 def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
@@ -241,8 +242,9 @@ def _train(
         evaluator = None
         if (environment := plan.task_of(configs[0]).environment) is not None:
             limits = EvaluationLimits(**configs[0]["evaluation_limits"])
-            evaluator = stack.enter_context(Evaluator(environment, workers=parsed.workers, limits=limits))
-            evaluator.check(training.spec)
+            with stop_requests():
+                evaluator = stack.enter_context(Evaluator(environment, workers=parsed.workers, limits=limits))
+                evaluator.check(training.spec)
         width = 1 if parsed.shard_batch or mapped else _width(configs, training)
         progress = stack.enter_context(TrainingProgress(configs[0]["settings"]["updates"]))
         runs = []
