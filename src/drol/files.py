@@ -10,7 +10,7 @@ import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 
 class DataError(ValueError):
@@ -43,14 +43,52 @@ DESCRIPTION_BYTES = 64 << 20
 DEEPEST = 100
 """Lists and objects in each other; descriptions have a handful."""
 
+
+class Remedy(NamedTuple):
+    """Why the operating system refuses to write, and what to do about it.
+
+    Attributes:
+        cause: what is wrong.
+        mend: what has to be done before anybody tries again.
+        elsewhere: whether writing to another place would do as well.
+    """
+
+    cause: str
+    mend: str
+    elsewhere: bool = False
+
+
 REMEDIES = {
-    errno.ENOSPC: "the disk is full: free some space, then run the command again",
-    errno.EDQUOT: "the disk quota is used up: free some space, then run the command again",
-    errno.EFBIG: "the file would exceed the allowed size",
-    errno.EROFS: "the folder is read-only: choose another with --out",
-    errno.EACCES: "permission denied: choose another place with --out",
+    errno.ENOSPC: Remedy("the disk is full", "free some space"),
+    errno.EDQUOT: Remedy("the disk quota is used up", "free some space"),
+    errno.EFBIG: Remedy("the file would exceed the allowed size", "raise the limit (ulimit -f)"),
+    errno.EROFS: Remedy("the folder is read-only", "make it writable", elsewhere=True),
+    errno.EACCES: Remedy("permission denied", "get permission to write there", elsewhere=True),
 }
-"""What to do where the operating system refuses to write."""
+"""By the error's number."""
+
+
+class WriteError(OSError):
+    """The operating system refused to write a file: says which, why, and what to do.
+
+    Args:
+        code: the `errno`.
+        path: the file.
+        remedy: for the code; by default that of `REMEDIES`.
+        again: what to do at the command line once the cause is mended, where no other place would do as well.
+    """
+
+    def __init__(self, code: int, path: Path, remedy: Remedy | None = None, again: str | None = None):
+        self.path, self.remedy = path, REMEDIES[code] if remedy is None else remedy
+        said = f"could not write {path}: {self.remedy.cause}: {self.remedy.mend}"
+        elsewhere = self.remedy.elsewhere and again is None
+        super().__init__(code, f"{said}, or choose another place" if elsewhere else f"{said} and try again")
+        self.shell = f"{said}, or choose another place with --out"
+        if not elsewhere:
+            self.shell = f"{said}, then {again or 'run the command again'}"
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
 @contextlib.contextmanager
@@ -58,14 +96,16 @@ def clear_write_errors(path: Path) -> Iterator[None]:
     """Turn an operating system's refusal to write into one message that names the file and the remedy.
 
     Raises:
-        OSError: of the same errno, with a message a person can act on.
+        WriteError: of the same errno, with a message a person can act on.
     """
     try:
         yield
+    except WriteError:
+        raise  # which names the very file
     except OSError as error:
         if error.errno not in REMEDIES:
             raise
-        raise OSError(error.errno, f"could not write {path}: {REMEDIES[error.errno]}") from error
+        raise WriteError(error.errno, path) from error
 
 
 def write_atomic(path: str | Path, write: Callable[[BinaryIO], Any]) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import random
 import shutil
@@ -202,7 +203,10 @@ def test_a_folder_that_must_not_be_written_to_is_said_so(undisturbed, tmp_path):
     before = contents(folder)
     for path in (folder.path, folder.path / "run.lock"):
         path.chmod(0o555)
-    with unprivileged(), pytest.raises(OSError, match=r"could not write .*: permission denied: choose another place"):
+    with (
+        unprivileged(),
+        pytest.raises(OSError, match=r"could not write .*: permission denied: get permission to write there, or"),
+    ):
         run(folder)
     assert contents(folder) == before
 
@@ -213,8 +217,26 @@ def test_a_read_only_file_system_is_said_so(tmp_path, monkeypatch):
 
     folder = new_folder(tmp_path / "run")
     monkeypatch.setattr("builtins.open", refuse)
-    with pytest.raises(OSError, match="the folder is read-only: choose another with --out"):
+    with pytest.raises(OSError, match="the folder is read-only: make it writable, or choose another place"):
         run(folder)
+
+
+def test_other_libraries_say_nothing_of_what_we_raise(tmp_path, caplog):
+    """Only Orbax's errors, only while there are checkpoints, and nobody else's."""
+    place = "/somewhere/orbax/checkpoint/_src/futures/future.py"
+
+    def logged(path, level=logging.ERROR):
+        caplog.clear()
+        absl = logging.getLogger("absl")
+        absl.handle(absl.makeRecord("absl", level, path, 1, "made up", (), None))
+        return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+    assert logged(place) == ["made up"]
+    with contextlib.closing(Checkpoints(tmp_path)):
+        assert logged(place) == []
+        assert logged(place, logging.WARNING) == ["made up"]
+        assert logged("/somewhere/else/checkpoint/future.py") == ["made up"]
+    assert logged(place) == ["made up"]
 
 
 # Environments

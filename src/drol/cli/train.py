@@ -22,7 +22,7 @@ from drol.cli.report import continued, machine, report
 from drol.data.mapped import scratch
 from drol.data.tasks import Task, parse_task
 from drol.extras import require_all
-from drol.files import DataError
+from drol.files import DataError, WriteError
 from drol.presets import SIZES, note
 from drol.signals import stop_requests
 
@@ -278,7 +278,12 @@ def _train(
             leader.brief(configs[0])
         if parsed.shard_batch:
             training = training.sharded(jax.devices())
-        outcomes = train_runs(runs, training, validation=validation, width=width, devices=jax.devices())
+        try:
+            outcomes = train_runs(runs, training, validation=validation, width=width, devices=jax.devices())
+        except WriteError as error:
+            # What was trained so far is kept, so that this is no command to run again from the start.
+            again = "continue with the same command and --resume"
+            raise WriteError(error.errno or 0, error.path, error.remedy, again) from error
     return report(runs, outcomes)
 
 

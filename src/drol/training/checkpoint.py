@@ -1,6 +1,7 @@
 """Checkpoints of a training state, by Orbax: written in the background, sealed with checksums, restored exactly."""
 
 import contextlib
+import errno
 import logging
 import os
 import re
@@ -14,10 +15,13 @@ import numpy as np
 
 from drol.algorithm import TrainState
 from drol.extras import require
-from drol.files import DataError, clear_write_errors, null_for_nan, read_json, sha256, write_json
+from drol.files import DataError, Remedy, WriteError, clear_write_errors, null_for_nan, read_json, sha256, write_json
+from drol.training.orbax_errors import drop_late_callbacks, said_once
 from drol.types import Key
 
 logger = logging.getLogger("drol")
+
+GONE = Remedy("the folder is gone; was it removed or renamed during training?", "put it back")
 
 A_CENTURY = 100 * 365 * 24 * 3600
 
@@ -62,6 +66,10 @@ class Checkpoints:
                 self._folder, options=options, item_handlers=ocp.StandardCheckpointHandler()
             )
         self._unsealed: tuple[int, Mapping[str, Any] | None] | None = None
+        # From here on, because writing goes on in threads of Orbax's own between `save` and `finish`.
+        self._quiet, self._failed = contextlib.ExitStack(), False
+        self._quiet.callback(drop_late_callbacks(lambda: self._failed))
+        self._quiet.enter_context(said_once())
 
     def updates(self) -> list[int]:
         """The updates of the sealed checkpoints, oldest first."""
@@ -112,6 +120,7 @@ class Checkpoints:
         update = int(state.step)
         if update in self.updates():
             return
+        self._try_to_write()
         with self._clear_errors():
             # As NumPy arrays: no buffer that training reuses, and nothing that remembers devices.
             arrays = jax.tree.map(np.array, _named(state, key))
@@ -183,7 +192,7 @@ class Checkpoints:
 
     def close(self) -> None:
         """Release Orbax's threads; an unsealed checkpoint is left to the next `cut`."""
-        with contextlib.suppress(OSError, ValueError):
+        with self._quiet, contextlib.suppress(OSError, ValueError):
             self._manager.close()
 
     def _seal(self, update: int) -> Path:
@@ -226,6 +235,16 @@ class Checkpoints:
         self._seal(update).unlink(missing_ok=True)
         self._manager.delete(update)
 
+    def _try_to_write(self) -> None:
+        """Find out before Orbax does, which would make the folder anew, or leave threads waiting for each other."""
+        probe = self._folder / ".probe.part"
+        with clear_write_errors(self._folder):
+            try:
+                probe.touch()
+                probe.unlink()
+            except FileNotFoundError as error:
+                raise WriteError(errno.ENOENT, self._folder, GONE) from error
+
     @contextlib.contextmanager
     def _clear_errors(self) -> Iterator[None]:
         with clear_write_errors(self._folder):
@@ -233,10 +252,10 @@ class Checkpoints:
                 yield
             except ValueError as error:
                 # Orbax reports a failed write as a ValueError that carries the operating system's error code.
-                code = re.search(r"os_error_code='(\d+)'", str(error))
+                self._failed, code = True, re.search(r"os_error_code='(\d+)'", str(error))
                 if code is None:
                     raise
-                raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
+                raise OSError(int(code[1]), os.strerror(int(code[1])), str(self._folder)) from error
 
     @contextlib.contextmanager
     def _unreadable(self, update: int) -> Iterator[None]:
