@@ -152,9 +152,9 @@ def test_bench_act_writes_its_records(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("step", "--seeds", 0), "--seeds must be at least 1"),
-        (("act", "--batch", 0), "--batch must be at least 1"),
-        (("train", "--updates", 3), "--updates must be at least 8"),
+        (("step", "--seeds", 0), "--seeds: must be at least 1"),
+        (("act", "--batch", 0), "--batch: must be at least 1"),
+        (("train", "--updates", 3), "--updates: must be at least 8"),
     ],
 )
 def test_impossible_numbers_are_refused(arguments, words, capsys):

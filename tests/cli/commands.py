@@ -14,10 +14,10 @@ def drol(*arguments):
         return main([str(argument) for argument in arguments])
 
 
-def error_of(capsys, *arguments):
-    """The one line a failing command prints."""
+def error_of(capsys, *arguments, status=(1, 2)):
+    """The one line that a command prints which fails, or that a wrong command line gets."""
     capsys.readouterr()
-    assert drol(*arguments) == 1
+    assert drol(*arguments) in status
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1, lines
     return lines[0]

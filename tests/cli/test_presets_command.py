@@ -1,6 +1,5 @@
 """Presets on their way through the command line: `drol presets`, and what `drol train` makes of them."""
 
-import argparse
 import re
 
 import pytest
@@ -9,6 +8,7 @@ from drol.algorithm import hyperparameters
 from drol.algorithms.registry import ALGORITHMS, algorithm_class
 from drol.cli import plan
 from drol.cli import train as train_command
+from drol.cli.parser import Parser
 from drol.data.tasks import parse_task
 from drol.files import DataError
 from drol.presets import FIELDS, PRESETS, SIZES, TITLES
@@ -18,7 +18,7 @@ CUBE = "cube-single-play-singletask-task2-v0"
 
 
 def parse(task, *arguments):
-    parser, words = argparse.ArgumentParser(), [task, *map(str, arguments)]
+    parser, words = Parser(), [task, *map(str, arguments)]
     train_command.add_arguments(parser, words)
     return parser.parse_args(words)
 
@@ -92,9 +92,7 @@ def test_a_method_with_one_set_of_values_prints_it(capsys):
 
 
 def test_an_unknown_method_has_no_table(capsys):
-    with pytest.raises(SystemExit):
-        drol("presets", "--algorithm", "fqll")
-    assert "invalid choice: 'fqll'" in capsys.readouterr().err
+    assert "found 'fqll'; did you mean fql?" in error_of(capsys, "presets", "--algorithm", "fqll", status=(2,))
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
@@ -145,13 +143,12 @@ def test_unknown_hyperparameters_stay_at_their_defaults_and_are_announced(name, 
     assert notes(capsys, task, *more, *swept) == []
 
 
-def notes(capsys, *arguments):
-    """What `drol train` announces before it finds no data."""
+def notes(capsys, task, *arguments):
+    """What `drol train` announces before it trains."""
+    parsed = parse(task, *arguments)
     capsys.readouterr()
-    assert drol("train", *arguments) == 1
-    captured = capsys.readouterr()
-    assert "does not exist" in captured.err
-    return [line for line in captured.out.splitlines() if line.startswith("note: ")]
+    train_command._show_notes(parsed, parsed.algorithm or "drol", parse_task(task), ())
+    return [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
 
 
 def test_what_is_published_needs_no_note(tmp_path, capsys):

@@ -58,9 +58,7 @@ def test_several_seeds_find_their_width_and_report_their_spread(data, tmp_path, 
     ],
 )
 def test_lists_that_make_no_sense_are_refused(capsys, option, value, words):
-    with pytest.raises(SystemExit):
-        drol("train", TASK, option, value)
-    assert words in capsys.readouterr().err
+    assert words in error_of(capsys, "train", TASK, option, value, status=(2,))
 
 
 @pytest.mark.slow

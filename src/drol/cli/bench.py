@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from drol.algorithms.registry import ALGORITHMS
+from drol.cli.numbers import count
 from drol.cli.options import cores
-from drol.cli.platform import check_platform
 from drol.presets import SIZES
 
 
@@ -36,18 +36,22 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     )
     _add_sizes(profile)
     _add_numbers(profile, "--candidates", [16], "K")
-    profile.add_argument("--updates", type=int, metavar="N", help="to trace (default: about a second of them)")
+    profile.add_argument("--updates", type=count(8), metavar="N", help="to trace (default: about a second of them)")
     train = benchmarks.add_parser(
         "train",
         help="a whole run: updates per second, and what records, checkpoints and evaluations add",
         description="Trains DROL(16) on random data in a folder that is thrown away.",
     )
     _add_sizes(train, default=["laptop"])
-    train.add_argument("--updates", type=int, default=2_000, metavar="N", help="default: 2000")
+    train.add_argument("--updates", type=count(8), default=2_000, metavar="N", help="default: 2000")
     train.add_argument(
-        "--episodes", type=int, default=10, metavar="N", help="per evaluation, in OGBench; 0 for none (default: 10)"
+        "--episodes",
+        type=count(0),
+        default=10,
+        metavar="N",
+        help="per evaluation in OGBench, 0: none (default: 10)",
     )
-    train.add_argument("--workers", type=int, default=min(cores(), 8), metavar="W", help="processes that simulate")
+    train.add_argument("--workers", type=count(), default=min(cores(), 8), metavar="W", help="processes that simulate")
     peers = benchmarks.add_parser(
         "peers",
         help="all methods side by side: milliseconds per update and per action, and their arithmetic",
@@ -83,10 +87,10 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     churn.add_argument(
         "--env", metavar="ENV", help="its environment, if that is of a module of your own (module:Id-v0)"
     )
-    churn.add_argument("--updates", type=int, default=5_000, metavar="N", help="default: 5000")
-    churn.add_argument("--every", type=int, default=500, metavar="N", help="updates between evaluations (default: 500)")
-    churn.add_argument("--episodes", type=int, default=20, metavar="N", help="per evaluation (default: 20)")
-    churn.add_argument("--workers", type=int, default=min(cores(), 8), metavar="W", help="processes")
+    churn.add_argument("--updates", type=count(8), default=5_000, metavar="N", help="default: 5000")
+    churn.add_argument("--every", type=count(8), default=500, metavar="N", help="between evaluations (default: 500)")
+    churn.add_argument("--episodes", type=count(), default=20, metavar="N", help="per evaluation (default: 20)")
+    churn.add_argument("--workers", type=count(), default=min(cores(), 8), metavar="W", help="processes")
     for benchmark in (step, profile, train, peers, act, scaling, churn):
         benchmark.add_argument("--json", type=Path, metavar="FILE", help="write the records to FILE")
 
@@ -101,7 +105,7 @@ def _add_numbers(
     parser: argparse.ArgumentParser, name: str, default: list[int], metavar: str, help: str = "routing budgets"
 ) -> None:
     words = f"{help} (default: {' '.join(map(str, default))})"
-    parser.add_argument(name, type=int, nargs="+", default=default, metavar=metavar, help=words)
+    parser.add_argument(name, type=count(), nargs="+", default=default, metavar=metavar, help=words)
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -109,19 +113,6 @@ def run(parsed: argparse.Namespace) -> int:
     from drol.cli.bench_tables import BENCHMARKS
     from drol.files import write_json
 
-    for name, low in (
-        ("candidates", 1),
-        ("seeds", 1),
-        ("runs", 1),
-        ("batch", 1),
-        ("updates", 8),
-        ("episodes", 0),
-        ("workers", 1),
-    ):
-        found = getattr(parsed, name, None)
-        if found is not None and (min(found) if isinstance(found, list) else found) < low:
-            raise ValueError(f"--{name} must be at least {low}, found {found}")
-    check_platform()
     records = BENCHMARKS[parsed.benchmark](parsed)
     if parsed.json is not None:
         write_json(parsed.json, records)

@@ -4,7 +4,9 @@ import argparse
 from pathlib import Path
 
 from drol.cli import needs
+from drol.cli.numbers import count
 from drol.cli.options import cores
+from drol.cli.parser import UsageError
 from drol.data.tasks import Task
 from drol.environments import d4rl_tasks
 from drol.extras import require_all
@@ -26,16 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     )
     parser.add_argument(
         "--episodes",
-        type=int,
+        type=count(),
         metavar="N",
         help="training episodes (default: as many as were published);\nfor OGBench a tenth as many are added for "
         "validation",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="S", help="the same seed gives the same file (default: 0)"
+        "--seed", type=count(0), default=0, metavar="S", help="the same seed gives the same file (default: 0)"
     )
     parser.add_argument(
-        "--workers", type=int, default=cores(), metavar="W", help=f"processes (default: all cores, {cores()})"
+        "--workers", type=count(), default=cores(), metavar="W", help=f"processes (default: all cores, {cores()})"
     )
     parser.add_argument(
         "--out",
@@ -97,7 +99,7 @@ def _walk(name: str, episodes: int, seed: int, out: Path) -> Path:
     from drol.data import d4rl_maze
 
     if out.suffix != ".hdf5":
-        raise DataError(f"--out must be a file name ending in .hdf5, found {str(out)!r}")
+        raise UsageError(f"--out must be a file name ending in .hdf5, found {str(out)!r}")
     if episodes < 1:
         raise DataError(f"episodes must be at least 1, found {episodes}")
     if out.exists():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from drol.cli import compared, needs
+from drol.cli.numbers import count
 from drol.cli.plan import seed_list
 from drol.cli.platform import check_platform
 from drol.cli.terminal import SIMPLE, Column, Console, Table, Text
@@ -46,26 +47,26 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     parser.add_argument("--algorithms", type=_names, metavar="A,B", help=f"default: all ({','.join(ALGORITHMS)})")
     parser.add_argument("--seeds", type=seed_list, metavar="LIST", help="for instance 0-7 or 0,3,5 (default: 0-2)")
     parser.add_argument("--size", choices=tuple(SIZES), help=f"of networks (default: {fields['size']})")
-    parser.add_argument("--hidden", type=int, nargs="+", metavar="N", help="hidden widths (default: the size's)")
+    parser.add_argument("--hidden", type=count(), nargs="+", metavar="N", help="hidden widths (default: the size's)")
     for option, help in (
         ("--updates", "updates of a run"),
         ("--eval-every", "updates between evaluations"),
         ("--eval-episodes", "episodes per evaluation"),
     ):
         default = fields[option[2:].replace("-", "_")]
-        parser.add_argument(option, type=int, metavar="N", help=f"{help} (default: {default:,})")
+        parser.add_argument(option, type=count(), metavar="N", help=f"{help} (default: {default:,})")
     collected = ", ".join(f"{count} for {name}" for name, count in EPISODES.items())
     parser.add_argument(
-        "--collect", type=int, metavar="N", help=f"episodes to make for each data set\n(default: {collected})"
+        "--collect", type=count(), metavar="N", help=f"episodes to make for each data set\n(default: {collected})"
     )
     parser.add_argument(
         "--data", action="append", default=[], metavar="TASK=FILE", help="a task's training file; may be repeated"
     )
     parser.add_argument("--env", metavar="ENV", help="evaluate in this gymnasium environment, as `drol train` does")
-    parser.add_argument("--workers", type=int, metavar="W", help="processes for collection and evaluation")
+    parser.add_argument("--workers", type=count(), metavar="W", help="processes for collection and evaluation")
     parser.add_argument(
         "--jobs",
-        type=int,
+        type=count(),
         default=1,
         metavar="N",
         help="cells trained at once, each on its share of the cores, with a log\nbeside its folder (default: 1)",
@@ -82,8 +83,6 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
 
 def run(parsed: argparse.Namespace) -> int:
     """Train what is missing, collect results, measure speeds, print and write the table."""
-    if parsed.jobs < 1:
-        raise DataError(f"--jobs must be at least 1, found {parsed.jobs}")
     results = parsed.out / RESULTS
     begun = comparisons.load(results) if (results / comparisons.FILE).exists() else None
     if begun is not None:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
+from drol.cli.parser import UsageError
 from drol.data.tasks import Task, parse_task
 from drol.files import DataError, listed, read_json, sha256, write_json
 from drol.report import comparison as comparisons
@@ -137,13 +138,13 @@ def training_files(parsed: argparse.Namespace, tasks: Mapping[str, Task]) -> dic
     files = {label: found[1] for label, found in collections.items() if found is not None and found[1].exists()}
     for label, found in collections.items():
         if parsed.collect is not None and found is None:
-            raise DataError(f"--collect makes data for tasks with an expert, and {label} has none: leave it out")
+            raise UsageError(f"--collect makes data for tasks with an expert, and {label} has none: leave it out")
     for text in parsed.data:
         label, separator, name = text.partition("=")
         if not separator or label not in tasks:
-            raise DataError(f"--data needs TASK=FILE with one of the tasks {listed(tasks)}; found {text!r}")
+            raise UsageError(f"--data needs TASK=FILE with one of the tasks {listed(tasks)}; found {text!r}")
         if tasks[label].kind in ("own", "minari"):
-            raise DataError(f"{label} names its data itself: leave --data out")
+            raise UsageError(f"{label} names its data itself: leave --data out")
         files[label] = Path(name)
         if not files[label].is_file():
             raise DataError(f"{name} does not exist; --data must name the training file of {label}")

@@ -5,8 +5,9 @@ import os
 from pathlib import Path
 
 from drol.cli import plan
+from drol.cli.numbers import count
+from drol.cli.parser import UsageError
 from drol.cli.platform import check_platform
-from drol.files import DataError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Kubernetes and TPU slices need no more)",
     )
     group.add_argument("--coordinator", metavar="HOST:PORT", help="process 0 ($JAX_COORDINATOR_ADDRESS)")
-    group.add_argument("--processes", type=int, metavar="N", help="how many there are ($JAX_NUM_PROCESSES)")
-    group.add_argument("--process", type=int, metavar="I", help="which one this is, from 0 ($JAX_PROCESS_ID)")
+    group.add_argument("--processes", type=count(), metavar="N", help="how many there are ($JAX_NUM_PROCESSES)")
+    group.add_argument("--process", type=count(0), metavar="I", help="which one this is, from 0 ($JAX_PROCESS_ID)")
 
 
 def refuse_contradictions(parsed: argparse.Namespace) -> None:
@@ -33,11 +34,11 @@ def refuse_contradictions(parsed: argparse.Namespace) -> None:
         DataError: naming them.
     """
     if (parsed.shard_batch or parsed.distributed) and parsed.width not in (None, 1):
-        raise DataError("--shard-batch and --distributed train one run at a time over all devices: leave --width out")
+        raise UsageError("--shard-batch and --distributed train one run at a time over all devices: leave --width out")
     if parsed.distributed and (parsed.seeds or parsed.sweep):
-        raise DataError("--distributed trains one run over all processes: leave --seeds and --sweep out")
+        raise UsageError("--distributed trains one run over all processes: leave --seeds and --sweep out")
     if not parsed.distributed and {parsed.coordinator, parsed.processes, parsed.process} != {None}:
-        raise DataError("--coordinator, --processes and --process belong to --distributed: add it")
+        raise UsageError("--coordinator, --processes and --process belong to --distributed: add it")
 
 
 def join(parsed: argparse.Namespace) -> int:

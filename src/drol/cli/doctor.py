@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drol.cli import needs
+from drol.cli.numbers import count
 from drol.cli.options import add_bounds, add_columns, bounds_of
 from drol.cli.terminal import Console, Table, Text
 from drol.extras import require_all
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     )
     add_bounds(parser)
     add_columns(parser)
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the samples (default: 0)")
+    parser.add_argument("--seed", type=count(0), default=0, metavar="S", help="of the samples (default: 0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write findings and figures to FILE")
 
 
@@ -41,11 +42,9 @@ def run(parsed: argparse.Namespace) -> int:
     from drol.data.files import is_large
     from drol.data.mapped import scratch
     from drol.data.tasks import read_log
-    from drol.files import DataError, write_json
+    from drol.files import write_json
 
     require_all(needs.of_data(parsed.dataset) | needs.of_environment(parsed.env))
-    if parsed.seed < 0:
-        raise DataError(f"--seed must not be negative, found {parsed.seed}")
     path, bounds = Path(parsed.dataset).expanduser(), bounds_of(parsed.action_low, parsed.action_high)
     with contextlib.ExitStack() as stack:
         columns = parsed.columns or {}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drol.cli import needs
+from drol.cli.numbers import count
 from drol.cli.options import add_limits, cores, limits_of
 from drol.cli.platform import check_platform
 from drol.evaluation.results import (
@@ -37,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         help="one: one sample; centre: latent 0, the mean of a Gaussian; best-of-n: highest Q\n"
         "of 32, or as many as the policy says; dense: the same of its densest 8\n(default: as stored)",
     )
-    parser.add_argument("--episodes", type=int, default=50, metavar="N", help="how many (default: 50)")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of environments and latents (default: 0)")
+    parser.add_argument("--episodes", type=count(), default=50, metavar="N", help="how many (default: 50)")
+    parser.add_argument("--seed", type=count(0), default=0, metavar="S", help="of episodes and latents (default: 0)")
     parser.add_argument(
         "--task",
         "--env",
@@ -47,7 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         help="evaluate in another task, or gymnasium environment (module:Id-v0),\nthan the policy's own",
     )
     parser.add_argument(
-        "--workers", type=int, default=min(cores(), 8), metavar="W", help="processes (default: all cores, at most 8)"
+        "--workers",
+        type=count(),
+        default=min(cores(), 8),
+        metavar="W",
+        help="processes (default: the cores, at most 8)",
     )
     add_limits(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write figures and every episode to FILE")
@@ -61,10 +66,6 @@ def run(parsed: argparse.Namespace) -> int:
     from drol.bundle import load_policy
     from drol.evaluation.rollout import Evaluator
 
-    if parsed.episodes < 1:
-        raise DataError(f"--episodes must be at least 1, found {parsed.episodes}")
-    if parsed.seed < 0:
-        raise DataError(f"--seed must not be negative, found {parsed.seed}")
     check_platform()
     if parsed.json is not None:
         refuse_folder(parsed.json)

@@ -4,6 +4,8 @@ import argparse
 import importlib
 import sys
 
+from drol.cli.output import BROKEN_PIPE, OutputError, guarded_output, open_closed_streams, say
+from drol.cli.parser import Parser, UsageError
 from drol.signals import StoppedError
 
 COMMANDS = {
@@ -21,26 +23,43 @@ COMMANDS = {
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status.
 
-    0: done. 1: failed, with one clear message. 2: wrong usage. 130, 143: stopped by Ctrl-C, by SIGTERM.
+    0: done. 1: failed, with one clear message. 2: wrong usage. 130, 143: stopped by Ctrl-C, by SIGTERM. 141: nobody
+    reads the output any more.
     """
+    if arguments is None:
+        open_closed_streams()
     try:
-        return _run(sys.argv[1:] if arguments is None else arguments)
+        with guarded_output():
+            return _status(sys.argv[1:] if arguments is None else arguments)
+    except OutputError as error:
+        if error.is_broken_pipe:
+            return BROKEN_PIPE
+        say(f"drol: error: {error}")
+        return 1
+
+
+def _status(arguments: list[str]) -> int:
+    """Run one command, and turn what a user can mend into one line; returns the exit status."""
+    try:
+        return _run(arguments)
+    except OutputError:
+        raise
     except KeyboardInterrupt:
-        print("\ndrol: interrupted", file=sys.stderr)
+        say("\ndrol: interrupted")
         return 130
     except StoppedError as stop:
-        print(f"drol: {stop}", file=sys.stderr)
+        say(f"drol: {stop}")
         return 128 + stop.number
     except Exception as error:
         if not isinstance(error, _expected_errors()):
             # A bug: its traceback is the best report there is.
             raise
-        print(f"drol: error: {getattr(error, 'shell', error)}", file=sys.stderr)
-        return 1
+        say(f"drol: error: {getattr(error, 'shell', error)}")
+        return 2 if isinstance(error, UsageError) else 1
 
 
 def _run(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="drol",
         description="Train one-step offline RL policies by dynamic routing (DROL), in JAX.",
         epilog="`drol COMMAND --help` explains a command. Start with:\n"

@@ -10,9 +10,13 @@ from typing import Any
 import numpy as np
 
 from drol.algorithm import Algorithm
+from drol.algorithms.registry import ALGORITHMS, algorithm_class
+from drol.cli.numbers import count, number
+from drol.cli.parser import UsageError, nearest
 from drol.data.columns import parse_columns
 from drol.evaluation.limits import DEFAULT, UNLIMITED_STEPS, EvaluationLimits
-from drol.files import DataError
+from drol.files import DataError, listed
+from drol.presets import FIELDS
 
 
 def add_hyperparameters(parser: argparse.ArgumentParser, cls: type[Algorithm]) -> None:
@@ -36,6 +40,34 @@ def add_hyperparameters(parser: argparse.ArgumentParser, cls: type[Algorithm]) -
         )
 
 
+def not_of(cls: type[Algorithm], option: str) -> str | None:
+    """What to say of a hyperparameter that an algorithm has not: who has it, and what comes nearest.
+
+    Args:
+        cls: the algorithm that was chosen.
+        option: as it was given, `--bc-coef` or `bc_coef`.
+
+    Returns:
+        None for what is no hyperparameter of any.
+    """
+    name = option.lstrip("-").removeprefix("no-").replace("-", "_")
+    owners = [owner for owner in ALGORITHMS if name in _named(algorithm_class(owner))]
+    if not owners:
+        return None
+    own = _named(cls)
+    near = list(dict.fromkeys([*FIELDS.get(cls.name, ()), *nearest(name, own, most=3)]))[:3] or own[:3]
+    options = listed(f"--{field.replace('_', '-')}" for field in near)
+    return (
+        f"{cls.name} has no {name}, which belongs to {listed(owners)} (choose with --algorithm); the nearest that "
+        f"{cls.name} has: {options}"
+    )
+
+
+def _named(cls: type[Algorithm]) -> list[str]:
+    """The hyperparameters that have an option."""
+    return [field.name for field in dataclasses.fields(cls) if _kind(field)[0] is not None]
+
+
 def given_hyperparameters(parsed: argparse.Namespace) -> dict[str, Any]:
     """The hyperparameters given on the command line, by field name."""
     prefix = "hyperparameter_"
@@ -48,7 +80,7 @@ def add_bounds(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> Non
     for name, bound in (("--action-low", "lower"), ("--action-high", "upper")):
         parser.add_argument(
             name,
-            type=float,
+            type=number(),
             nargs="+",
             metavar="X",
             help=f"{bound} bound of the log's actions, one number or one per dimension\n(default: as the log states, "
@@ -78,10 +110,10 @@ def bounds_of(low: list[float] | None, high: list[float] | None) -> tuple[np.nda
     """Bounds as arrays, as far as they were given.
 
     Raises:
-        DataError: if one of the two is missing.
+        UsageError: if one of the two is missing.
     """
     if (low is None) != (high is None):
-        raise DataError("--action-low and --action-high belong together: give both")
+        raise UsageError("--action-low and --action-high belong together: give both")
     return None if low is None or high is None else (np.array(low, np.float64), np.array(high, np.float64))
 
 
@@ -90,7 +122,7 @@ def add_limits(parser: argparse.ArgumentParser | argparse._ArgumentGroup, prefix
     parser.add_argument(
         f"--{prefix}max-steps",
         dest="max_steps",
-        type=_count,
+        type=count(),
         metavar="N",
         help=f"cut an episode after N steps\n(default: the environment's own limit, else {UNLIMITED_STEPS:,})",
     )
@@ -116,12 +148,6 @@ def limits_of(parsed: argparse.Namespace, stored: Mapping[str, Any] | None = Non
     return EvaluationLimits(**{name: None if value == math.inf else value for name, value in limits.items()})
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {text!r}")
-    return int(text)
-
-
 def _seconds(text: str) -> float:
     try:
         seconds = float(text)
@@ -140,14 +166,15 @@ def cores() -> int:
 def _kind(field: dataclasses.Field) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """argparse's keywords for a field's type."""
     default, choices = field.metadata["default"], field.metadata.get("choices")
+    bounds = {name: bound for name in ("low", "high") if (bound := field.metadata.get(name)) is not None}
     if choices is not None:
         return {"choices": choices}, {}
     if isinstance(default, bool):
         return {"action": argparse.BooleanOptionalAction, "default": None}, {}
     if isinstance(default, tuple):
-        return {"type": int, "nargs": "+"}, {"metavar": "N"}
+        return {"type": count(**bounds), "nargs": "+"}, {"metavar": "N"}
     if isinstance(default, int):
-        return {"type": int}, {"metavar": "N"}
+        return {"type": count(**bounds)}, {"metavar": "N"}
     if isinstance(default, float) or field.type == (float | None):
-        return {"type": float}, {"metavar": "X"}
+        return {"type": number(**bounds)}, {"metavar": "X"}
     return None, {}

@@ -6,7 +6,8 @@ import itertools
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from drol.cli.options import bounds_of, given_hyperparameters, limits_of
+from drol.cli.options import bounds_of, given_hyperparameters, limits_of, not_of
+from drol.cli.parser import UsageError
 from drol.data import files, tasks
 from drol.data.columns import NOTHING
 from drol.data.offline import OfflineData, normalised
@@ -14,7 +15,7 @@ from drol.data.tasks import Task
 from drol.environments.named import from_file
 from drol.environments.spec import EnvironmentSpec
 from drol.evaluation.limits import DEFAULT
-from drol.files import DataError, sha256
+from drol.files import DataError, listed, sha256
 from drol.presets import SIZES, preset_for
 from drol.training.folder import RunFolder
 
@@ -93,17 +94,15 @@ def planned(parsed: argparse.Namespace, task: Task, name: str, member: Member) -
 
     size, preset, cls = SIZES[parsed.size or "laptop"], preset_for(task.name, name), algorithm_class(name)
     if parsed.tuned and preset is None:
-        raise DataError(f"no preset is published for {name} on {task.name}: leave --tuned out")
+        raise UsageError(f"no preset is published for {name} on {task.name}: leave --tuned out")
     options = {"hidden": size.hidden} | (preset.hyperparameters(tuned=parsed.tuned, size=size.name) if preset else {})
     options |= given_hyperparameters(parsed) | _swept(cls, member)
     published = size.d4rl_updates if task.kind == "d4rl" else size.updates
     updates = published if parsed.updates is None else parsed.updates
     eval_every = min(size.eval_every, updates) if parsed.eval_every is None else parsed.eval_every
     episodes = size.eval_episodes if parsed.eval_episodes is None else parsed.eval_episodes
-    if episodes < 1:
-        raise DataError(f"eval_episodes must be at least 1, found {episodes}")
     if parsed.data is not None and parsed.collect is not None:
-        raise DataError("--data and --collect exclude each other: name a file, or have one made")
+        raise UsageError("--data and --collect exclude each other: name a file, or have one made")
     defaults = Settings()
     settings = Settings(
         seed=member.seed,
@@ -155,9 +154,9 @@ def _swept(cls: type, member: Member) -> dict[str, float]:
     continuous = [field.name for field in dataclasses.fields(cls) if is_continuous(field)]
     for name in member.values:
         if name not in continuous:
-            raise DataError(
-                f"--sweep takes hyperparameters that change no shape: {', '.join(continuous)}; found {name!r}"
-            )
+            own = name in {field.name for field in dataclasses.fields(cls)}
+            words = f"--sweep takes hyperparameters that change no shape: {listed(continuous)}; found {name!r}"
+            raise UsageError(words if own else not_of(cls, name) or words)
     return member.values
 
 
@@ -202,7 +201,7 @@ def resumed(parsed: argparse.Namespace, task: Task, stored: dict[str, Any], memb
     for wanted, there in ((given, stored_run), (settings, stored["settings"]), (options, stored["hyperparameters"])):
         for name, value in wanted.items():
             if value is not None and name not in there:
-                raise DataError(f"the run is of {stored['algorithm']}, which has no {name}; name it with --algorithm")
+                raise DataError(f"the run is of {stored['algorithm']}, which has no {name}: leave it out")
             if value is not None and not _equal(value, there[name]):
                 raise DataError(
                     f"the run was started with {name} {there[name]!r}, and --resume cannot change it to {value!r}; "

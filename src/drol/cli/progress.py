@@ -20,9 +20,19 @@ def counting(description: str, *, lazy: bool = False) -> Iterator[Callable[[int,
     if not is_installed("rich"):
         yield lambda done, total: None
         return
-    with _progress() as bar:
-        task = bar.add_task(description, total=None, visible=not lazy)
-        yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
+    bar = _progress()
+    task = bar.add_task(description, total=None)
+
+    def show(done: int, total: int | None) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=total)
+
+    with contextlib.ExitStack() as stack:
+        if not lazy:
+            bar.start()
+        # One that was never started leaves no line.
+        stack.callback(lambda: bar.stop() if bar.live.is_started else None)
+        yield show
 
 
 class TrainingProgress:

@@ -2,12 +2,16 @@
 
 import argparse
 import contextlib
+import functools
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from drol.cli import devices, needs, plan
+from drol.cli.numbers import count
 from drol.cli.options import (
     add_bounds,
     add_columns,
@@ -15,19 +19,21 @@ from drol.cli.options import (
     add_limits,
     cores,
     given_hyperparameters,
+    not_of,
 )
+from drol.cli.parser import Parser, UsageError
 from drol.cli.plan import seed_list, sweep
 from drol.cli.platform import check_platform
 from drol.cli.report import continued, machine, report
 from drol.data.mapped import scratch
 from drol.data.tasks import Task, parse_task
 from drol.extras import require_all
-from drol.files import DataError, WriteError
+from drol.files import WriteError
 from drol.presets import SIZES, note
 from drol.signals import stop_requests
 
 
-def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
+def add_arguments(parser: Parser, arguments: list[str]) -> None:
     """Declare the command's options, those of the chosen algorithm included."""
     from drol.algorithms.registry import ALGORITHMS, algorithm_class
 
@@ -55,12 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     )
     data.add_argument(
         "--collect",
-        type=int,
+        type=count(),
         metavar="N",
         help="make N episodes here with the experts of OGBench, or of D4RL's maze2d\n(kept in data/ beside the run, "
         "and used again)",
     )
-    data.add_argument("--collect-seed", type=int, metavar="S", help="seed of that collection (default: 0)")
+    data.add_argument("--collect-seed", type=count(0), metavar="S", help="seed of that collection (default: 0)")
     data.add_argument(
         "--env",
         metavar="ENV",
@@ -76,13 +82,15 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     )
     length = parser.add_argument_group("length and size")
     length.add_argument("--size", choices=tuple(SIZES), help="networks, updates and evaluations (default: laptop)")
-    length.add_argument("--updates", type=int, metavar="N", help="updates in all")
-    length.add_argument("--eval-every", type=int, metavar="N", help="updates between evaluations")
-    length.add_argument("--eval-episodes", type=int, metavar="N", help="episodes per evaluation")
+    length.add_argument("--updates", type=count(), metavar="N", help="updates in all")
+    length.add_argument("--eval-every", type=count(), metavar="N", help="updates between evaluations")
+    length.add_argument("--eval-episodes", type=count(), metavar="N", help="episodes per evaluation")
     add_limits(length, "eval-")
-    length.add_argument("--batch-size", type=int, metavar="N", help="transitions per update (default: 256)")
+    length.add_argument("--batch-size", type=count(), metavar="N", help="transitions per update (default: 256)")
     run = parser.add_argument_group("the run")
-    run.add_argument("--seed", type=int, metavar="S", help="of networks, batches, latents and evaluations (default: 0)")
+    run.add_argument(
+        "--seed", type=count(0), metavar="S", help="of networks, batches, latents, evaluations (default: 0)"
+    )
     run.add_argument(
         "--seeds",
         type=seed_list,
@@ -98,7 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         "combinations; may be repeated)",
     )
     run.add_argument(
-        "--width", type=int, metavar="N", help="runs in one compiled program (default: what a trial finds fastest)"
+        "--width", type=count(), metavar="N", help="runs in one compiled program (default: what a trial finds fastest)"
     )
     run.add_argument(
         "--out",
@@ -109,11 +117,11 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     run.add_argument(
         "--resume", action="store_true", help="continue the run in its folder; with --updates MORE, extend it"
     )
-    run.add_argument("--keep-last", type=int, metavar="N", help="newest checkpoints to keep (default: 2)")
-    run.add_argument("--keep-every", type=int, metavar="N", help="also keep those at multiples of N updates")
+    run.add_argument("--keep-last", type=count(), metavar="N", help="newest checkpoints to keep (default: 2)")
+    run.add_argument("--keep-every", type=count(0), metavar="N", help="also keep those at multiples of N updates")
     run.add_argument(
         "--workers",
-        type=int,
+        type=count(),
         default=min(cores(), 8),
         metavar="W",
         help="processes for collection and evaluation\n(default: all cores, at most 8)",
@@ -122,7 +130,9 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     run.add_argument("--tensorboard", action="store_true", help="also write TensorBoard files into the run folder")
     run.add_argument("--wandb", metavar="PROJECT", help="also log to a Weights & Biases project")
     devices.add_arguments(parser)
-    add_hyperparameters(parser, algorithm_class(_chosen_algorithm(arguments)))
+    cls = algorithm_class(_chosen_algorithm(arguments))
+    add_hyperparameters(parser, cls)
+    parser.explain = functools.partial(not_of, cls)
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -145,14 +155,12 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _refuse_contradictions(parsed: argparse.Namespace) -> None:
     if parsed.seed is not None and parsed.seeds is not None:
-        raise DataError("--seed and --seeds exclude each other: name one run's seed, or those of several runs")
-    if parsed.width is not None and parsed.width < 1:
-        raise DataError(f"width must be at least 1, found {parsed.width}")
+        raise UsageError("--seed and --seeds exclude each other: name one run's seed, or those of several runs")
     devices.refuse_contradictions(parsed)
     swept = [name for name, _ in parsed.sweep or []]
     for name in swept:
         if swept.count(name) > 1 or name in given_hyperparameters(parsed):
-            raise DataError(f"{name} is given twice: name all its values in one --sweep")
+            raise UsageError(f"{name} is given twice: name all its values in one --sweep")
 
 
 def _run(parsed: argparse.Namespace, leader: Any = None) -> int:
@@ -181,13 +189,21 @@ def _run(parsed: argparse.Namespace, leader: Any = None) -> int:
         mapped = plan.is_mapped(task, configs[0]) and not parsed.shard_batch
         room = stack.enter_context(scratch()) if mapped else None
         data = plan.data_of(task, configs[0], folders[0].path, parsed, room)
-        for line in data.notes:
-            print(f"note: {line}")
         for source in stored:
             plan.check_same_data(source, data.source)
         for folder in folders:
             stack.enter_context(folder.locked())
+        _show_notes(parsed, name, task, data.notes)
         return _train(parsed, configs, folders, data, leader)
+
+
+def _show_notes(parsed: argparse.Namespace, name: str, task: Task, about_data: Sequence[str]) -> None:
+    """What there is to know before training, once it is sure that there will be any."""
+    given = {*given_hyperparameters(parsed), *dict(parsed.sweep or [])}
+    if not parsed.resume and (line := note(task.name, name, task.label, given)) is not None:
+        print(line)
+    for line in about_data:
+        print(f"note: {line}")
 
 
 def _path(parsed: argparse.Namespace, start: str, member: plan.Member) -> Path:
@@ -214,9 +230,6 @@ def _configurations(
             configs.append(plan.resumed(parsed, task, stored, member))
         else:
             configs.append(plan.planned(parsed, task, name, member))
-    given = {*given_hyperparameters(parsed), *dict(parsed.sweep or [])}
-    if not parsed.resume and (line := note(task.name, name, task.label, given)) is not None:
-        print(line)
     return configs
 
 
@@ -335,6 +348,10 @@ def _evaluation(evaluator: Any, config: dict[str, Any]) -> Any:
 
 def _chosen_algorithm(arguments: list[str]) -> str:
     """The value of --algorithm, before the full parse: its fields become options."""
-    peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    peek.add_argument("--algorithm", default="drol")
-    return peek.parse_known_args(arguments)[0].algorithm
+    chosen = "drol"
+    for word, following in itertools.pairwise([*arguments, ""]):
+        if word == "--algorithm" and not following.startswith("-"):
+            chosen = following or chosen
+        elif word.startswith("--algorithm="):
+            chosen = word.partition("=")[2]
+    return chosen
