@@ -1,31 +1,18 @@
 """What keys, seeds and draws mean, whatever this process's settings of JAX."""
 
-import operator
 from collections.abc import Mapping
-from typing import SupportsIndex
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
+from drol.seeding import checked_seed
 from drol.types import Key
 
 IMPLEMENTATION = "threefry2x32"
 """The only one of JAX's generators that draws for a batch of keys what it draws for each of them alone. On that rest
 sharded batches, runs that share a program, and policies that act on several observations at once."""
-
-
-def checked_seed(seed: object, name: str = "seed") -> int:
-    """A seed as a Python integer.
-
-    Raises:
-        ValueError: if it is no whole number from 0 to 2^64 - 1.
-    """
-    number = operator.index(seed) if isinstance(seed, SupportsIndex) else -1
-    if isinstance(seed, bool | np.bool_) or not 0 <= number < 2**64:
-        raise ValueError(f"{name} must be a whole number from 0 to 2^64 - 1, found {seed!r}")
-    return number
 
 
 def key_of_seed(seed: object) -> Key:

@@ -1,11 +1,24 @@
-"""Seeding that reaches every generator a gymnasium environment draws from."""
+"""Seeds, and seeding that reaches every generator a gymnasium environment draws from."""
 
-from typing import TYPE_CHECKING, Any
+import operator
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 
 if TYPE_CHECKING:
     import gymnasium
+
+
+def checked_seed(seed: object, name: str = "seed") -> int:
+    """A seed as a Python integer.
+
+    Raises:
+        ValueError: if it is no whole number from 0 to 2^64 - 1.
+    """
+    number = operator.index(seed) if isinstance(seed, SupportsIndex) else -1
+    if isinstance(seed, bool | np.bool_) or not 0 <= number < 2**64:
+        raise ValueError(f"{name} must be a whole number from 0 to 2^64 - 1, found {seed!r}")
+    return number
 
 
 def make_reproducible(env: "gymnasium.Env") -> "gymnasium.Env":

@@ -6,7 +6,7 @@ import pytest
 
 from drol.cli import train as train_command
 from drol.cli.main import COMMANDS
-from drol.cli.numbers import count, number
+from drol.cli.numbers import count, number, seed
 from drol.cli.parser import Parser
 from tests.cli.commands import drol, error_of
 
@@ -85,6 +85,17 @@ def test_every_count_is_read_alike(option, capsys):
     assert getattr(parsed(TASK, f"--{option}", "2e3"), OPTIONS[option]) == 2_000
     assert f"--{option}: expected a whole number" in refusal(capsys, "train", TASK, f"--{option}", "1.5")
     assert f"--{option}: must " in refusal(capsys, "train", TASK, f"--{option}", "-1")
+
+
+@pytest.mark.parametrize("words", [("train", TASK), ("collect", "scene-play"), ("evaluate", "."), ("doctor", "d.npz")])
+def test_every_seed_is_of_one_range_in_one_set_of_words(words, capsys):
+    for text in (-1, 2**64, "1e30"):
+        line = refusal(capsys, *words, "--seed", text)
+        assert line.startswith(f"--seed: must be a whole number from 0 to 2^64 - 1, found {text}")
+    line = refusal(capsys, *words, "--seed", "1.5")
+    assert line.startswith("--seed: expected a whole number from 0 to 2^64 - 1, found '1.5'")
+    assert seed(str(2**64 - 1)) == 2**64 - 1
+    assert seed("2e3") == 2_000
 
 
 @pytest.mark.parametrize("text", ["-1e0", "-1", "-.5", "-1.", "-1e-3", "-inf", "-1_0"])

@@ -21,6 +21,7 @@ from drol.data.collect import (
     collect,
 )
 from drol.data.collect import parse_collection as parse
+from drol.environments.d4rl_tasks import TASKS
 from drol.extras import quiet
 from drol.files import DataError
 
@@ -29,6 +30,77 @@ STEPS = 40
 
 def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+# Source: seohongpark/ogbench: data_gen_scripts/commands.sh, all of whose data sets without a trained expert these are.
+COMMANDS = """
+env                 | kind     | episodes | steps | random action
+pointmaze-medium    | navigate | 1000     | 1001  | 0
+pointmaze-large     | navigate | 1000     | 1001  | 0
+pointmaze-giant     | navigate | 500      | 2001  | 0
+pointmaze-teleport  | navigate | 1000     | 1001  | 0
+pointmaze-medium    | stitch   | 5000     | 201   | 0
+pointmaze-large     | stitch   | 5000     | 201   | 0
+pointmaze-giant     | stitch   | 5000     | 201   | 0
+pointmaze-teleport  | stitch   | 5000     | 201   | 0
+cube-single         | play     | 1000     | 1001  | 0
+cube-double         | play     | 1000     | 1001  | 0
+cube-triple         | play     | 3000     | 1001  | 0
+cube-quadruple      | play     | 5000     | 1001  | 0
+cube-single         | noisy    | 1000     | 1001  | 0.1
+cube-double         | noisy    | 1000     | 1001  | 0.1
+cube-triple         | noisy    | 3000     | 1001  | 0.1
+cube-quadruple      | noisy    | 5000     | 1001  | 0.1
+scene               | play     | 1000     | 1001  | 0
+scene               | noisy    | 1000     | 1001  | 0.1
+puzzle-3x3          | play     | 1000     | 1001  | 0
+puzzle-4x4          | play     | 1000     | 1001  | 0
+puzzle-4x5          | play     | 3000     | 1001  | 0
+puzzle-4x6          | play     | 5000     | 1001  | 0
+puzzle-3x3          | noisy    | 1000     | 1001  | 0.2
+puzzle-4x4          | noisy    | 1000     | 1001  | 0.2
+puzzle-4x5          | noisy    | 3000     | 1001  | 0.2
+puzzle-4x6          | noisy    | 5000     | 1001  | 0.2
+"""
+
+
+def test_every_default_is_that_of_the_published_commands():
+    lines = [[cell.strip() for cell in line.split("|")] for line in COMMANDS.strip().splitlines()[1:]]
+    assert {f"{env}-{kind}" for env, kind, *_ in lines} == set(COLLECTIBLE)
+    for env, kind, episodes, steps, random in lines:
+        found = parse(f"{env}-{kind}")
+        assert (found.episodes, found.steps, found.random_action) == (int(episodes), int(steps), float(random)), env
+
+
+# Source: Fu et al. 2020, table of samples.
+@pytest.mark.parametrize(
+    ("task", "rows"),
+    [
+        ("maze2d-open-v0", 1_000_000),
+        ("maze2d-umaze-v1", 1_000_000),
+        ("maze2d-umaze-dense-v1", 1_000_000),
+        ("maze2d-medium-v1", 2_000_000),
+        ("maze2d-medium-dense-v1", 2_000_000),
+        ("maze2d-large-v1", 4_000_000),
+        ("maze2d-large-dense-v1", 4_000_000),
+        ("maze2d-eval-large-v1", 1_000_000),
+    ],
+)
+def test_a_walk_is_as_long_as_the_published_one_by_default(task, rows, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("drol.cli.needs.of_collection", lambda name: {})
+    monkeypatch.setattr(
+        "drol.data.d4rl_maze.collect", lambda name, **options: asked.append(options["steps"]) or options["out"]
+    )
+    assert main(["collect", task, "--out", str(tmp_path / "d.hdf5")]) == 0
+    assert main(["collect", task, "--out", str(tmp_path / "d.hdf5"), "--episodes", "2"]) == 0
+    assert asked == [rows, 2 * TASKS[task].max_episode_steps]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_a_seed_out_of_range_is_refused_before_any_work(seed, tmp_path):
+    with pytest.raises(ValueError, match=rf"^seed must be a whole number from 0 to 2\^64 - 1, found {seed}$"):
+        collect("scene-play", out=tmp_path / "d.npz", episodes=1, seed=seed)
 
 
 @pytest.mark.parametrize("name", ["cube-double-noisy", "scene-play", "puzzle-3x3-noisy", "pointmaze-teleport-navigate"])

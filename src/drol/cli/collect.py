@@ -4,16 +4,13 @@ import argparse
 from pathlib import Path
 
 from drol.cli import needs
-from drol.cli.numbers import count
+from drol.cli.numbers import count, seed
 from drol.cli.options import cores
 from drol.cli.parser import UsageError
 from drol.data.tasks import Task
 from drol.environments import d4rl_tasks
 from drol.extras import require_all
 from drol.files import DataError
-
-PUBLISHED_STEPS = 1_000_000
-"""Of maze2d's data sets."""
 
 MAZE_NOISE = 0.5
 """Of maze2d's walker, in units of actions: without noise a policy has nothing to choose from."""
@@ -34,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         "validation",
     )
     parser.add_argument(
-        "--seed", type=count(0), default=0, metavar="S", help="the same seed gives the same file (default: 0)"
+        "--seed", type=seed, default=0, metavar="S", help="the same seed gives the same file (default: 0)"
     )
     parser.add_argument(
         "--workers", type=count(), default=cores(), metavar="W", help=f"processes (default: all cores, {cores()})"
@@ -51,9 +48,7 @@ def run(parsed: argparse.Namespace) -> int:
     """Collect, and say where the files are."""
     require_all(needs.of_collection(parsed.dataset))
     if d4rl_tasks.is_d4rl(parsed.dataset):
-        known = d4rl_tasks.task(parsed.dataset)
-        episodes = PUBLISHED_STEPS // known.max_episode_steps if parsed.episodes is None else parsed.episodes
-        paths = [_walk(parsed.dataset, episodes, parsed.seed, parsed.out or Path(f"{parsed.dataset}.hdf5"))]
+        paths = [_walk(parsed.dataset, parsed.episodes, parsed.seed, parsed.out or Path(f"{parsed.dataset}.hdf5"))]
     else:
         name = parsed.dataset.removesuffix("-v0")
         paths = _by_experts(name, parsed.episodes, parsed.seed, parsed.out or Path(f"{name}-v0.npz"), parsed.workers)
@@ -94,16 +89,15 @@ def _by_experts(name: str, episodes: int | None, seed: int, out: Path, workers: 
         return list(collect(name, out=out, episodes=episodes, seed=seed, workers=workers, progress=progress))
 
 
-def _walk(name: str, episodes: int, seed: int, out: Path) -> Path:
+def _walk(name: str, episodes: int | None, seed: int, out: Path) -> Path:
     from drol.cli.progress import counting
     from drol.data import d4rl_maze
 
     if out.suffix != ".hdf5":
         raise UsageError(f"--out must be a file name ending in .hdf5, found {str(out)!r}")
-    if episodes < 1:
-        raise DataError(f"episodes must be at least 1, found {episodes}")
     if out.exists():
         raise DataError(f"{out} exists already; choose another name with --out or remove it")
-    steps = episodes * d4rl_tasks.task(name).max_episode_steps
+    whole, limit = d4rl_maze.published_steps(name), d4rl_tasks.task(name).max_episode_steps
+    steps = whole if episodes is None else episodes * limit
     with counting(f"collecting {name}") as progress:
         return d4rl_maze.collect(name, out=out, steps=steps, seed=seed, noise=MAZE_NOISE, progress=progress)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drol.cli import needs
-from drol.cli.numbers import count
+from drol.cli.numbers import seed
 from drol.cli.options import add_bounds, add_columns, bounds_of
 from drol.cli.terminal import Console, Table, Text
 from drol.extras import require_all
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     )
     add_bounds(parser)
     add_columns(parser)
-    parser.add_argument("--seed", type=count(0), default=0, metavar="S", help="of the samples (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="of the samples (default: 0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write findings and figures to FILE")
 
 

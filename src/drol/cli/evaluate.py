@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drol.cli import needs
-from drol.cli.numbers import count
+from drol.cli.numbers import count, seed
 from drol.cli.options import add_limits, cores, limits_of
 from drol.cli.platform import check_platform
 from drol.evaluation.results import (
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         "of 32, or as many as the policy says; dense: the same of its densest 8\n(default: as stored)",
     )
     parser.add_argument("--episodes", type=count(), default=50, metavar="N", help="how many (default: 50)")
-    parser.add_argument("--seed", type=count(0), default=0, metavar="S", help="of episodes and latents (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="of episodes and latents (default: 0)")
     parser.add_argument(
         "--task",
         "--env",

@@ -5,6 +5,8 @@ import decimal
 import re
 from collections.abc import Callable
 
+from drol.seeding import checked_seed
+
 COUNT = re.compile(r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][+-]?\d{1,3})?[kKmM]?")
 SCALES = {"k": 1_000, "m": 1_000_000}
 
@@ -21,7 +23,7 @@ def count(low: int = 1) -> Callable[[str], int]:
 
     def read(text: str) -> int:
         number = _whole(text)
-        if number is None:
+        if number is None or abs(number) >= 2**63:
             raise argparse.ArgumentTypeError(f"expected a whole number such as 20000, 1e6, 100k or 1M, found {text!r}")
         if number < low:
             raise argparse.ArgumentTypeError(
@@ -30,6 +32,21 @@ def count(low: int = 1) -> Callable[[str], int]:
         return number
 
     return read
+
+
+def seed(text: str) -> int:
+    """A seed, for argparse's `type`.
+
+    Raises:
+        argparse.ArgumentTypeError: if it is no whole number from 0 to 2^64 - 1.
+    """
+    number = _whole(text)
+    if number is None:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to 2^64 - 1, found {text!r}")
+    try:
+        return checked_seed(number)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2^64 - 1, found {text}") from None
 
 
 def number(low: int | float = float("-inf"), high: int | float = float("inf")) -> Callable[[str], float]:
@@ -62,4 +79,4 @@ def _whole(text: str) -> int | None:
     if digits[-1].lower() in SCALES:
         digits, scale = digits[:-1], SCALES[digits[-1].lower()]
     value = decimal.Decimal(digits) * scale
-    return int(value) if value == value.to_integral_value() and abs(value) < 2**63 else None
+    return int(value) if value == value.to_integral_value() else None

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from drol.cli import devices, needs, plan
-from drol.cli.numbers import count
+from drol.cli.numbers import count, seed
 from drol.cli.options import (
     add_bounds,
     add_columns,
@@ -66,7 +66,7 @@ def add_arguments(parser: Parser, arguments: list[str]) -> None:
         help="make N episodes here with the experts of OGBench, or of D4RL's maze2d\n(kept in data/ beside the run, "
         "and used again)",
     )
-    data.add_argument("--collect-seed", type=count(0), metavar="S", help="seed of that collection (default: 0)")
+    data.add_argument("--collect-seed", type=seed, metavar="S", help="seed of that collection (default: 0)")
     data.add_argument(
         "--env",
         metavar="ENV",
@@ -88,9 +88,7 @@ def add_arguments(parser: Parser, arguments: list[str]) -> None:
     add_limits(length, "eval-")
     length.add_argument("--batch-size", type=count(), metavar="N", help="transitions per update (default: 256)")
     run = parser.add_argument_group("the run")
-    run.add_argument(
-        "--seed", type=count(0), metavar="S", help="of networks, batches, latents, evaluations (default: 0)"
-    )
+    run.add_argument("--seed", type=seed, metavar="S", help="of networks, batches, latents, evaluations (default: 0)")
     run.add_argument(
         "--seeds",
         type=seed_list,

@@ -1,8 +1,8 @@
 """Data sets made on the spot by OGBench's own scripted experts, in parallel processes.
 
 Generation settings are those of OGBench's published data sets (Park et al., 2025, appendix on data collection, and
-the commands in its repository). An episode depends on the seed and its number alone, so the file does not depend on how
-many processes made it.
+seohongpark/ogbench: data_gen_scripts/commands.sh). An episode depends on the seed and its number alone, so the file
+does not depend on how many processes made it.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ import numpy as np
 from drol.extras import require
 from drol.files import DataError, clear_write_errors, write_atomic
 from drol.processes import pool, ready
-from drol.seeding import episode_seed, make_reproducible, reset_seeded
+from drol.seeding import checked_seed, episode_seed, make_reproducible, reset_seeded
 from drol.signals import stop_requests
 
 CUBES = ("cube-single", "cube-double", "cube-triple", "cube-quadruple")
@@ -66,7 +66,7 @@ class Collection:
         """Episodes of the published training set."""
         larger = {"cube-triple": 3000, "cube-quadruple": 5000, "puzzle-4x5": 3000, "puzzle-4x6": 5000}
         if self.kind == "stitch":
-            return 10000 if self.env == "pointmaze-giant" else 5000
+            return 5000
         if self.env == "pointmaze-giant":
             return 500
         return larger.get(self.env, 1000)
@@ -124,6 +124,7 @@ def collect(
 
     Raises:
         DataError: for a name or path that cannot be used, before any work is done.
+        ValueError: for a seed out of range.
         OSError: if the files cannot be written; neither is left half-written.
         StoppedError: on SIGINT or SIGTERM while episodes are made; nothing is written then.
     """
@@ -132,11 +133,11 @@ def collect(
     paths = _output_paths(Path(out))
     count = collection.episodes if episodes is None else episodes
     steps = collection.steps if steps is None else steps
-    if count < 1 or workers < 1 or steps < 2 or seed < 0:
+    if count < 1 or workers < 1 or steps < 2:
         raise DataError(
-            f"episodes and workers must be at least 1, steps at least 2 and the seed not negative, found {count}, "
-            f"{workers}, {steps} and {seed}"
+            f"episodes and workers must be at least 1 and steps at least 2, found {count}, {workers} and {steps}"
         )
+    seed = checked_seed(seed)
     total = count + max(1, count // 10)
     results: list[Episode | None] = [None] * total
     with stop_requests(), pool(min(workers, total), "drol.data.collect:Collector", collection, steps) as processes:

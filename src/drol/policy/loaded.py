@@ -7,9 +7,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from drol.numerics import checked_seed, key_of_seed, threefry
+from drol.numerics import key_of_seed, threefry
 from drol.policy.contract import Policy
 from drol.policy.units import kind_of
+from drol.seeding import checked_seed
 
 AHEAD = 64
 """Calls on a single observation whose draws are made at once."""

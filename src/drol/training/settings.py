@@ -3,6 +3,8 @@
 import dataclasses
 import math
 
+from drol.seeding import checked_seed
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -28,8 +30,7 @@ class Settings:
                 raise ValueError(f"{field} must be at least 1, found {getattr(self, field)}")
         if self.keep_every < 0:
             raise ValueError(f"keep_every must not be negative, found {self.keep_every}")
-        if not 0 <= self.seed < 2**64:
-            raise ValueError(f"seed must be a whole number from 0 to 2^64 - 1, found {self.seed}")
+        checked_seed(self.seed)
         if self.chunk < 2 or self.updates % self.chunk or self.eval_every % self.chunk:
             raise ValueError(
                 f"updates ({self.updates}) and eval_every ({self.eval_every}) must be multiples of the chunk length "
