@@ -98,13 +98,25 @@ def test_resume_extends_a_run(trained, data, tmp_path, more):
         (("--seed", 6), "started with seed 5, and --resume cannot change it to 6"),
         (("--hidden", 8), "started with hidden"),
         (("--updates", 20), "can only extend it, not shorten it to 20"),
-        (("--updates", 50), "multiples of the chunk length 20"),
+        (("--updates", 50), "--updates must be a multiple of 20, found 50; the nearest are 40 and 60"),
     ],
 )
 def test_resume_with_another_configuration_is_refused(trained, capsys, more, words):
     before = {path: path.read_bytes() for path in trained.glob("*.json*")}
     assert words in error_of(capsys, "train", TASK, "--out", trained, "--resume", *more)
     assert {path: path.read_bytes() for path in trained.glob("*.json*")} == before
+
+
+def test_short_chunks_are_noted_before_training(data, tmp_path, capsys):
+    lengths = ("--updates", 6, "--eval-every", 4, "--batch-size", 8, "--hidden", 8, "--env", "none")
+    assert drol("train", TASK, "--data", data, "--out", tmp_path / "run", *lengths) == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: a run of")]
+    assert [line.rpartition("; ")[2] for line in notes] == [
+        "nearest to it: 4 or 8 updates, or an evaluation every 6",
+    ]
+    assert "in compiled chunks of 2, " in notes[0]
+    assert drol("train", TASK, "--out", tmp_path / "run", "--resume", "--env", "none", "--updates", 8) == 0
+    assert "compiled chunks" not in capsys.readouterr().out
 
 
 def test_resume_on_other_data_is_refused(trained, data, tmp_path, capsys):
@@ -132,7 +144,7 @@ def test_refusals_before_anything_is_written(trained, data, tmp_path, capsys):
             "--bc-coef: must be a finite number",
         ),
         (("train", TASK, "--data", data, "--out", out, "--updates", 0), "--updates: must be at least 1, found 0"),
-        (("train", TASK, "--data", data, "--out", out, "--updates", 7, "--eval-every", 5), "common divisor"),
+        (("train", TASK, "--data", data, "--out", out, "--updates", 7, "--eval-every", 5), "cannot be cut into equal"),
         (("train", TASK, "--data", data, "--collect", 1, "--out", out), "exclude each other"),
         (("train", TASK, "--algorithm", "drool", "--out", out), "did you mean 'drol'"),
         (

@@ -237,7 +237,7 @@ def test_what_would_not_be_comparable_is_refused(compare, tmp_path, capsys):
     out = compare.out
     for more, words in [
         (("--updates", 30), "has 40 updates and can only be extended, not cut to 30"),
-        (("--updates", 51), "common divisor"),
+        (("--updates", 51), "cannot be cut into equal"),
         (("--updates", 45), "multiples of the chunk length 10"),
         (("--eval-every", 20), "begun with eval_every 10, not 20"),
         (("--size", "paper"), "begun with size 'laptop', not 'paper'"),

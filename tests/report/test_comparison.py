@@ -128,7 +128,7 @@ def damaged(tmp_path, change):
         ({"tasks": {TASK: {"updates": "40", "eval_every": 10}}}, "expected int, found '40'"),
         ({"tasks": {TASK: {"updates": 40.0, "eval_every": 10}}}, "expected int, found 40.0"),
         ({"tasks": {TASK: {"updates": -40, "eval_every": 10}}}, "must be at least 1, found -40"),
-        ({"tasks": {TASK: {"updates": 11, "eval_every": 5}}}, "common divisor"),
+        ({"tasks": {TASK: {"updates": 11, "eval_every": 5}}}, "cannot be cut into equal"),
         ({"tasks": {}}, "needs tasks, found none"),
         ({"seeds": 3}, "expected a list, found 3"),
         ({"algorithms": "drol"}, "expected a list, found 'drol'"),

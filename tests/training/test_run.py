@@ -1,6 +1,7 @@
 """Runs: records, evaluation, exact resume after kill -9, clean stops, refusals."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from drol.files import DataError
 from drol.training.checkpoint import Checkpoints
 from drol.training.folder import RunFolder
 from drol.training.run import DivergedError, train
-from drol.training.settings import Settings, chunk_length
+from drol.training.settings import Settings, chunk_length, slowed
 from tests.training.toy_run import (
     SETTINGS,
     algorithm,
@@ -194,12 +195,73 @@ def test_a_used_folder_is_refused(tmp_path):
 def test_chunks_must_fit():
     assert chunk_length(45_000, 5_000) == 500
     assert chunk_length(21, 14) == 7
-    with pytest.raises(ValueError, match="common divisor"):
-        chunk_length(1001, 1000)
     with pytest.raises(ValueError, match="multiples of the chunk length"):
         Settings(updates=10, eval_every=5, chunk=4)
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         Settings(batch_size=0)
+
+
+@pytest.mark.parametrize(
+    ("updates", "every", "nearest"),
+    [
+        (1001, 1000, "1000 or 1500 updates, or an evaluation every 1001"),
+        (1001, 5000, "1000 or 1500 updates, or an evaluation every 1001"),
+        (7, 3, "6 or 9 updates, or an evaluation every 7"),
+        (1009, 1009, "1000 updates with an evaluation every 1000"),
+        (503, 503, "500 updates with an evaluation every 500"),
+        (7, 1, "an evaluation every 7"),
+        (1, 1, "2 updates with an evaluation every 2"),
+        (99_991, 997, "100000 updates with an evaluation every 1000"),
+    ],
+)
+def test_lengths_that_fit_no_chunk_are_refused_with_the_nearest_that_do(updates, every, nearest):
+    with pytest.raises(ValueError, match=rf"{updates} updates with .* every {every} cannot .*: {nearest}$"):
+        chunk_length(updates, every)
+
+
+@pytest.mark.parametrize(
+    ("updates", "every", "chunk", "nearest"),
+    [
+        (1002, 500, 2, "1000 or 1500 updates, or an evaluation every 334"),
+        (12_345, 5_000, 5, "12000 or 12500 updates"),
+        (21, 14, 7, "14 or 28 updates, or an evaluation every 21"),
+        (45_000, 5_000, 500, None),
+        (20_000, 2_500, 500, None),
+        (1_000_000, 100_000, 500, None),
+        (2_000, 100, 100, None),
+        (120, 60, 60, None),
+        (4, 2, 2, None),
+        (20, 5_000, 20, None),
+    ],
+)
+def test_short_chunks_are_stated_with_the_nearest_numbers_that_make_long_ones(updates, every, chunk, nearest):
+    assert chunk_length(updates, every) == chunk
+    line = slowed(updates, every, chunk)
+    if nearest is None:
+        assert line is None
+        return
+    assert line.startswith(f"a run of {updates} updates with an evaluation every {every} is trained in compiled chunks")
+    assert f"chunks of {chunk}, " in line
+    assert line.endswith(f"nearest to it: {nearest}")
+
+
+@pytest.mark.parametrize("every", [14, 49, 50, 500, 997, 1000, 1002, 2500, 4001, 5000])
+def test_what_is_offered_can_be_had(every):
+    """Whatever numbers a message names are cut into chunks that are not short."""
+    for updates in range(1, 3_000, 7):
+        try:
+            line = slowed(updates, every, chunk_length(updates, every))
+        except ValueError as error:
+            line = str(error)
+        if line is None:
+            continue
+        offered = line.rpartition("nearest to it: ")[2]
+        for part in offered.split(", or "):
+            of_updates = re.match(r"([\d or]+) updates", part)
+            of_every = re.search(r"an evaluation every (\d+)", part)
+            for number in of_updates.group(1).split(" or ") if of_updates else [updates]:
+                pair = int(number), int(of_every.group(1)) if of_every else every
+                assert slowed(*pair, chunk_length(*pair)) is None, (updates, part)
 
 
 def test_a_checkpoint_of_another_shape_is_refused(undisturbed):

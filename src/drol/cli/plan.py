@@ -135,6 +135,14 @@ def planned(parsed: argparse.Namespace, task: Task, name: str, member: Member) -
     }
 
 
+def notes_on(settings: dict[str, Any], *, begun: bool) -> list[str]:
+    """What to know of a run's length before training; of one that is begun nothing can be changed any more."""
+    from drol.training.settings import slowed
+
+    line = slowed(settings["updates"], settings["eval_every"], settings["chunk"])
+    return [] if line is None or begun else [line]
+
+
 def alike(stored: dict[str, Any], member: Member) -> dict[str, Any]:
     """The configuration of a new run that differs from a stored one in seed and swept values only."""
     from drol.numerics import precision
@@ -212,6 +220,12 @@ def resumed(parsed: argparse.Namespace, task: Task, stored: dict[str, Any], memb
         raise DataError(
             f"the run was started with {stored['settings']['updates']} updates, and --resume can only extend it, not "
             f"shorten it to {updates}"
+        )
+    if updates % (chunk := stored["settings"]["chunk"]):
+        below = updates // chunk * chunk
+        raise DataError(
+            f"the run is trained in chunks of {chunk} updates, so --updates must be a multiple of {chunk}, found "
+            f"{updates}; the nearest are {below} and {below + chunk}"
         )
     changed = {"updates": updates, "keep_last": parsed.keep_last, "keep_every": parsed.keep_every}
     extended = Settings(**(stored["settings"] | {name: value for name, value in changed.items() if value is not None}))

@@ -191,16 +191,16 @@ def _run(parsed: argparse.Namespace, leader: Any = None) -> int:
             plan.check_same_data(source, data.source)
         for folder in folders:
             stack.enter_context(folder.locked())
-        _show_notes(parsed, name, task, data.notes)
+        _show_notes(parsed, name, task, [*plan.notes_on(configs[0]["settings"], begun=parsed.resume), *data.notes])
         return _train(parsed, configs, folders, data, leader)
 
 
-def _show_notes(parsed: argparse.Namespace, name: str, task: Task, about_data: Sequence[str]) -> None:
+def _show_notes(parsed: argparse.Namespace, name: str, task: Task, further: Sequence[str]) -> None:
     """What there is to know before training, once it is sure that there will be any."""
     given = {*given_hyperparameters(parsed), *dict(parsed.sweep or [])}
     if not parsed.resume and (line := note(task.name, name, task.label, given)) is not None:
         print(line)
-    for line in about_data:
+    for line in further:
         print(f"note: {line}")
 
 

@@ -21,7 +21,7 @@ class Budget:
 
     Raises:
         DataError: if one of them is not positive.
-        ValueError: if they have no common divisor of at least 2.
+        ValueError: if no chunk of at least 2 updates divides both.
     """
 
     updates: int = 20_000

@@ -50,17 +50,68 @@ class Settings:
             )
 
 
-def chunk_length(updates: int, eval_every: int, longest: int = 500) -> int:
+LONGEST = 500
+"""Updates in a compiled chunk."""
+
+SHORT = 50
+"""A chunk below that spends much of its time between chunks."""
+
+
+def chunk_length(updates: int, eval_every: int) -> int:
     """The longest chunk that divides both numbers.
 
     Raises:
-        ValueError: if only 1 does.
+        ValueError: if only 1 does; names the nearest numbers that can be had.
     """
-    common = math.gcd(updates, eval_every)
-    length = max(n for n in range(1, longest + 1) if common % n == 0)
+    length = _longest_divisor(math.gcd(updates, eval_every))
     if length < 2:
         raise ValueError(
-            f"updates ({updates}) and eval_every ({eval_every}) need a common divisor of at least 2, by which the run "
-            f"is cut into compiled chunks; choose round numbers"
+            f"{_planned(updates, eval_every)} cannot be cut into equal compiled chunks of 2 to {LONGEST} updates; "
+            f"nearest to it: {_nearest(updates, eval_every)}"
         )
     return length
+
+
+def slowed(updates: int, eval_every: int, chunk: int) -> str | None:
+    """What to say of numbers that allow short chunks only, where others near them allow long ones; None elsewhere."""
+    if chunk >= min(SHORT, updates, eval_every):
+        return None
+    return (
+        f"{_planned(updates, eval_every)} is trained in compiled chunks of {chunk}, which are slower than long ones; "
+        f"nearest to it: {_nearest(updates, eval_every)}"
+    )
+
+
+def _planned(updates: int, eval_every: int) -> str:
+    return f"a run of {updates} updates with an evaluation every {eval_every}"
+
+
+def _nearest(updates: int, eval_every: int) -> str:
+    """Numbers near these that allow long chunks, in words: one of the two changed where that helps, else both."""
+    others = []
+    chunk = _longest_divisor(eval_every)
+    if chunk >= max(2, min(SHORT, eval_every)):
+        others.append(f"{' or '.join(map(str, _multiples(updates, chunk)))} updates")
+    chunk = _longest_divisor(updates)
+    if chunk >= max(2, min(SHORT, updates)):
+        others.append(f"an evaluation every {_multiple(min(eval_every, updates), chunk)}")
+    if not others:
+        every = _multiple(eval_every, SHORT if eval_every >= SHORT else 2)
+        updates = _multiple(updates, _longest_divisor(every))
+        others.append(f"{updates} updates with an evaluation every {every}")
+    return ", or ".join(others)
+
+
+def _multiples(number: int, factor: int) -> list[int]:
+    """The positive multiples of a factor next to a number that is none, below and above."""
+    below = number // factor * factor
+    return [below, below + factor] if below else [factor]
+
+
+def _multiple(number: int, factor: int) -> int:
+    """The positive multiple of a factor that is nearest to a number."""
+    return max(1, (2 * number + factor) // (2 * factor)) * factor
+
+
+def _longest_divisor(number: int) -> int:
+    return max(length for length in range(1, LONGEST + 1) if number % length == 0)
