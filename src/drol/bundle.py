@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as to_safetensors
@@ -83,7 +84,7 @@ def _check_policy(policy: Any, path: Any) -> None:
             known = ", ".join(cls.__name__ for cls in POLICIES.values())
             raise ValueError(f"only drol's own policies can be stored ({known}), found {type(part).__name__}")
     for key, leaf in jax.tree_util.tree_flatten_with_path(policy)[0]:
-        if not isinstance(leaf, jax.Array | np.ndarray) or isinstance(leaf, jax.core.Tracer):
+        if not isinstance(leaf, jax.Array | np.ndarray) or isinstance(leaf, Tracer):
             raise ValueError(f"a policy is stored with its arrays, and {_name(key)!r} is a {type(leaf).__name__}")
 
 

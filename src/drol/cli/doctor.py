@@ -134,8 +134,9 @@ def _show_coverage(console: Any, figures: dict[str, Any]) -> None:
     if modes is not None:
         console.print(
             f"In similar states of other episodes, actions vary by {100 * modes['spread']:.0f} % of their whole "
-            f"variance, in about {modes['modes']:.1f} ways (90 % of states: at most {modes['modes_90%']:.0f}). "
-            f"Hint, no more: {modes['candidates_hint']} candidates."
+            f"variance, in about {modes['modes']:.2f} ways (90 % of states: at most {modes['modes_90%']:.0f}). "
+            f"Hint, no more: {modes['candidates_hint']} candidate{'s' if modes['candidates_hint'] != 1 else ''}, about "
+            f"4 for each way."
         )
     if figures.get("replay"):
         replay = figures["replay"]

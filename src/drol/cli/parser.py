@@ -32,7 +32,9 @@ class Parser(argparse.ArgumentParser):
         """Raise `UsageError`."""
         raise UsageError(f"{message.removeprefix('argument ')}; see `{self.prog} --help`")
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[argparse.Namespace, list[str]]:
+    def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]  (the stubs have overloads)
+        self, args: Any = None, namespace: Any = None
+    ) -> tuple[argparse.Namespace, list[str]]:
         """Parse; whatever is left over is refused here, where the command's own options are known."""
         parsed, left = super().parse_known_args(args, namespace)
         if left:

@@ -104,7 +104,7 @@ class LoadedPolicy:
                 f"expected an observation of {self._width} numbers, or n of them, found {what}; dictionaries and lists "
                 f"of different lengths must be laid in a row first"
             )
-        if found.ndim not in (1, 2) or found.shape[-1] != self._width:
+        if found.ndim not in (1, 2) or found.shape[found.ndim - 1] != self._width:
             raise ValueError(
                 f"expected observations of shape ({self._width},) or (n, {self._width}), found {found.shape}"
             )

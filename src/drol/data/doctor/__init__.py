@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drol.data.doctor.actions import check_actions
+from drol.data.doctor.alignment import check_alignment
 from drol.data.doctor.coverage import coverage
 from drol.data.doctor.duplicates import check_duplicates
-from drol.data.doctor.episodes import check_counts, check_crossing, check_jumps, check_successors
+from drol.data.doctor.episodes import check_counts, check_crossing
 from drol.data.doctor.findings import Finding, Report, ordered
+from drol.data.doctor.flags import check_flags
+from drol.data.doctor.jumps import check_jumps
 from drol.data.doctor.limits import check_both, check_terminations, check_timeouts
+from drol.data.doctor.order import check_order
 from drol.data.doctor.replay import check_environment
+from drol.data.doctor.resets import check_resets
 from drol.data.doctor.rewards import check_rewards
+from drol.data.doctor.stillness import check_stillness
 from drol.data.doctor.structure import check_structure, check_types
+from drol.data.doctor.successors import check_successors
 from drol.data.doctor.survey import Survey
 from drol.data.doctor.timing import check_timing
 from drol.data.doctor.values import check_constant, check_finite, check_redundant
@@ -27,16 +34,21 @@ __all__ = ["CHECKS", "Finding", "Report", "examine"]
 
 CHECKS: tuple[Callable[[Survey], Iterator[Finding]], ...] = (
     check_finite,
+    check_order,
+    check_flags,
     check_crossing,
     check_jumps,
+    check_resets,
     check_successors,
     check_timeouts,
     check_terminations,
     check_both,
     check_counts,
     check_duplicates,
+    check_stillness,
     check_actions,
     check_rewards,
+    check_alignment,
     check_timing,
     check_constant,
     check_redundant,

@@ -92,15 +92,22 @@ def _units(survey: Survey, least: np.ndarray, greatest: np.ndarray) -> Iterator[
 
 def _still(survey: Survey, least: np.ndarray, greatest: np.ndarray, share: np.ndarray) -> Iterator[Finding]:
     constant = np.flatnonzero(least == greatest)
-    if len(constant):
+    if len(constant) == len(least):
+        yield Finding(
+            "constant-action",
+            "error",
+            "the action is the same in every transition",
+            "no action can be compared with another: nothing can be learned from such data",
+            "check which column the actions were taken from, and that they were recorded at all",
+        )
+    elif len(constant):
+        alone = len(constant) == 1
         yield Finding(
             "constant-action",
             "note",
-            f"action {_named(constant)} always {_value(survey, int(constant[0]))}"
-            if len(constant) == 1
-            else f"action {_named(constant)} never change",
+            f"action {_named(constant)} {f'is always {_value(survey, int(constant[0]))}' if alone else 'never change'}",
             "the data cannot say what another value would do",
-            "leave them out, if the environment ignores them",
+            f"leave {'it' if alone else 'them'} out, if the environment ignores {'it' if alone else 'them'}",
         )
     saturated = np.flatnonzero((share > SATURATED) & (least < greatest))
     if len(saturated):
@@ -108,7 +115,8 @@ def _still(survey: Survey, least: np.ndarray, greatest: np.ndarray, share: np.nd
         yield Finding(
             "saturated-action",
             "note",
-            f"action {_named(saturated)} mostly at a bound ({shares} of all transitions)",
+            f"action {_named(saturated)} {'is' if len(saturated) == 1 else 'are'} mostly at a bound ({shares} of all "
+            f"transitions)",
             "natural for a gripper or a bang-bang controller; otherwise larger actions were clipped away",
             "check that actions were not scaled beyond their bounds before they were clipped",
         )
@@ -116,8 +124,8 @@ def _still(survey: Survey, least: np.ndarray, greatest: np.ndarray, share: np.nd
 
 def _named(numbers: np.ndarray) -> str:
     if len(numbers) == 1:
-        return f"dimension {numbers[0]} is"
-    return f"dimensions {', '.join(str(n) for n in numbers[:8])}{', ...' if len(numbers) > 8 else ''} are"
+        return f"dimension {numbers[0]}"
+    return f"dimensions {', '.join(str(n) for n in numbers[:8])}{', ...' if len(numbers) > 8 else ''}"
 
 
 def _value(survey: Survey, number: int) -> str:

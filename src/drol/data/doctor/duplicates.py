@@ -8,7 +8,7 @@ from drol.data.doctor.findings import Finding
 from drol.data.doctor.survey import Survey
 
 REPEATED_SHARE = 0.01
-"""Below this share, repeated transitions are what a robot at rest does."""
+"""Below this share, repeated transitions may be chance, in a system of few states."""
 
 
 def check_duplicates(survey: Survey) -> Iterator[Finding]:
@@ -26,7 +26,8 @@ def check_duplicates(survey: Survey) -> Iterator[Finding]:
             survey.rows(starts),
             len(starts),
         )
-    fresh = ~np.isin(survey.episode, copies)
+    # A state that stays as it was is no copied row: the system rests, stands at a wall, or see `stillness`.
+    fresh = ~np.isin(survey.episode, copies) & ~_resting(survey)
     at = np.flatnonzero(fresh)
     at = at[_repeats(hashes[at])]
     if len(at):
@@ -35,10 +36,18 @@ def check_duplicates(survey: Survey) -> Iterator[Finding]:
             "warning" if len(at) > REPEATED_SHARE * fresh.sum() else "note",
             "transitions repeat an earlier one (s, a and s') exactly",
             "they weigh twice in training; many of them suggest that pieces of the recording were copied",
-            "remove the copies, unless the system was at rest",
+            "remove the copies, unless the system truly repeated itself",
             survey.rows(at),
             len(at),
         )
+
+
+def _resting(survey: Survey) -> np.ndarray:
+    """(T,) whether s' is s."""
+    resting = np.zeros(len(survey.log), bool)
+    for block in survey.blocks():
+        resting[block] = (survey.states(block) == survey.successors(block)).all(axis=1)
+    return resting & ~survey.ends
 
 
 def _transition_hashes(survey: Survey) -> np.ndarray:

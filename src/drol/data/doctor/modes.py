@@ -24,13 +24,15 @@ by less than three times what the next alike of the neighbours does: noise aroun
 MODE_MEMBERS = 2
 """An action that no other neighbour shares is noise, not a mode."""
 
-DETERMINISTIC = 0.05
-"""Neighbours whose actions vary by less than a twentieth of the whole variance act as one: a single candidate will
-do."""
+DETERMINISTIC = 0.025
+VARIED = 0.1
+"""Neighbours whose actions vary by less than a fortieth of the whole variance act as one: a single candidate will do.
+From a tenth on, ways of acting count; in between, the hint grows from the one to the other."""
 
-CANDIDATES = (4, 16, 32, 64)
 PER_MODE = 4
-"""About four candidates a mode, so that each mode is met by several; the next larger of the usual numbers."""
+MOST_CANDIDATES = 64
+"""About four candidates for each way of acting, so that each is met by several. The hint is continuous in what it rests
+on: another sample of the same data changes it by one, not from one usual number to another."""
 
 
 def action_modes(survey: Survey) -> dict[str, Any] | None:
@@ -62,12 +64,14 @@ def action_modes(survey: Survey) -> dict[str, Any] | None:
         "spread": ratio,
         "modes": usual,
         "modes_90%": float(np.quantile(counts, 0.9)),
-        "candidates_hint": 1 if ratio < DETERMINISTIC else _hint(round(usual)),
+        "candidates_hint": _hint(usual, ratio),
     }
 
 
-def _hint(modes: int) -> int:
-    return next((k for k in CANDIDATES if k >= PER_MODE * modes), CANDIDATES[-1])
+def _hint(modes: float, spread: float) -> int:
+    """A number of candidates, continuous in the ways of acting and in the spread of actions but for rounding."""
+    weight = np.clip((spread - DETERMINISTIC) / (VARIED - DETERMINISTIC), 0, 1)
+    return round(1 + float(weight) * (min(PER_MODE * modes, MOST_CANDIDATES) - 1))
 
 
 def _standardised(states: np.ndarray) -> np.ndarray:

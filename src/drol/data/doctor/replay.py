@@ -8,6 +8,7 @@ import numpy as np
 
 from drol.data.doctor.findings import Finding
 from drol.data.doctor.survey import Survey
+from drol.data.doctor.timelimit import check_limit
 from drol.environments.flatten import flatten
 from drol.environments.spec import action_bounds
 from drol.extras import quiet
@@ -31,6 +32,7 @@ def check_environment(survey: Survey, env: "gymnasium.Env", figures: dict[str, A
     mismatches = [*_dimensions(survey, env)]
     yield from mismatches
     yield from _bounds(survey, env)
+    yield from check_limit(survey, env)
     if any(finding.severity == "error" for finding in mismatches):
         return
     obstacle = _obstacle(survey, env)

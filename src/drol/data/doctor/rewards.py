@@ -6,6 +6,10 @@ import numpy as np
 
 from drol.data.doctor.findings import Finding
 from drol.data.doctor.survey import Survey
+from drol.data.log import LeftOut
+
+MOST = 0.5
+"""The share of all nonzero rewards from which their loss is worth a warning."""
 
 
 def check_rewards(survey: Survey) -> Iterator[Finding]:
@@ -21,7 +25,10 @@ def check_rewards(survey: Survey) -> Iterator[Finding]:
         )
         return
     low, high = np.min(log.rewards), np.max(log.rewards)
-    if low == high:
+    left = log.left_out
+    if left is not None:
+        yield _left_out(left, int(np.count_nonzero(log.rewards)))
+    if low == high and not (low == 0 and left is not None and left.rewards):
         yield Finding(
             "constant-rewards",
             "error",
@@ -29,3 +36,18 @@ def check_rewards(survey: Survey) -> Iterator[Finding]:
             "no action is better than another: only imitation is left to learn",
             "check which column the rewards were taken from, or give data that reach the task's goal now and then",
         )
+
+
+def _left_out(left: LeftOut, kept: int) -> Finding:
+    """Rows without a known successor; graver if they hold the rewards. `kept` nonzero rewards are in the other rows."""
+    everything, most = left.rewards > 0 and kept == 0, left.rewards > MOST * (left.rewards + kept)
+    held = "all nonzero rewards" if everything else "most of the nonzero rewards"
+    return Finding(
+        "left-out",
+        "error" if everything else "warning" if most else "note",
+        str(left) + (f"; they hold {held}" if most else ""),
+        "without them, no action is better than another" if everything else "training does not see them",
+        "store final observations (one more row per episode, or `next_observations`), or mark the rows that truly end "
+        "an episode as terminated",
+        count=left.rows,
+    )

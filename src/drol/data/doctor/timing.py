@@ -1,15 +1,15 @@
 """Whether rewards belong to the state before the step, after it, or to another row.
 
-Each hypothesis says which states a reward is a function of. A ridge regression on those states (and their squares: a
-distance to a goal is quadratic) predicts held-out rewards under each; the hypothesis that errs clearly less is right.
+Each hypothesis says which states a reward is a function of. A regression on those states predicts held-out rewards
+under each; the hypothesis that errs clearly less is right.
 """
 
-import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
 
 from drol.data.doctor.findings import Finding
+from drol.data.doctor.regression import FOLDS, RIDGE, Comparison, smooth_errors
 from drol.data.doctor.survey import Survey, is_finite, subsample
 
 SPARSE = 0.2
@@ -25,10 +25,13 @@ ROWS = 3000
 """Most rows of a regression; it then takes tenths of a second."""
 
 ROWS_PER_FEATURE = 10
-RIDGE = 1e-3
 NEWTON_STEPS = 7
 
-FOLDS = 3
+FURTHEST = 3
+"""Rows by which rewards may be off."""
+
+FEWEST_FAR = 300
+"""Rows with so many others of their episode on both sides that are needed to look further than one row."""
 
 SHIFT_RATIO = 0.7
 SHIFT_SIGMA = 4.0
@@ -42,19 +45,6 @@ CONVENTION_SIGMA = 3.0
 LAST_SHARE = 0.8
 """Rewards rolled across episodes: this share of the episodes that follow a true end starts with the same reward, this
 share of which lies at starts; and no more than the rest of the ends has it."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-    """Squared errors of two models on the same held-out rows.
-
-    Attributes:
-        ratio: the second's, as a part of the first's.
-        sigma: the difference in standard errors; positive if the second is better.
-    """
-
-    ratio: float
-    sigma: float
 
 
 def check_timing(survey: Survey) -> Iterator[Finding]:
@@ -85,12 +75,13 @@ def check_timing(survey: Survey) -> Iterator[Finding]:
 
 def _shifted(shift: int, evidence: str, survey: Survey, at: np.ndarray) -> Finding:
     late = shift > 0
+    rows = "one row" if abs(shift) == 1 else f"{abs(shift)} rows"
     return Finding(
         "reward-shift",
         "error",
-        f"rewards are one row too {'late' if late else 'early'}: {evidence}",
+        f"rewards are {rows} too {'late' if late else 'early'}: {evidence}",
         "every reward is credited to the wrong action",
-        f"store the reward of step t in row t: move the column one row {'up' if late else 'down'}, within each episode",
+        f"store the reward of step t in row t: move the column {rows} {'up' if late else 'down'}, within each episode",
         survey.rows(at),
         len(at),
     )
@@ -140,16 +131,62 @@ def _threshold(rewards: np.ndarray, change: np.ndarray) -> float:
 
 
 def _shift(survey: Survey, at: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> int:
-    """1 if rewards come a row late, -1 if early, 0 if neither is clear."""
-    for shift in (1, -1):
+    """By how many rows rewards come late, or early if negative; 0 if neither is clear."""
+    if len(at) and set(np.unique(labels)) <= {0.0, 1.0}:
+        return _shift_of_events(survey, at, labels, groups)
+    near = np.flatnonzero(_with_neighbours(survey, at, FURTHEST))
+    reach = FURTHEST if len(near) >= FEWEST_FAR else 1
+    there = near if reach > 1 else np.flatnonzero(_with_neighbours(survey, at, 1))
+    at, labels, groups = at[there], labels[there], groups[there]
+    if len(np.unique(groups)) < EVENTS or not labels.std() > 0 or not is_finite(labels).all():
+        return 0
+    labels = ((labels - labels.mean()) / labels.std())[:, None]
+    floor = 1e-9 * len(labels)
+    places = range(-reach, reach + 1)
+    steps = {k: smooth_errors(_transition(survey, at + k), labels, groups) for k in places}
+    best = min(places, key=lambda k: steps[k].sum())
+    if best and _clear(Comparison.of(steps[0], steps[best], groups, floor)):
+        return -best
+    # A reward that is a function of one state: of that before the step, or of that after it.
+    places = range(-reach, reach + 2)
+    states = {k: smooth_errors(_state(survey, at, k), labels, groups) for k in places}
+    best = min(places, key=lambda k: states[k].sum())
+    own = states[0] if states[0].sum() < states[1].sum() else states[1]
+    if best in (0, 1) or not _clear(Comparison.of(own, states[best], groups, floor)):
+        return 0
+    return -best if best < 0 else 1 - best
+
+
+def _clear(result: Comparison | None) -> bool:
+    return result is not None and result.ratio < SHIFT_RATIO and result.sigma > SHIFT_SIGMA
+
+
+def _with_neighbours(survey: Survey, at: np.ndarray, reach: int) -> np.ndarray:
+    """(n,) whether so many transitions on either side are of the same episode and finite."""
+    good = (at >= reach) & (at < len(survey.log) - reach)
+    for shift in range(-reach, reach + 1):
+        other = np.clip(at + shift, 0, len(survey.log) - 1)
+        good &= (survey.episode[other] == survey.episode[at]) & survey.finite[other]
+    return good
+
+
+def _state(survey: Survey, at: np.ndarray, shift: int) -> np.ndarray:
+    """The states so many rows later."""
+    return survey.successors(at + shift - 1) if shift > 0 else survey.states(at + shift)
+
+
+def _shift_of_events(survey: Survey, at: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> int:
+    """The same of rewards that seldom change, told near their changes."""
+    best, found = SHIFT_RATIO, 0
+    for shift in (1, -1, *range(2, FURTHEST + 1), *range(-2, -FURTHEST - 1, -1)):
         neighbours = np.clip(at - shift, 0, len(survey.log) - 1)
         there = (neighbours == at - shift) & (survey.episode[neighbours] == survey.episode[at])
         there &= survey.finite[neighbours]
         own, other = at[there], neighbours[there]
         result = _compare(_transition(survey, own), _transition(survey, other), labels[there], groups[there])
-        if result is not None and result.ratio < SHIFT_RATIO and result.sigma > SHIFT_SIGMA:
-            return shift
-    return 0
+        if result is not None and _clear(result) and result.ratio < best:
+            best, found = result.ratio, shift
+    return found
 
 
 def _convention(survey: Survey, at: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> int | None:
@@ -171,12 +208,8 @@ def _compare(one: np.ndarray, other: np.ndarray, labels: np.ndarray, groups: np.
     """How well two sets of numbers predict the labels; None where too little is known."""
     if len(np.unique(groups)) < EVENTS or not labels.std() > 0 or not is_finite(labels).all():
         return None
-    errors = [_errors(_features(values), labels, groups) for values in (one, other)]
-    difference = np.bincount(np.unique(groups, return_inverse=True)[1], weights=errors[0] - errors[1])
-    noise = difference.std() * np.sqrt(len(difference))
-    floor = 1e-9 * labels.var() * len(labels)
-    ratio = (errors[1].sum() + floor) / (errors[0].sum() + floor)
-    return Comparison(float(ratio), float(difference.sum() / (noise + floor)))
+    first, second = (_errors(_features(values), labels, groups) for values in (one, other))
+    return Comparison.of(first, second, groups, 1e-9 * labels.var() * len(labels))
 
 
 def _features(values: np.ndarray) -> np.ndarray:
