@@ -19,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -42,6 +43,12 @@ WATCH_SECONDS = 0.5
 
 GRACE_SECONDS = 2.0
 """For a worker to end by itself, before it is ended by force."""
+
+ASKED_BY = "DROL_ASKED_BY"
+"""Environment variable: the process whose end is to be that of the command that finds it."""
+
+END_SECONDS = 60.0
+"""For such a command to end in order, with a checkpoint, before it is ended by force."""
 
 PR_SET_PDEATHSIG = 1
 """Linux: the signal that a process gets when its parent dies."""
@@ -150,6 +157,24 @@ def pool(count: int, target: str, *args: Any) -> Iterator[list[Worker]]:
         yield workers
     finally:
         close_all(workers)
+
+
+def end_with_asker() -> None:
+    """Watch whoever asked for this command, if the environment names a process: once it is gone, end as by SIGTERM.
+
+    For an asker that was killed and could pass no signal on. What this command starts is not watched in turn.
+    """
+    asker = os.environ.pop(ASKED_BY, "")
+    if asker.isdecimal():
+        threading.Thread(target=_watch, args=(int(asker),), name="asker", daemon=True).start()
+
+
+def _watch(asker: int) -> None:
+    while os.getppid() == asker:
+        time.sleep(WATCH_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(END_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def close_all(workers: Sequence[Worker]) -> None:

@@ -1,10 +1,15 @@
 """Commands in processes of their own, each on its share of the cores."""
 
 import os
+import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
+from drol.processes import ASKED_BY
 from drol.report.commands import Commands, _shares
 
 
@@ -28,3 +33,57 @@ def test_a_command_alone_has_all_cores(tmp_path):
 def test_cores_are_divided_among_jobs(monkeypatch, cores, jobs, shares):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: cores)
     assert _shares(jobs) == shares
+
+
+ASKER = """
+import sys
+from pathlib import Path
+from drol.report.commands import Commands
+
+waiting = "import sys, time; from drol.cli import main; main.COMMANDS = {}; main.main(); " + sys.argv[2]
+with Commands([sys.executable, "-c", waiting], jobs=1) as commands:
+    commands.run([sys.argv[1]], log=Path(sys.argv[1] + ".log"))
+"""
+
+NOTE = "import os, signal, pathlib; p = pathlib.Path(sys.argv[1]); q = p.with_suffix('.new'); "
+
+
+def gone(pid, seconds):
+    """Whether a process ends within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize("handled", [False, True])
+def test_commands_end_when_whoever_asked_for_them_is_killed(tmp_path, handled):
+    """As by SIGTERM, which they may handle: then they end in order."""
+    child = NOTE
+    if handled:
+        child += "signal.signal(15, lambda *_: (p.with_suffix('.end').touch(), sys.exit(0))); "
+    child += "q.write_text(str(os.getpid())); q.rename(p); time.sleep(60)"
+    pid = tmp_path / "pid"
+    asker = subprocess.Popen([sys.executable, "-c", ASKER, str(pid), child])
+    deadline = time.monotonic() + 30
+    while not pid.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    number = int(pid.read_text())
+    assert not gone(number, 1.5), "it lives as long as its asker"
+    asker.send_signal(signal.SIGKILL)
+    asker.wait()
+    assert gone(number, 10)
+    assert (tmp_path / "pid.end").exists() == handled
+
+
+def test_what_a_command_starts_is_not_watched_in_turn(tmp_path):
+    shown = "import os; from drol.processes import *; end_with_asker(); print(os.environ.get('DROL_ASKED_BY'))"
+    with Commands((sys.executable, "-c", shown)) as commands:
+        assert commands.run((), log=tmp_path / "log") == 0
+    assert (tmp_path / "log").read_text() == "None\n"
+    assert ASKED_BY == "DROL_ASKED_BY"

@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from drol.processes import ASKED_BY
 from drol.signals import StoppedError
 
 
 class Commands:
     """While it is entered, SIGINT and SIGTERM go to all running commands, which end as they see fit; then `run` raises.
+
+    Commands that call `drol.processes.end_with_asker`, as `drol` does, also end when this process is killed.
 
     Must be entered in the main thread; `run` may be called from any.
 
@@ -66,7 +69,13 @@ class Commands:
                 log.parent.mkdir(parents=True, exist_ok=True)
                 output = stack.enter_context(log.open("ab"))
             # A session of its own: the terminal's Ctrl-C reaches it through us alone, once.
-            child = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+            child = subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                env=os.environ | {ASKED_BY: str(os.getpid())},
+            )
             self._children.add(child)
             if place is not None:
                 # Long before JAX starts its threads. A command that has already ended needs no cores.
