@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import scipy.stats
 from jax.sharding import PartitionSpec as P
 
 import drol
@@ -243,6 +244,71 @@ def test_the_policy_acts_within_bounds_and_repeats_with_its_key(algorithm, state
     assert actions.shape == (5, spec.action_dim)
     assert (jnp.abs(actions) <= 1).all()
     np.testing.assert_array_equal(actions, act(observations, jax.random.split(key, 5)))
+
+
+ACTING = {
+    "bc": {"actor": "actor"},
+    "deflow": {"flow": "flow", "refiner": "refiner", "critic": "critic"},
+    "drol": {"actor": "actor", "critic": "critic"},
+    "fawac": {"flow": "flow", "critic": "critic"},
+    "fbrac": {"flow": "flow", "critic": "critic"},
+    "flow-bc": {"flow": "flow"},
+    "fql": {"actor": "actor", "critic": "critic"},
+    "ifql": {"flow": "flow", "critic": "critic"},
+    "iql": {"actor": "actor", "critic": "critic"},
+    # Its actor is folded into one pass; see its own test.
+    "meanflow-ql": {"critic": "target_critic"},
+    "rebrac": {"actor": "actor", "critic": "critic"},
+    "reform": {"actor": "actor", "generator": "generator", "critic": "critic"},
+    "sorl": {"actor": "actor", "critic": "critic"},
+}
+"""The networks of each policy -> where they are in the state."""
+
+
+def distinct(state):
+    """The same state with other numbers in every array, so that nothing equals its slow copy."""
+    leaves, structure = jax.tree.flatten(state)
+    return jax.tree.unflatten(structure, [leaf + i + 1 for i, leaf in enumerate(leaves)])
+
+
+def test_the_policy_holds_the_networks_that_act(algorithm, state):
+    state = distinct(state)
+    policy, networks = algorithm.policy(state), getattr(state, "networks", state)
+    for name, place in ACTING[algorithm.name].items():
+        expected = getattr(networks, place, None) or getattr(state, place)
+        for mine, other in zip(jax.tree.leaves(getattr(policy, name)), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_array_equal(mine, other)
+    held = {
+        name for name in ("actor", "flow", "refiner", "generator", "critic") if getattr(policy, name, None) is not None
+    }
+    assert held - {"actor"} == set(ACTING[algorithm.name]) - {"actor"}
+
+
+LATENTS = {
+    "deflow": "next_latent",
+    "drol": "next_latents",
+    "fawac": "next_latent",
+    "fbrac": "next_latent",
+    "flow-bc": "flow_x0",
+    "fql": "next_latent",
+    "ifql": "flow_x0",
+    "meanflow-ql": "next_latents",
+    "reform": "next_latent",
+    "sorl": "next_latent",
+}
+"""The draws from which each method's next actions, or else its flow, begin in training."""
+
+
+@pytest.mark.parametrize("algorithm", sorted(LATENTS), indirect=True)
+def test_the_policy_draws_from_the_prior_of_training(algorithm, state, spec, key):
+    noise = noise_of(algorithm, spec, 2000, key)
+    trained_on = np.asarray(getattr(noise, LATENTS[algorithm.name])).reshape(-1, spec.action_dim)
+    acted_on = np.asarray(algorithm.policy(state).draw((2000,), key=jax.random.fold_in(key, 1)))
+    for ours, theirs in (
+        (acted_on[:, 0], trained_on[:, 0]),
+        *[[np.linalg.norm(z, axis=-1) for z in (acted_on, trained_on)]],
+    ):
+        assert scipy.stats.ks_2samp(ours, theirs).pvalue > 1e-6
 
 
 CLONING = {

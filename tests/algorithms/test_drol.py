@@ -92,6 +92,19 @@ def test_next_actions_have_latents_of_their_own(spec, key):
     assert len(np.unique(draws, axis=0)) == len(draws)
 
 
+@pytest.mark.parametrize("radius", [None, 0.25, 4.0])
+def test_latents_fill_the_ball_of_the_radius_in_training_and_when_acting(spec, key, radius):
+    """Candidates, next actions and the policy's own; of some thousands, the longest comes near the surface."""
+    algorithm, expected = DROL(num_candidates=8, hidden=(8,), latent_radius=radius), radius or np.sqrt(3)
+    noise = noise_of(algorithm, spec, 500, key)
+    policy = algorithm.policy(init(algorithm, spec, key))
+    for draws in (noise.candidates, noise.next_latents, policy.draw((4000,), key=key)):
+        lengths = np.linalg.norm(draws, axis=-1)
+        assert 0.97 * expected < lengths.max() <= expected
+        # E|z| = d / (d + 1) R
+        assert lengths.mean() == pytest.approx(0.75 * expected, rel=0.05)
+
+
 def test_the_loss_does_not_depend_on_the_order_of_candidates(algorithm, batch, key):
     state = init(algorithm, batch.spec, key)
     noise = noise_of(algorithm, batch.spec, 8, key)

@@ -67,6 +67,34 @@ def test_training_leaves_a_whole_run(trained, data):
     }
 
 
+def test_every_evaluation_has_episodes_of_its_own_and_seeds_have_others():
+    """Of a run's seed and the update: fifty updates of three runs, no episodes twice, and the same when repeated."""
+
+    class Evaluator:
+        def run(self, policy, *, episodes, seed):
+            assert episodes == 4
+            seeds.append(seed)
+            return []
+
+    def asked(run_seed):
+        evaluate = train_command._evaluation(Evaluator(), {"settings": {"seed": run_seed}, "eval_episodes": 4})
+        for update in range(0, 50_000, 1000):
+            evaluate(None, update)
+
+    seeds = []
+    for run_seed in (0, 1, 2**40):
+        asked(run_seed)
+    assert len(set(seeds)) == 150
+    first, seeds = seeds[:50], []
+    asked(0)
+    assert seeds == first
+
+
+def test_episodes_of_two_evaluations_differ(trained):
+    lines = [json.loads(line) for line in (trained / "evaluations.jsonl").read_text().splitlines()]
+    assert len({line["seed"] for line in lines}) == len(lines) == 4
+
+
 def test_evaluate_a_run_and_a_policy(trained, tmp_path, capsys):
     outputs = []
     for path, workers in ((trained, 1), (trained / "policy", 2)):

@@ -59,6 +59,19 @@ def test_samples_are_whole_transitions_drawn_uniformly():
     assert batch.spec == data.spec
 
 
+def test_next_actions_are_those_of_the_following_step_and_the_last_ones_their_own():
+    """Every transition taken by its number; no two actions are equal, so that each says whose it is."""
+    raw = episodes([4, 6, 3])
+    data = ReplayData.from_transitions(from_states(**raw))
+    batch = data.take(jnp.arange(data.size))
+    assert len(np.unique(batch.actions[:, 0])) == data.size
+    following = []
+    for start, length in ((0, 4), (4, 6), (10, 3)):
+        of_episode = raw["actions"][start : start + length - 1]
+        following += [*of_episode[1:], of_episode[-1]]
+    np.testing.assert_allclose(batch.next_actions, following, atol=2e-5)
+
+
 def test_actions_are_clipped_as_published():
     raw = episodes([3])
     raw["actions"][0] = [1.0, -1.0]
