@@ -1,4 +1,6 @@
-"""Deliberate defects of the library (mutants.toml), and the checks that must notice each of them.
+"""Deliberate defects of the library, and the checks that must notice each of them.
+
+mutants.toml holds those of the formulas, shell_mutants.toml those of what lies around them.
 
 `python -m proofs_checks.mutants` prints the table of README.md.
 """
@@ -19,18 +21,19 @@ class Mutant:
     caught_by: tuple[str, ...]
 
 
-def load() -> list[Mutant]:
-    entries = tomllib.loads((Path(__file__).parent / "mutants.toml").read_text())["mutants"]
+def load(name: str) -> list[Mutant]:
+    entries = tomllib.loads((Path(__file__).parent / name).read_text())["mutants"]
     return [Mutant(**entry | {"caught_by": tuple(entry["caught_by"])}) for entry in entries]
 
 
-MUTANTS = load()
+FORMULAS, SHELL = load("mutants.toml"), load("shell_mutants.toml")
+MUTANTS = FORMULAS + SHELL
 
 
-def table() -> str:
-    """The mutants and what catches them, in Markdown."""
+def table(mutants: list[Mutant] = MUTANTS) -> str:
+    """Mutants and what catches them, in Markdown."""
     rows = ["| defect | file | caught by |", "|---|---|---|"]
-    for mutant in MUTANTS:
+    for mutant in mutants:
         names = [check.split("/")[-1].replace(".py", "").split("[")[0] for check in mutant.caught_by]
         checks = "<br>".join(f"`{name}`" for name in names)
         rows.append(f"| {mutant.name} | `{mutant.file}` | {checks} |")
