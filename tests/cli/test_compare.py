@@ -21,6 +21,9 @@ from tests.report.runs import PROTOCOL, TASK, fill, write_run
 
 GIVEN = ("--algorithms", "drol,fql", "--updates", 40, "--eval-every", 10, "--seeds", "0-2")
 
+SHA = "3a6eb0790f39ac87c94f3856b2dd2c5d110e6811602261a9a923d3bb23adc8b7"
+"""Of what the pretended collection writes."""
+
 
 def stand_in():
     """What takes the place of `drol train` and `drol collect`: notes its arguments, then behaves as the plan says."""
@@ -76,9 +79,7 @@ def compare(tmp_path, monkeypatch):
     def run(*arguments, tasks=(TASK,), **plan):
         log = tmp_path / "calls.jsonl"
         log.unlink(missing_ok=True)
-        # The SHA-256 of what the pretended collection writes.
-        sha = "3a6eb0790f39ac87c94f3856b2dd2c5d110e6811602261a9a923d3bb23adc8b7"
-        (tmp_path / "plan.json").write_text(json.dumps({"sha": sha} | plan))
+        (tmp_path / "plan.json").write_text(json.dumps({"sha": SHA} | plan))
         status = drol("compare", *tasks, "--out", run.out, *arguments)
         run.calls = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
         return status
@@ -230,6 +231,37 @@ def test_every_task_has_a_budget_of_its_own(compare, capsys):
     assert caption(results).endswith("Every run: 70 updates, evaluated every 10.")
     joined = comparisons.load(results).extended(tasks=[other], algorithms=[], budget={}, given={})
     assert joined.tasks[other] == Budget(70, 10)
+
+
+def test_limits_of_evaluations_are_those_of_every_cell(compare, capsys):
+    """Kept beside the results; what bounds time alone may change, and reaches the runs that go on."""
+    limits = ("--eval-max-steps", "1k", "--eval-max-seconds", "inf", "--step-seconds", 5)
+    assert compare(*GIVEN, "--algorithms", "drol", *limits, drol="fail") == 1
+    assert compare.calls[-1][-6:] == ["--eval-max-steps", "1000", "--eval-max-seconds", "inf", "--step-seconds", "5"]
+    stored = json.loads((compare.out / "results" / "comparison.json").read_text())
+    assert (stored["eval_max_steps"], stored["eval_max_seconds"], stored["step_seconds"]) == (1000, None, 5.0)
+    write_run(compare.out / TASK / "drol" / "seed0", 0.5, sha=SHA)
+    path = compare.out / TASK / "drol" / "seed0" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"evaluation_limits": {"steps": 1000}}))
+    assert compare("--eval-max-seconds", 3600, "--step-seconds", 60, drol="fail") == 1
+    again = ["--eval-max-steps", "1000", "--eval-max-seconds", "3600", "--step-seconds", "60", "--resume"]
+    assert compare.calls[-1][-7:] == again
+    words = error_of(capsys, "compare", "--out", compare.out, "--eval-max-steps", 50)
+    assert "begun with eval_max_steps 1000, not 50" in words
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"evaluation_limits": {"steps": None}}))
+    assert "was begun with eval_max_steps None, and this" in error_of(capsys, "compare", "--out", compare.out)
+
+
+def test_a_comparison_of_an_earlier_version_has_the_default_limits(compare):
+    assert compare(*GIVEN) == 0
+    path = compare.out / "results" / "comparison.json"
+    later = {"columns": None, "eval_max_steps": None, "eval_max_seconds": 3600.0, "step_seconds": 60.0}
+    stored = json.loads(path.read_text())
+    assert {name: stored.pop(name) for name in later} == later
+    path.write_text(json.dumps(stored))
+    assert compare(tasks=()) == 0
+    assert compare.calls == []
+    assert json.loads(path.read_text()) == stored | later
 
 
 def test_what_would_not_be_comparable_is_refused(compare, tmp_path, capsys):

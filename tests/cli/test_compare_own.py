@@ -119,6 +119,8 @@ def test_options_that_cannot_be_meant_for_own_data_are_refused(compare, log):  #
     assert_refused(compare, words, *OWN, "--data", f"robot={log}", tasks=(log,))
     words = "--collect makes data for tasks with an expert, and robot has none"
     assert_refused(compare, words, *OWN, "--collect", 5, tasks=(log,))
+    words = "--columns names the arrays of logs of your own, and no task is one"
+    assert_refused(compare, words, *GIVEN, "--columns", "observations=obs")
     assert not compare.out.exists()
 
 
@@ -185,12 +187,18 @@ def test_names_are_shown_as_they_are(compare, log, capsys, monkeypatch):  # noqa
 def test_own_data_for_real_from_the_label_alone(tmp_path, capfd):
     log, out = tmp_path / "robot.npz", tmp_path / "out"
     write_log(log)
+    arrays = dict(np.load(log))
+    np.savez(log, **{{"observations": "obs"}.get(name, name): array for name, array in arrays.items()})
     short = ("--eval-every", 10, "--eval-episodes", 1, "--hidden", 8, "--workers", 1, "--no-speed")
+    short += ("--columns", "observations=obs", "--eval-max-steps", 7, "--step-seconds", 50)
     given = ("--algorithms", "bc", "--seeds", "0", "--env", ENVIRONMENT)
     assert drol("compare", log, "--out", out, *given, "--updates", 10, *short) == 0, capfd.readouterr().err
     assert drol("compare", "--out", out, *given[-2:], "--updates", 20, "--workers", 1, "--no-speed") == 0, (
         capfd.readouterr().err
     )
+    config = json.loads((out / "robot" / "bc" / "seed0" / "config.json").read_text())
+    assert config["columns"] == {"observations": "obs"}
+    assert config["evaluation_limits"] == {"steps": 7, "seconds": 3600.0, "step_seconds": 50.0}
     said = capfd.readouterr().out
     assert "Success: last evaluation (1 episode each), hidden widths 8; seed 0" in said
     assert "Success: mean of the last two evaluations (1 episode each), hidden widths 8; seed 0" in " ".join(

@@ -136,6 +136,11 @@ def damaged(tmp_path, change):
         ({"eval_episodes": None}, "expected int, found None"),
         ({"hidden": "8"}, "expected a list, found '8'"),
         ({"updates": 40}, "expected the fields tasks, algorithms"),
+        ({"columns": "obs"}, "expected names of columns, found 'obs'"),
+        ({"columns": {"observations": 1}}, "expected names of columns"),
+        ({"eval_max_steps": 0}, "steps must be at least 1"),
+        ({"eval_max_steps": 1.5}, "expected int, found 1.5"),
+        ({"step_seconds": "long"}, "expected float, found 'long'"),
     ],
 )
 def test_a_damaged_file_is_refused_with_what_is_wrong(tmp_path, change, words):

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import math
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +11,13 @@ from typing import Any
 
 from drol.cli import compared, needs
 from drol.cli.numbers import count
+from drol.cli.options import add_columns, add_limits
 from drol.cli.plan import seed_list
 from drol.cli.platform import check_platform
 from drol.cli.terminal import SIMPLE, Column, Console, Table, Text
+from drol.data.columns import columns_as_text
 from drol.data.tasks import NOWHERE, Task, environment_of_task
+from drol.evaluation.limits import DEFAULT
 from drol.extras import require_all
 from drol.files import DataError, read_json, write_json
 from drol.presets import SIZES
@@ -63,6 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         "--data", action="append", default=[], metavar="TASK=FILE", help="a task's training file; may be repeated"
     )
     parser.add_argument("--env", metavar="ENV", help="evaluate in this gymnasium environment, as `drol train` does")
+    add_columns(parser)
+    add_limits(parser, "eval-")
     parser.add_argument("--workers", type=count(), metavar="W", help="processes for collection and evaluation")
     parser.add_argument(
         "--jobs",
@@ -168,13 +174,23 @@ def _comparison(
     """What this call makes of the comparison in the folder, if there is one."""
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
-        for name in ("size", "seeds", "eval_episodes", "hidden", "env")
+        for name in ("size", "seeds", "eval_episodes", "hidden", "env", "columns")
         if (value := getattr(parsed, name)) is not None
-    }
+    } | _limits(parsed)
     budget = {name: value for name in ("updates", "eval_every") if (value := getattr(parsed, name)) is not None}
     if begun is not None:
         return begun.extended(tasks=tasks, algorithms=algorithms, budget=budget, given=given)
     return Comparison(dict.fromkeys(sorted(tasks), Budget(**budget)), tuple(sorted(algorithms)), **given)
+
+
+def _limits(parsed: argparse.Namespace) -> dict[str, Any]:
+    """The limits of an evaluation that were given, by their fields in a comparison; infinity is None there."""
+    given = {
+        "eval_max_steps": parsed.max_steps,
+        "eval_max_seconds": parsed.max_seconds,
+        "step_seconds": parsed.step_seconds,
+    }
+    return {name: None if value == math.inf else value for name, value in given.items() if value is not None}
 
 
 def _checked_files(
@@ -286,6 +302,14 @@ def _train(
         *_option("--data", file),
         *_option("--env", comparison.env),
         *_option("--workers", parsed.workers),
+        *(("--columns", columns_as_text(comparison.columns)) if comparison.columns and task.kind == "own" else ()),
+        *_option("--eval-max-steps", comparison.eval_max_steps),
+        *_seconds(
+            "--eval-max-seconds", comparison.eval_max_seconds, DEFAULT.seconds, always=parsed.max_seconds is not None
+        ),
+        *_seconds(
+            "--step-seconds", comparison.step_seconds, DEFAULT.step_seconds, always=parsed.step_seconds is not None
+        ),
         *(("--hidden", *comparison.hidden) if comparison.hidden else ()),
         *(("--resume",) if resume else ()),
     ]
@@ -294,6 +318,11 @@ def _train(
 
 def _option(name: str, value: Any) -> tuple[Any, ...]:
     return () if value is None else (name, value)
+
+
+def _seconds(name: str, value: float | None, default: float | None, *, always: bool) -> tuple[Any, ...]:
+    """The option for a limit of time; `always` where it was given: a run that is begun may have another."""
+    return (name, "inf" if value is None else f"{value:g}") if always or value != default else ()
 
 
 def _measure_speed(comparison: Comparison, path: Path, *, again: bool) -> None:

@@ -139,6 +139,8 @@ def training_files(parsed: argparse.Namespace, tasks: Mapping[str, Task]) -> dic
     for label, found in collections.items():
         if parsed.collect is not None and found is None:
             raise UsageError(f"--collect makes data for tasks with an expert, and {label} has none: leave it out")
+    if parsed.columns is not None and not any(task.kind == "own" for task in tasks.values()):
+        raise UsageError("--columns names the arrays of logs of your own, and no task is one: leave it out")
     for text in parsed.data:
         label, separator, name = text.partition("=")
         if not separator or label not in tasks:

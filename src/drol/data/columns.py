@@ -68,6 +68,11 @@ def parse_columns(text: str) -> dict[str, str | None]:
     return canonical(columns)
 
 
+def columns_as_text(columns: Columns) -> str:
+    """What `parse_columns` reads as these columns."""
+    return ",".join(f"{name}={source or 'none'}" for name, source in columns.items())
+
+
 def canonical(columns: Columns) -> dict[str, str | None]:
     """The same by our names.
 

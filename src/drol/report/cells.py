@@ -93,6 +93,10 @@ class Cell:
             wanted["eval_episodes"] = comparison.eval_episodes
             if comparison.hidden is not None:
                 found["hidden"], wanted["hidden"] = config["hyperparameters"]["hidden"], list(comparison.hidden)
+            found["eval_max_steps"] = config.get("evaluation_limits", {}).get("steps")
+            wanted["eval_max_steps"] = comparison.eval_max_steps
+            if config.get("columns") is not None:
+                found["columns"], wanted["columns"] = config["columns"], comparison.columns
             for name, value in wanted.items():
                 if found[name] != value:
                     raise DataError(

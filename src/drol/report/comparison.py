@@ -5,10 +5,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from drol.data.columns import columns_as_text, parse_columns
+from drol.evaluation.limits import DEFAULT, EvaluationLimits
 from drol.files import DataError, read_json, write_json
 from drol.training.settings import chunk_length
 
 FILE = "comparison.json"
+
+LATER = ("columns", "eval_max_steps", "eval_max_seconds", "step_seconds")
+"""Fields that files of earlier versions lack."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +49,8 @@ class Comparison:
         eval_episodes: episodes per evaluation.
         hidden: hidden widths of every network; None for those of the size.
         env: the environment of evaluation; None for the task's own.
+        columns: names of the arrays of logs of the user's own; None where all go by their own.
+        eval_max_steps, eval_max_seconds, step_seconds: see `EvaluationLimits`.
 
     Raises:
         DataError: if there are no tasks, algorithms or seeds, or eval_episodes is not positive.
@@ -56,6 +63,10 @@ class Comparison:
     eval_episodes: int = 20
     hidden: tuple[int, ...] | None = None
     env: str | None = None
+    columns: Mapping[str, str | None] | None = None
+    eval_max_steps: int | None = DEFAULT.steps
+    eval_max_seconds: float | None = DEFAULT.seconds
+    step_seconds: float | None = DEFAULT.step_seconds
 
     def __post_init__(self):
         for name in ("tasks", "algorithms", "seeds"):
@@ -81,6 +92,8 @@ class Comparison:
         changes = {name: value for name, value in given.items() if value != getattr(self, name)}
         for name, value in changes.items():
             before = getattr(self, name)
+            if name in ("eval_max_seconds", "step_seconds"):
+                continue
             if name != "seeds":
                 raise DataError(
                     f"the comparison was begun with {name} {_shown(before)}, not {_shown(value)}: {_REMEDY}"
@@ -144,6 +157,8 @@ def load(results: Path) -> Comparison:
 
 def _rebuilt(stored: Any) -> Comparison:
     """A comparison from its JSON; whatever is missing, unknown or of another type raises one of many errors."""
+    if isinstance(stored, dict):
+        stored = {name: getattr(Comparison, name) for name in LATER} | stored
     budgets = stored["tasks"]
     for cls, found in ((Comparison, stored), *((Budget, budget) for budget in budgets.values())):
         names = [field.name for field in dataclasses.fields(cls)]
@@ -158,8 +173,26 @@ def _rebuilt(stored: Any) -> Comparison:
         raise ValueError(f"expected names of tasks and algorithms, found {outside[0]!r}")
     if type(stored["env"]) not in (str, type(None)):
         raise TypeError(f"expected the name of an environment, found {stored['env']!r}")
+    columns, *limits = (stored[name] for name in LATER)
+    _check_columns(columns)
+    _check_limits(limits)
     fields = {"seeds": seeds, "algorithms": algorithms, "hidden": hidden or None}
     return Comparison(**(stored | fields | {"tasks": {task: Budget(**budget) for task, budget in budgets.items()}}))
+
+
+def _check_columns(columns: Any) -> None:
+    if columns is None:
+        return
+    if not isinstance(columns, dict) or not all(isinstance(source, str | None) for source in columns.values()):
+        raise TypeError(f"expected names of columns, found {columns!r}")
+    parse_columns(columns_as_text(columns))
+
+
+def _check_limits(limits: list[Any]) -> None:
+    for limit, kinds in zip(limits, ((int,), (int, float), (int, float)), strict=True):
+        if limit is not None and type(limit) not in kinds:
+            raise TypeError(f"expected {kinds[-1].__name__}, found {limit!r}")
+    EvaluationLimits(*limits)
 
 
 def _items(value: Any) -> tuple[Any, ...]:
