@@ -65,3 +65,22 @@ def test_no_draw_is_used_twice(policy):
     distances = np.abs(every[:, None] - every[None]).max(axis=-1) + np.eye(len(every))
     assert distances.min() > 1e-4
     assert set(seeds.values()).isdisjoint(other_seeds.values())
+
+
+def test_the_success_of_an_episode_is_the_verdict_at_its_last_step(policy):
+    """Not that of a step on the way, nor of the episode before in the same slot."""
+    verdicts = iter([[False, True, False], [False, False, True], [None, True, None], [True, None, False]])
+    running = {}
+
+    def exchange(method, calls):
+        if method == "reset":
+            running.update({slot: list(next(verdicts)) for slot in calls})
+            return dict.fromkeys(calls, StepResult(OBSERVATION))
+        return {
+            slot: StepResult(OBSERVATION, success=running[slot].pop(0), terminated=not running[slot]) for slot in calls
+        }
+
+    rollout = Rollout(exchange, FACTS, policy, 4, 0, slots=1, limits=DEFAULT)
+    while rollout.advance():
+        pass
+    assert [result.success for result in rollout.results] == [False, True, None, False]
