@@ -60,8 +60,10 @@ def test_one_row_in_full(capsys, monkeypatch):
     ]
     (soccer,) = [line for line in lines if "antsoccer-arena-navigate (1)" in line]
     assert [cell.strip() for cell in soccer.split("│")[2:4]] == ["1", "expectile 0.9, discount 0.995"]
-    (pen,) = [line for line in lines if "pen-cloned-v1 (3)" in line]
-    assert [cell.strip() for cell in pen.split("│")[2:4]] == ["?", ""]
+    (pen,) = [line for line in lines if "pen-cloned-v1 (4)" in line]
+    assert [cell.strip() for cell in pen.split("│")[2:4]] == ["3", "expectile 0.8"]
+    printed = " ".join(" ".join(lines).split())
+    assert "(4) in the published runs the actor has dropout of 0.1, which is not implemented; " in printed
 
 
 def test_all_methods_in_one_table(capsys, monkeypatch):
@@ -73,7 +75,7 @@ def test_all_methods_in_one_table(capsys, monkeypatch):
     order = ["DROL", "IQL", "ReBRAC", "FAWAC", "FBRAC", "IFQL", "SORL", "DeFlow", "FQL"]
     assert rows["family or task"] == order
     assert rows["antsoccer-arena-navigate"] == ["0.1, 16", "~1", "~0.01, 0.01", "?", "?", "~64", "500", "0.01", "10"]
-    assert rows["relocate-cloned-v1"] == ["10, 16", "?", "?", "0.1", "~3000", "32", "?", "0.001", "30000"]
+    assert rows["relocate-cloned-v1"] == ["10, 16", "3", "0.1, 0.01", "0.1", "~3000", "32", "?", "0.001", "30000"]
     assert len(rows) == 1 + 10 + 18
 
 

@@ -322,7 +322,7 @@ def _option(name: str, value: Any) -> tuple[Any, ...]:
 
 def _seconds(name: str, value: float | None, default: float | None, *, always: bool) -> tuple[Any, ...]:
     """The option for a limit of time; `always` where it was given: a run that is begun may have another."""
-    return (name, "inf" if value is None else f"{value:g}") if always or value != default else ()
+    return (name, "inf" if value is None else f"{value:.12g}") if always or value != default else ()
 
 
 def _measure_speed(comparison: Comparison, path: Path, *, again: bool) -> None:

@@ -63,7 +63,8 @@ def _print_one(console: Console, algorithm: str) -> None:
         title, star = "Presets of DROL(16), and of DROL*", " DROL*: K tuned per task; --tuned takes it."
     table = Table(*columns, "further", title=title)
     for preset in presets:
-        mark = "" if preset.mark is None else f" ({footnotes[preset.source]})"
+        remark = _remark(preset)
+        mark = "" if remark is None else f" ({footnotes[remark]})"
         cells = [*(_number(preset.values.get(field)) for field in fields), *([_tuned(preset)] if starred else [])]
         table.add_row(preset.family + mark, *cells, _further(preset))
     console.print(table)
@@ -72,9 +73,16 @@ def _print_one(console: Console, algorithm: str) -> None:
 
 
 def _footnotes(presets: Iterable["Preset"]) -> dict[str, int]:
-    """Numbers for the sources of what is marked."""
-    sources = dict.fromkeys(preset.source for preset in presets if preset.mark is not None)
-    return {source: number for number, source in enumerate(sources, start=1)}
+    """Numbers for what there is to remark on presets."""
+    remarks = dict.fromkeys(remark for preset in presets if (remark := _remark(preset)) is not None)
+    return {remark: number for number, remark in enumerate(remarks, start=1)}
+
+
+def _remark(preset: "Preset") -> str | None:
+    """The source of what is marked; else what the published runs had beside."""
+    if preset.mark is not None:
+        return preset.source
+    return None if preset.beside is None else f"in the published runs {preset.beside}"
 
 
 def _print_all() -> None:

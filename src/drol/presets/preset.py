@@ -22,6 +22,7 @@ class Preset:
         mark: how they were come by, where they are not simply published. "unknown": the defaults stand in.
         unknown: the fields that are tuned per family, and whose values here are not known.
         tuned: what DROL*, whose K (and once bc_coef) was tuned per task, has instead; None where none is published.
+        beside: what the published runs had that these values do not bring about, in words.
         at_size: further fields by the name of a size, for runs of that size only.
     """
 
@@ -33,6 +34,7 @@ class Preset:
     mark: Mark | None = None
     unknown: tuple[str, ...] = ()
     tuned: Mapping[str, Any] | None = None
+    beside: str | None = None
     at_size: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
     def hyperparameters(self, *, tuned: bool = False, size: str | None = None) -> dict[str, Any]:

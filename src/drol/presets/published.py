@@ -5,6 +5,8 @@ README of its repository; SORL, DeFlow and DROL are the commands of their reposi
 README differ on FQL, by a factor of ten on adroit, the README counts: it states the exact flags.
 FAWAC's and FBRAC's entries on adroit are the paper's, and nothing states them a second time.
 
+IQL and ReBRAC on D4RL, which that paper copies from earlier work, are the public configurations of CORL.
+
 BC and flow BC have nothing to tune, and no column.
 """
 
@@ -135,4 +137,31 @@ ADROIT = list(starmap(AdroitRow, (
     ("hammer",   (3, 0.03, 3),     (30000, 10000, 30000),          (32, 32, 32),  (30000, 10000, 30000), 0.001,  3,  8),
     ("relocate", (0.3, 0.1, 1),    (30000, doubtful(3000), 30000), (128, 32, 32), (10000, 30000, 30000), 0.001, 10, 32),
 )))
+D4RL_REBRAC = {
+    # task                     alpha_actor, alpha_critic
+    "antmaze-umaze-v2":          (0.003, 0.002),
+    "antmaze-umaze-diverse-v2":  (0.003, 0.001),
+    "antmaze-medium-play-v2":    (0.001, 0.0005),
+    "antmaze-medium-diverse-v2": (0.001, 0),
+    "antmaze-large-play-v2":     (0.002, 0.001),
+    "antmaze-large-diverse-v2":  (0.002, 0.002),
+    "pen-human-v1":              (0.1, 0.5),
+    "pen-cloned-v1":             (0.05, 0.5),
+    "pen-expert-v1":             (0.01, 0.01),
+    "door-human-v1":             (0.1, 0.1),
+    "door-cloned-v1":            (0.01, 0.1),
+    "door-expert-v1":            (0.05, 0.01),
+    "hammer-human-v1":           (0.01, 0.5),
+    "hammer-cloned-v1":          (0.1, 0.5),
+    "hammer-expert-v1":          (0.01, 0.01),
+    "relocate-human-v1":         (0.1, 0.01),
+    "relocate-cloned-v1":        (0.1, 0.01),
+    "relocate-expert-v1":        (0.05, 0.01),
+}
 # fmt: on
+"""ReBRAC on D4RL: actor_bc_coef and critic_bc_coef of tinkoff-ai/CORL: configs/offline/rebrac/*/*.yaml, whose gamma is
+0.999 on antmaze and 0.99 on adroit."""
+
+D4RL_IQL = {"antmaze": (10, 0.9), "adroit": (3, 0.8)}
+"""IQL on D4RL: beta and iql_tau of tinkoff-ai/CORL: configs/offline/iql/*/*.yaml, the same within a family; on antmaze
+also temperature and expectile of ikostrikov/implicit_q_learning: configs/antmaze_config.py."""

@@ -43,5 +43,21 @@ DOUBTFUL = f"{FQL_PAPER}; the number is hard to read there"
 
 UNREAD = "unknown: the row could not be read in Table 6 of the FQL paper (Park et al. 2025)"
 NOT_REPORTED = "unknown: SORL reports no results on it"
-COPIED = "unknown: the FQL paper copies its D4RL results from earlier work"
+D4RL_CONFIGURATIONS = {
+    "iql": "tinkoff-ai/CORL: configs/offline/iql",
+    "rebrac": "tinkoff-ai/CORL: configs/offline/rebrac",
+}
+LACKING = {
+    ("iql", "antmaze"): "observations are normalized (--normalize-observations) and networks have two layers of 256",
+    ("iql", "adroit"): "the actor has dropout of 0.1, which is not implemented; observations are normalized "
+    "(--normalize-observations) and networks have two layers of 256",
+    (
+        "rebrac",
+        "antmaze",
+    ): "rewards are 100 at the goal and 0 elsewhere, which here are 0 and -1, and the critic's learning "
+    "rate is 5e-5, which cannot be set apart here; networks have three layers of 256",
+    ("rebrac", "adroit"): "networks have three layers of 256",
+}
+"""What those configurations have beside the values of a preset, by algorithm and family."""
+
 BC_COPIED = "on D4RL the FQL paper copies its results from earlier work"

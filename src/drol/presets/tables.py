@@ -7,7 +7,7 @@ from typing import Any
 
 from drol.presets import sources
 from drol.presets.preset import Preset
-from drol.presets.published import ADROIT, D4RL, OGBENCH, UNKNOWN, Cell, Entry, Number
+from drol.presets.published import ADROIT, D4RL, D4RL_IQL, D4RL_REBRAC, OGBENCH, UNKNOWN, Cell, Entry, Number
 from drol.presets.sources import SOURCES
 
 FIELDS = {
@@ -112,7 +112,9 @@ def _peer(algorithm: str) -> Iterator[Preset]:
         )
         for row in OGBENCH
     )
-    missing = sources.COPIED if algorithm in ("iql", "rebrac") else missing
+    if algorithm in sources.D4RL_CONFIGURATIONS:
+        yield from _configured(algorithm)
+        return
     for row in D4RL:
         yield _of(algorithm, row.task, row.task, getattr(row, algorithm, UNKNOWN), {}, missing)
     for row in ADROIT:
@@ -123,6 +125,20 @@ def _peer(algorithm: str) -> Iterator[Preset]:
             task = f"{row.hand}-{data}-v1"
             one = entry[index] if isinstance(entry, tuple) and not isinstance(entry, Cell) else entry
             yield _of(algorithm, task, task, one, shared, missing)
+
+
+def _configured(algorithm: str) -> Iterator[Preset]:
+    """IQL and ReBRAC on D4RL."""
+    for task, (alpha_actor, alpha_critic) in D4RL_REBRAC.items():
+        family = "antmaze" if task.startswith("antmaze") else "adroit"
+        if algorithm == "iql":
+            temperature, expectile = D4RL_IQL[family]
+            values = {"inverse_temperature": float(temperature), "expectile": expectile}
+        else:
+            values = {"alpha_actor": float(alpha_actor), "alpha_critic": float(alpha_critic)}
+            values |= {"discount": 0.999} if family == "antmaze" else {}
+        source, beside = sources.D4RL_CONFIGURATIONS[algorithm], sources.LACKING[algorithm, family]
+        yield Preset(task, algorithm, task, values, source, beside=beside)
 
 
 def _of(algorithm: str, family: str, pattern: str, entry: Entry, shared: dict[str, Any], missing: str) -> Preset:
