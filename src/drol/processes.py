@@ -41,7 +41,7 @@ POLL_SECONDS = 0.2
 WATCH_SECONDS = 0.5
 """Between a guard's looks at its parent."""
 
-GRACE_SECONDS = 2.0
+GRACE_SECONDS = 1.0
 """For a worker to end by itself, before it is ended by force."""
 
 ASKED_BY = "DROL_ASKED_BY"

@@ -76,7 +76,7 @@ def test_rows_that_are_left_out_are_counted_with_their_rewards(tmp_path):
     assert read(tmp_path).left_out.rows == 12
     (note,) = load(tmp_path).notes
     assert "12 rows are left out, because their next observation is unknown" in note
-    assert "12 of them hold a reward other than 0 (18 in all)" in note
+    assert "their rewards sum to 18 (12 of them are not 0)" in note
     np.savez(tmp_path / "0.npz", **walk(6))
     assert load(tmp_path / "0.npz").notes == ()
     assert files.log_of_columns(walk(6), "here").left_out is None

@@ -89,8 +89,9 @@ def _show(report: "Report") -> None:
     worst = report.findings[0].severity if report.findings else "note"
     console.print(report.verdict, style=COLOURS[worst] if worst != "note" else "bold green", markup=False)
     facts = report.facts
+    plural = "" if facts["episodes"] == 1 else "s"
     console.print(
-        f"{facts['transitions']:,} transitions, {facts['episodes']:,} episodes, observation "
+        f"{facts['transitions']:,} transitions, {facts['episodes']:,} episode{plural}, observation "
         f"{facts['observation_dim']}, action {facts['action_dim']}, {facts['bytes'] / 1e6:.1f} MB, examined in "
         f"{facts['seconds']:.1f} s",
         markup=False,

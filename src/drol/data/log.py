@@ -42,11 +42,11 @@ class LeftOut:
         return LeftOut(self.rows + other.rows, rewards, total)
 
     def __str__(self) -> str:
-        one = self.rows == 1
+        if self.rows == 1:
+            return f"1 row is left out, because its next observation is unknown; its reward is {self.reward_sum:g}"
         return (
-            f"{self.rows:,} {'row is' if one else 'rows are'} left out, because {'its' if one else 'their'} next "
-            f"observation is unknown; {self.rewards:,} of them {'holds' if self.rewards == 1 else 'hold'} a reward "
-            f"other than 0 ({self.reward_sum:g} in all)"
+            f"{self.rows:,} rows are left out, because their next observation is unknown; their rewards sum to "
+            f"{self.reward_sum:g} ({self.rewards:,} of them are not 0)"
         )
 
 
