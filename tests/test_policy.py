@@ -273,7 +273,7 @@ def flip_a_bit(saved):
         (lambda s: rewrite(s, version=99), "version 99"),
         (lambda s: rewrite(s, kind="unheard-of"), "kind 'unheard-of'"),
         (lambda s: rewrite(s, config={"observation_dim": 4}), "does not fit its arrays"),
-        (lambda s: shutil.rmtree(s), "is no policy folder"),
+        (lambda s: shutil.rmtree(s), "is not a policy folder"),
     ],
 )
 def test_damaged_and_foreign_files_are_refused(saved, damage, words):

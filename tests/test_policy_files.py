@@ -311,7 +311,7 @@ def test_places_where_there_is_no_policy_are_told_apart(untyped, saved, tmp_path
     with pytest.raises(DataError, match="its run has saved none"):
         load_policy(tmp_path / "run")
     (arrays,) = saved.glob("arrays-*")
-    with pytest.raises(DataError, match="is no policy folder"):
+    with pytest.raises(DataError, match="is not a policy folder"):
         load_policy(arrays)
     assert load_policy(saved / "policy.json").facts == {"task": "some-task"}
     with pytest.raises(ValueError, match="policy kind must be one of one, centre, best-of-n, dense, found 'all'"):

@@ -149,13 +149,13 @@ def _policy_folder(path: Path) -> Path:
     if (path / DESCRIPTION).exists():
         return path
     if not path.exists():
-        raise DataError(f"{path} is no policy folder: it does not exist; name a run or its policy/ folder")
+        raise DataError(f"{path} is not a policy folder: it does not exist; name a run or its policy/ folder")
     if (path / "config.json").exists():
         raise DataError(
-            f"{path} is no policy folder yet (no {DESCRIPTION}): its run has saved none. It does so at its first "
+            f"{path} is not a policy folder yet (no {DESCRIPTION}): its run has saved none. It does so at its first "
             f"evaluation, or when it is continued with --resume"
         )
-    raise DataError(f"{path} is no policy folder (no {DESCRIPTION}); name a run or its policy/ folder")
+    raise DataError(f"{path} is not a policy folder (no {DESCRIPTION}); name a run or its policy/ folder")
 
 
 def _check_description(description: Any, path: Path) -> None:

@@ -253,7 +253,7 @@ def _refuse_depth(value: Any) -> None:
 
 
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"it holds {name}, which is no number of JSON's")
+    raise ValueError(f"it holds {name}, which is not a JSON number")
 
 
 def _finite(text: str) -> float:

@@ -143,7 +143,7 @@ def test_a_path_that_is_not_there_names_the_nearest(tmp_path, monkeypatch):
 
 def test_what_is_no_regular_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "log.npz")
-    assert "is no regular file but a pipe or a device" in refusal(tmp_path / "log.npz")
+    assert "is not a regular file but a pipe or a device" in refusal(tmp_path / "log.npz")
 
 
 @pytest.mark.parametrize("name", ["log.npz", "log"])

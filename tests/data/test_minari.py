@@ -496,7 +496,7 @@ def test_a_failed_download_names_the_other_ways(root, monkeypatch):
 @pytest.mark.parametrize("name", ["reach", "test/reach", "", "../up-v0", "/etc-v0", "a b-v0", "hf://x/y-v0"])
 def test_what_is_no_name_is_refused(root, name):
     for function in (load, make):
-        with pytest.raises(DataError, match="is no name of a Minari data set"):
+        with pytest.raises(DataError, match="is not the name of a Minari data set"):
             function(name)
 
 

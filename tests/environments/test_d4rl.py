@@ -409,7 +409,7 @@ def test_a_finished_installation_says_what_pip_check_says(monkeypatch):
     commands = fake(monkeypatch, lambda _: (int(len(commands) == 1), ""))
     said = []
     install_d4rl.install(said.append)
-    assert "pip check` goes on complaining" in said[-1]
+    assert "pip check` reports conflicts" in said[-1]
     assert [step.purpose for step in install_d4rl.steps()] == [line.partition(":\n")[0] for line in said[:-1]]
 
 

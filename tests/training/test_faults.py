@@ -101,7 +101,7 @@ def test_without_an_intact_checkpoint_nothing_is_thrown_away(undisturbed, tmp_pa
     for update in (20, 40):
         flip_a_bit(folder.checkpoints / str(update))
     before = contents(folder)
-    with pytest.raises(DataError, match="holds no intact checkpoint; bring one back from a backup"):
+    with pytest.raises(DataError, match="holds no intact checkpoint; restore one from a backup"):
         run(folder)
     assert sum("is damaged" in record.message for record in caplog.records) == 2
     for update in (20, 40):
@@ -268,7 +268,7 @@ def test_an_environment_that_fails_costs_one_evaluation(tmp_path, caplog, fault,
     assert "evaluation/episodes" not in at[20]
     assert at[40]["evaluation/episodes"] == 2
     assert [line["update"] for line in evaluations] == [40, 40]
-    assert any("training goes on" in record.message and words in record.message for record in caplog.records)
+    assert any("training continues" in record.message and words in record.message for record in caplog.records)
 
 
 def test_the_toy_heals(tmp_path):

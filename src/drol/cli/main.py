@@ -11,7 +11,7 @@ from drol.signals import StoppedError
 
 COMMANDS = {
     "collect": "make a data set with the experts of OGBench or of D4RL's maze2d",
-    "doctor": "examine a data set before anybody trains on it",
+    "doctor": "examine a data set before training on it",
     "train": "train a policy on a task",
     "evaluate": "roll a trained policy out and report its success rate",
     "compare": "train every method on the same data and make the table of all",

@@ -102,7 +102,7 @@ def planned(parsed: argparse.Namespace, task: Task, name: str, member: Member) -
     eval_every = min(size.eval_every, updates) if parsed.eval_every is None else parsed.eval_every
     episodes = size.eval_episodes if parsed.eval_episodes is None else parsed.eval_episodes
     if parsed.data is not None and parsed.collect is not None:
-        raise UsageError("--data and --collect exclude each other: name a file, or have one made")
+        raise UsageError("--data and --collect cannot be combined: name a file, or have one made")
     defaults = Settings()
     settings = Settings(
         seed=member.seed,
@@ -352,7 +352,7 @@ def check_alike(configs: list[dict[str, Any]], paths: list[Path]) -> None:
             if name != "seed" and value != first:
                 raise DataError(
                     f"runs that are trained together must be of one kind, but {paths[0]} has {name} {first} and {path} "
-                    f"{value}; bring them together with --updates, or train them apart"
+                    f"{value}; extend them to the same number with --updates, or train them separately"
                 )
 
 

@@ -71,7 +71,7 @@ def add_arguments(parser: Parser, arguments: list[str]) -> None:
         "--env",
         metavar="ENV",
         help="evaluate in this gymnasium environment (module:Id-v0) or task instead, or in none;\na log of your own is "
-        "evaluated nowhere without",
+        "not evaluated unless you set it",
     )
     add_bounds(data)
     add_columns(data)
@@ -153,7 +153,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _refuse_contradictions(parsed: argparse.Namespace) -> None:
     if parsed.seed is not None and parsed.seeds is not None:
-        raise UsageError("--seed and --seeds exclude each other: name one run's seed, or those of several runs")
+        raise UsageError("--seed and --seeds cannot be combined: give one run's seed, or those of several runs")
     devices.refuse_contradictions(parsed)
     swept = [name for name, _ in parsed.sweep or []]
     for name in swept:

@@ -49,7 +49,7 @@ def download(url: str, path: Path, progress: Progress | None = None, *, other_wa
             found = part.stat().st_size
             if announced.bytes not in (None, found):
                 raise DataError(
-                    f"{url} ended after {found} of {announced.bytes} bytes. Run the command again to go on. "
+                    f"{url} ended after {found} of {announced.bytes} bytes. Run the command again to resume. "
                     f"{other_ways}".rstrip()
                 )
             digest = sha256(part)
@@ -78,7 +78,7 @@ def verify_record(path: Path) -> str:
     record = read_json(note)
     if not isinstance(record, dict) or not {"bytes", "sha256"} <= record.keys():
         raise DataError(f"{note} should record a download, with its 'bytes' and 'sha256', and does not; remove it")
-    remedy = f"it changed or was damaged since; remove it to have it fetched anew, or {note.name} to keep it as it is"
+    remedy = f"it changed or was damaged since; remove it to have it fetched again, or {note.name} to keep it as it is"
     if (size := path.stat().st_size) != record["bytes"]:
         raise DataError(f"{path} has {size} bytes, {record['bytes']} were fetched: {remedy}")
     if (digest := sha256(path)) != record["sha256"]:
@@ -205,7 +205,7 @@ def _check_digests(announced: _Announced, digest: str, part: Path, notes: Path, 
             _remove(part, notes)
             raise DataError(
                 f"{announced.url} arrived damaged: its server announces {kind} {expected}, the bytes have {found}. "
-                f"They were removed; run the command again to fetch them anew. {other_ways}".rstrip()
+                f"They were removed; run the command again to fetch them again. {other_ways}".rstrip()
             )
 
 

@@ -116,7 +116,7 @@ def kind_of(path: Path) -> str:
     if not path.exists():
         raise DataError(absence(path))
     if not path.is_file():
-        raise DataError(f"{path} is no regular file but a pipe or a device; store the data in a file")
+        raise DataError(f"{path} is not a regular file but a pipe or a device; store the data in a file")
     try:
         with open(path, "rb") as file:
             start = file.read(HDF5_PLACES[-1] + len(HDF5_MAGIC))

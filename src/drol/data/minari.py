@@ -88,7 +88,7 @@ def read(dataset_id: str, *, progress: Progress | None = None) -> Log:
     if tables.filled != len(tables.actions):
         raise DataError(
             f"{where}: metadata.json announces {len(tables.actions)} steps in {len(tables.lengths)} episodes, these "
-            f"hold {tables.filled}; incomplete or damaged? Fetch or make it anew"
+            f"hold {tables.filled}; incomplete or damaged? Fetch or make it again"
         )
     return tables.log(where, actions)
 
@@ -161,7 +161,7 @@ class _Tables:
         if stop > len(self.actions):
             raise DataError(
                 f"{where}: {stop} steps so far, metadata.json announces {len(self.actions)} in all; damaged? Fetch or "
-                f"make it anew"
+                f"make it again"
             )
         for path, leaf in self.leaves:
             rows = steps if path[0] == "actions" else steps + 1

@@ -90,7 +90,7 @@ def install(say: Callable[[str], None]) -> None:
         if result.returncode:
             tail = "\n".join(result.stdout.strip().splitlines()[-15:])
             raise MissingExtraError(f"could not {step.purpose}; this command failed:\n  {step}\n{tail}")
-    say("D4RL is installed and works. `pip check` goes on complaining of d4rl and free-mujoco-py: nothing is wrong.")
+    say("D4RL is installed and works. `pip check` reports conflicts of d4rl and free-mujoco-py, which are harmless.")
 
 
 def check_python() -> None:

@@ -23,7 +23,7 @@ def folder(dataset_id: str) -> Path:
     """Where minari keeps the files of a data set; the environment variable MINARI_DATASETS_PATH names another root.
 
     Raises:
-        DataError: if it is no name of a Minari data set.
+        DataError: if it is not the name of a Minari data set.
         MissingExtraError: if minari is not installed.
     """
     require("minari", "minari")
@@ -34,7 +34,7 @@ def folder(dataset_id: str) -> Path:
     match = DATASET_ID_RE.fullmatch(dataset_id)
     if match is None or match["version"] is None:
         raise DataError(
-            f"{dataset_id!r} is no name of a Minari data set: expected NAME-v0 or SPACE/NAME-v0, as in "
+            f"{dataset_id!r} is not the name of a Minari data set: expected NAME-v0 or SPACE/NAME-v0, as in "
             f"D4RL/pointmaze/umaze-v2; `minari list remote` lists those there are"
         )
     return get_dataset_path(dataset_id) / "data"
@@ -115,7 +115,7 @@ def clear_errors(dataset_id: str) -> Iterator[None]:
     except Exception as error:  # h5py, json and minari's own checks raise of many kinds, bare assertions among them
         raise DataError(
             f"Minari data set {dataset_id!r} cannot be read from {folder(dataset_id)} ({shown(error)}); incomplete or "
-            f"damaged? Remove the folder and fetch it anew with `minari download {dataset_id}`"
+            f"damaged? Remove the folder and fetch it again with `minari download {dataset_id}`"
         ) from None
 
 

@@ -37,7 +37,7 @@ def from_file(record: Any, where: str) -> EnvironmentSpec:
             f"name it yourself with --env {spec.id}, which makes it without them"
         )
     if spec.kind == "minari" and MINARI.fullmatch(spec.id) is None:
-        raise DataError(f"{where} names the environment of {spec.id!r}, which is no name of a Minari data set")
+        raise DataError(f"{where} names the environment of {spec.id!r}, which is not the name of a Minari data set")
     if not _is_known(spec):
         raise DataError(
             f"{where} names the environment {spec.id!r}, and a module is not imported because a file says so; if you "

@@ -103,7 +103,7 @@ class Checkpoints:
         # A crash leaves at most the very first checkpoint unsealed.
         if limit is None and (sealed or any(self._manager.all_steps())):
             raise DataError(
-                f"{self._folder} holds no intact checkpoint; bring one back from a backup, or start the run anew in "
+                f"{self._folder} holds no intact checkpoint; restore one from a backup, or start the run again in "
                 f"another folder"
             )
         return None
@@ -171,7 +171,7 @@ class Checkpoints:
         """
         update = self.newest_intact() if update is None else update
         if update is None:
-            raise DataError(f"{self._folder} holds no complete checkpoint; start the run anew in another folder")
+            raise DataError(f"{self._folder} holds no complete checkpoint; start the run again in another folder")
         named = _named(like, key)
         with self._unreadable(update):
             there = self._manager.item_metadata(update)

@@ -213,7 +213,7 @@ class Keeper:
         try:
             episodes = self.run.evaluate(self._policy(), self.update)
         except WorkerError as error:
-            logger.warning("the evaluation at update %d failed, training goes on: %s", self.update, error)
+            logger.warning("the evaluation at update %d failed, training continues: %s", self.update, error)
             return {"evaluation/error": str(error)}
         self.run.folder.evaluations.append(*({"update": self.update, **episode} for episode in episodes))
         return _summary(episodes)

@@ -7,7 +7,7 @@ import numpy as np
 from drol.data.doctor.findings import Finding
 from drol.data.log import Log
 
-REMEDY = "write the data set anew in this shape"
+REMEDY = "write the data set again in this shape"
 
 
 def check_structure(log: Log) -> Iterator[Finding]:
