@@ -39,7 +39,7 @@ def test_winner_only_gradient_is_the_literal_one(count, dim, rows, options, crit
     """In float64, with duplicated latents (exact ties) and winners on both sides of the clip."""
     with jax.enable_x64(True):
         spec = Spec(6, dim)
-        algorithm = DROL(num_candidates=count, hidden=(12, 12), bc_coef=3.0, **options)
+        algorithm = DROL(num_candidates=count, hidden=(12, 12), bc_coef=3.0, q_coef=0.7, **options)
         key = jax.random.key(20 + count)
         state = init(algorithm, spec, key)
         # Three times the output weights: some coordinates saturate, and have no gradient, and others do not.
