@@ -34,7 +34,7 @@ def table(mutants: list[Mutant] = MUTANTS) -> str:
     """Mutants and what catches them, in Markdown."""
     rows = ["| defect | file | caught by |", "|---|---|---|"]
     for mutant in mutants:
-        names = [check.split("/")[-1].replace(".py", "").split("[")[0] for check in mutant.caught_by]
+        names = [check.rstrip("/").split("/")[-1].replace(".py", "").split("[")[0] for check in mutant.caught_by]
         checks = "<br>".join(f"`{name}`" for name in names)
         rows.append(f"| {mutant.name} | `{mutant.file}` | {checks} |")
     return "\n".join(rows)
