@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -261,6 +262,17 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{text} is too large a number")
     return number
+
+
+def checksum(text: str) -> str:
+    """A SHA-256 in hexadecimal, in lower case.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    if not re.fullmatch("[0-9a-fA-F]{64}", text.strip()):
+        raise ValueError(f"expected a SHA-256 of 64 hexadecimal digits, found {text!r}")
+    return text.strip().lower()
 
 
 def sha256(path: str | Path) -> str:

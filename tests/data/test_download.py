@@ -17,7 +17,7 @@ import pytest
 from drol.data import download as module
 from drol.data.download import download, verify_record
 from drol.data.ogbench import load, parse_task
-from drol.files import DataError, write_json
+from drol.files import DataError, checksum, write_json
 
 CONTENT = bytes(range(256)) * 4096
 OTHER = CONTENT[::-1]
@@ -359,3 +359,46 @@ def test_ogbench_fetches_both_files_from_its_mirror_and_names_the_other_ways(ser
     with pytest.raises(DataError, match=r"-v0-val\.npz answered 404.*--collect 150.*drol collect cube-single-play"):
         load(parse_task("cube-single-play-singletask-v0"), cache=tmp_path)
     assert names(tmp_path) == [NAME, f"{NAME}.json"]
+
+
+# Whose bytes they are
+
+
+def test_only_the_expected_file_gets_its_name(server, path):
+    with pytest.raises(DataError, match="not the expected 0000"):
+        download(server.url, path, expected="0" * 64)
+    assert names(path.parent) == []
+    download(server.url, path, expected=hashlib.sha256(CONTENT).hexdigest())
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_file_that_is_fetched_again_must_be_the_first_one(server, path):
+    download(server.url, path)
+    path.unlink()
+    server.content = OTHER
+    with pytest.raises(DataError, match=f"had {hashlib.sha256(CONTENT).hexdigest()} when it was first fetched"):
+        download(server.url, path)
+    assert names(path.parent) == [f"{NAME}.json"]
+    # Who states the checksum knows better than the record.
+    download(server.url, path, expected=hashlib.sha256(OTHER).hexdigest())
+    assert verify_record(path) == hashlib.sha256(OTHER).hexdigest()
+
+
+def test_what_nothing_authenticates_is_said(server, path, caplog):
+    download(server.url, path)
+    assert "nothing authenticates it" in caplog.text
+    assert hashlib.sha256(CONTENT).hexdigest() in caplog.text
+    caplog.clear()
+    path.unlink()
+    download(server.url, path, expected=hashlib.sha256(CONTENT).hexdigest())
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("text", ["", "abc", "g" * 64, "0" * 63, "0" * 65])
+def test_other_texts_are_no_checksums(text):
+    with pytest.raises(ValueError, match="expected a SHA-256 of 64 hexadecimal digits"):
+        checksum(text)
+
+
+def test_checksums_may_be_in_upper_case():
+    assert checksum("AB" * 32) == "ab" * 32

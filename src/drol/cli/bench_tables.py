@@ -236,7 +236,7 @@ def _of_run(parsed: argparse.Namespace, folder: "RunFolder") -> tuple[dict[str, 
         task, parsed = parse_task(str(parsed.data)), argparse.Namespace(**(vars(parsed) | {"data": None}))
     elif parsed.data is None and config["data_file"] is not None:
         check_named_file(Path(config["data_file"]), [config["data"]])
-    return config, environment, data_of(task, config, folder.path, parsed)
+    return config, environment, data_of(task, config, folder.path, argparse.Namespace(sha256=None, **vars(parsed)))
 
 
 def _churn(parsed: argparse.Namespace) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ import decimal
 import re
 from collections.abc import Callable
 
+from drol.files import checksum
 from drol.seeding import checked_seed
 
 COUNT = re.compile(r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][+-]?\d{1,3})?[kKmM]?")
@@ -80,3 +81,15 @@ def _whole(text: str) -> int | None:
         digits, scale = digits[:-1], SCALES[digits[-1].lower()]
     value = decimal.Decimal(digits) * scale
     return int(value) if value == value.to_integral_value() else None
+
+
+def sha256_of(text: str) -> str:
+    """A SHA-256, for argparse's `type`.
+
+    Raises:
+        argparse.ArgumentTypeError: if it is none.
+    """
+    try:
+        return checksum(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

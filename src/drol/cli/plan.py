@@ -321,6 +321,7 @@ def data_of(
             folder=scratch,
             columns=config["columns"] or NOTHING,
             progress=progress,
+            expected=parsed.sha256,
         )
     return normalised(data) if config["normalize_observations"] else data
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from drol.cli import devices, needs, plan
-from drol.cli.numbers import count, seed
+from drol.cli.numbers import count, seed, sha256_of
 from drol.cli.options import (
     add_bounds,
     add_columns,
@@ -58,6 +58,12 @@ def add_arguments(parser: Parser, arguments: list[str]) -> None:
         type=Path,
         metavar="FILE",
         help="the task's training file: OGBench's npz, with FILE-val.npz beside it, or D4RL's HDF5",
+    )
+    data.add_argument(
+        "--sha256",
+        type=sha256_of,
+        metavar="HEX",
+        help="refuse a training file, downloaded or not, that has another SHA-256",
     )
     data.add_argument(
         "--collect",

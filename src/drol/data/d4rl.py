@@ -33,6 +33,7 @@ def load(
     path: str | Path | None = None,
     folder: str | Path | None = None,
     progress: Progress | None = None,
+    expected: str | None = None,
 ) -> OfflineData:
     """A task's data, prepared as for the published results: see `read`, and antmaze's rewards become -1 and 0.
 
@@ -43,13 +44,14 @@ def load(
         path: the data set's file; looked for in `folder`, and downloaded there if absent, without.
         folder: `dataset_folder()` without.
         progress: called with (bytes so far, bytes in all or None) during a download.
+        expected: the file's SHA-256, should it be downloaded.
 
     Raises:
         DataError: if the name is unknown, the file damaged or of another task, or the download cannot be done.
     """
     known = task(name)
-    file = _locate(known, Path(folder or dataset_folder()).expanduser(), progress) if path is None else Path(path)
-    file = file.expanduser()
+    there = Path(folder or dataset_folder()).expanduser()
+    file = _locate(known, there, progress, expected) if path is None else Path(path).expanduser()
     log = read(name, file)
     # As for the published results: what lies outside is clipped, not refused.
     train = to_transitions(dataclasses.replace(log, actions=np.clip(log.actions, -1, 1)))
@@ -139,7 +141,7 @@ def _time_outs(terminals: np.ndarray, limit: int) -> np.ndarray:
     return timed_out
 
 
-def _locate(known: D4RLTask, folder: Path, progress: Progress | None) -> Path:
+def _locate(known: D4RLTask, folder: Path, progress: Progress | None, expected: str | None) -> Path:
     file = folder / known.file
     if not file.exists():
         make = " or make data of this kind with drol.data.d4rl_maze.collect," if known.family == "maze2d" else ""
@@ -147,5 +149,5 @@ def _locate(known: D4RLTask, folder: Path, progress: Progress | None) -> Path:
             f"Other ways: fetch {known.file} on another machine and put it into {folder} (D4RL_DATASET_DIR names "
             f"another folder),{make} or name a file with --data."
         )
-        download(known.url, file, progress, other_ways=other_ways)
+        download(known.url, file, progress, other_ways=other_ways, expected=expected)
     return file

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import http.client
+import logging
 import os
 import re
 import urllib.error
@@ -17,6 +18,8 @@ from typing import Any
 
 from drol.files import DataError, clear_write_errors, read_json, sha256, write_json
 
+logger = logging.getLogger("drol")
+
 CONNECT_SECONDS = 8.0
 CHUNK = 1 << 20
 
@@ -24,21 +27,27 @@ Progress = Callable[[int, int | None], None]
 """Called with (bytes so far, bytes in all or None)."""
 
 
-def download(url: str, path: Path, progress: Progress | None = None, *, other_ways: str = "") -> Path:
+def download(
+    url: str, path: Path, progress: Progress | None = None, *, other_ways: str = "", expected: str | None = None
+) -> Path:
     """Fetch `url` to `path`, going on where an earlier attempt was cut off if the server's file is still the same.
 
     The bytes go to `PATH.part`, what the server said of them to `PATH.part.json`; the file gets its name when all are
-    there and fit every checksum the server announced. `PATH.json` beside it records its address, size and SHA-256.
+    there and fit every checksum the server announced. `PATH.json` beside it records address, size and SHA-256 of the
+    first download; a later one must be the same. What comes over http, without a stated checksum, is authenticated by
+    nothing, and a warning says so.
 
     Args:
         url: its address.
         path: where to put it; the folder is made if needed.
         progress: see `Progress`.
         other_ways: sentences that end every message: what to do where the host cannot be reached.
+        expected: the SHA-256 that the file must have, in hexadecimal.
 
     Raises:
         DataError: if the host cannot be reached, has no such file, the connection breaks (the part is kept), or the
-            bytes do not fit the announced checksum (the part is removed).
+            bytes do not fit the announced or expected checksum, or the record of the first download (the part is
+            removed).
         OSError: if the file cannot be written.
     """
     part, notes = _beside(path, ".part"), _beside(path, ".part.json")
@@ -54,8 +63,16 @@ def download(url: str, path: Path, progress: Progress | None = None, *, other_wa
                 )
             digest = sha256(part)
             _check_digests(announced, digest, part, notes, other_ways)
+            _check_known(url, path, digest, expected)
             write_json(_beside(path, ".json"), {"url": url, "bytes": found, "sha256": digest})
             os.replace(part, path)
+            if expected is None and url.startswith("http:"):
+                logger.warning(
+                    "%s came over http, and nothing authenticates it: it has SHA-256 %s; compare that with a copy you "
+                    "trust (--sha256 refuses any other)",
+                    path,
+                    digest,
+                )
             _remove(notes)
     except OSError as error:
         if isinstance(error, FileNotFoundError) and path.exists():  # another process was faster
@@ -64,6 +81,16 @@ def download(url: str, path: Path, progress: Progress | None = None, *, other_wa
             error.errno, f"{url} cannot be stored in {path.parent}: {error.strerror}. {other_ways}".rstrip()
         ) from error
     return path
+
+
+def check_expected(where: str | Path, digest: str, expected: str | None) -> None:
+    """Refuse a file that has not the SHA-256 that its user expects.
+
+    Raises:
+        DataError: naming both.
+    """
+    if expected is not None and digest != expected:
+        raise DataError(f"{where} has SHA-256 {digest}, not the expected {expected}: it is another file, or damaged")
 
 
 def verify_record(path: Path) -> str:
@@ -219,6 +246,24 @@ def _clear_network_errors(url: str, other_ways: str) -> Iterator[None]:
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise DataError(f"{url} cannot be fetched ({reason}). {other_ways}".rstrip()) from None
+
+
+def _check_known(url: str, path: Path, digest: str, expected: str | None) -> None:
+    """Raise a DataError, and remove the part, if it is not what is expected, or not what was fetched the first time."""
+    part, notes, record = (_beside(path, ending) for ending in (".part", ".part.json", ".json"))
+    try:
+        check_expected(url, digest, expected)
+        first = read_json(record) if record.exists() else {}
+        known = first.get("sha256") if isinstance(first, dict) else None
+        # A checksum that the user states counts for more than what was fetched before.
+        if expected is None and known not in (None, digest):
+            raise DataError(
+                f"{url} has SHA-256 {digest} today, and had {known} when it was first fetched: the file on the server "
+                f"changed, or somebody changed it on the way; remove {record} if you trust the new one"
+            )
+    except DataError:
+        _remove(part, notes)
+        raise
 
 
 def _beside(path: Path, ending: str) -> Path:

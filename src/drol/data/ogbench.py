@@ -83,6 +83,7 @@ def load(
     path: str | Path | None = None,
     cache: str | Path = CACHE,
     progress: Callable[[int, int | None], None] | None = None,
+    expected: str | None = None,
 ) -> OfflineData:
     """A task's data, relabelled with its rewards and masks.
 
@@ -93,6 +94,7 @@ def load(
         path: a training file in OGBench's format.
         cache: folder of downloaded data sets.
         progress: called with (bytes so far, bytes in all or None) during a download.
+        expected: the SHA-256 of the training file, should it be downloaded.
 
     Raises:
         DataError: if a file is missing, damaged or not in the format, or the download cannot be done.
@@ -100,9 +102,10 @@ def load(
     if path is None:
         folder = Path(cache).expanduser()
         train = folder / f"{task.dataset}.npz"
-        for name in (train.name, f"{train.stem}-val.npz"):
+        for name, digest in ((train.name, expected), (f"{train.stem}-val.npz", None)):
             if not (folder / name).exists():
-                download(f"{base_url()}/{name}", folder / name, progress, other_ways=_other_ways(name, folder))
+                ways = _other_ways(name, folder)
+                download(f"{base_url()}/{name}", folder / name, progress, other_ways=ways, expected=digest)
     else:
         train = Path(path).expanduser()
     validation = train.with_name(f"{train.stem}-val.npz")

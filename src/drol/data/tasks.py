@@ -11,6 +11,7 @@ import numpy as np
 
 from drol.data import files, formats
 from drol.data.columns import NOTHING, Columns
+from drol.data.download import check_expected
 from drol.data.log import Log
 from drol.data.offline import OfflineData
 from drol.environments import d4rl_tasks
@@ -144,6 +145,7 @@ def load(
     folder: Path | None = None,
     columns: Columns = NOTHING,
     progress: Callable[[int, int | None], None] | None = None,
+    expected: str | None = None,
 ) -> OfflineData:
     """A task's data, ready for training.
 
@@ -156,10 +158,30 @@ def load(
         folder: for tables that are memory-mapped, where a log of your own is too large for memory.
         columns: names of the arrays of a log of your own; see `drol.data.files.read`.
         progress: called with (bytes so far, bytes in all or None) during a download.
+        expected: the SHA-256 of the training file, in hexadecimal.
 
     Raises:
         DataError: if the data are missing, damaged or not what they should be.
     """
+    data = _loaded(task, path, bounds, folder, columns, progress, expected)
+    if expected is not None:
+        if task.kind == "minari" or (task.kind == "own" and Path(task.name).is_dir()):
+            raise DataError(f"a SHA-256 is that of one file, and {task.name} is a folder of several")
+        file = data.source["files"][0]
+        check_expected(file["name"], file["sha256"], expected)
+    return data
+
+
+def _loaded(
+    task: Task,
+    path: Path | None,
+    bounds: tuple[np.ndarray, np.ndarray] | None,
+    folder: Path | None,
+    columns: Columns,
+    progress: Callable[[int, int | None], None] | None,
+    expected: str | None,
+) -> OfflineData:
+    """The data by their source."""
     if bounds is not None and task.kind != "own":
         raise DataError(f"bounds of actions are for data of your own; those of {task.name} are known")
     _refuse_columns(columns, task)
@@ -171,14 +193,14 @@ def load(
     if task.kind == "d4rl":
         from drol.data import d4rl
 
-        return d4rl.load(task.name, path=path, progress=progress)
+        return d4rl.load(task.name, path=path, progress=progress, expected=expected)
     if task.kind == "minari":
         from drol.data import minari
 
         return minari.load(task.name.removeprefix(MINARI), progress=progress)
     from drol.data import ogbench
 
-    return ogbench.load(ogbench.parse_task(task.name), path=path, progress=progress)
+    return ogbench.load(ogbench.parse_task(task.name), path=path, progress=progress, expected=expected)
 
 
 def _refuse_columns(columns: Columns, task: Task) -> None:
