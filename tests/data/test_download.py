@@ -1,6 +1,7 @@
 """Downloads against a local server: resumed, checked, and clear when they fail."""
 
 import base64
+import datetime
 import errno
 import hashlib
 import http.server
@@ -111,6 +112,8 @@ def test_a_whole_file_is_fetched_and_recorded(server, path):
     assert download(server.url, path, lambda done, total: seen.append((done, total))) == path
     assert path.read_bytes() == CONTENT
     record = json.loads((path.parent / f"{NAME}.json").read_text())
+    fetched = datetime.datetime.fromisoformat(record.pop("fetched"))
+    assert abs(datetime.datetime.now(datetime.UTC) - fetched) < datetime.timedelta(minutes=10)
     assert record == {"url": server.url, "bytes": len(CONTENT), "sha256": hashlib.sha256(CONTENT).hexdigest()}
     assert seen[-1] == (len(CONTENT), len(CONTENT))
     assert names(path.parent) == [NAME, f"{NAME}.json"]
@@ -382,6 +385,20 @@ def test_a_file_that_is_fetched_again_must_be_the_first_one(server, path):
     # Who states the checksum knows better than the record.
     download(server.url, path, expected=hashlib.sha256(OTHER).hexdigest())
     assert verify_record(path) == hashlib.sha256(OTHER).hexdigest()
+
+
+def test_the_record_stays_that_of_the_first_download(server, path):
+    record = path.with_name(f"{NAME}.json")
+    first = {"url": "http://elsewhere", "bytes": len(CONTENT), "sha256": hashlib.sha256(CONTENT).hexdigest()}
+    path.parent.mkdir()
+    write_json(record, first)  # as earlier versions wrote it, without a date
+    download(server.url, path)
+    assert json.loads(record.read_text()) == first
+    assert verify_record(path) == first["sha256"]
+    path.unlink()
+    server.content = OTHER
+    download(server.url, path, expected=hashlib.sha256(OTHER).hexdigest())
+    assert json.loads(record.read_text())["url"] == server.url
 
 
 def test_what_nothing_authenticates_is_said(server, path, caplog):

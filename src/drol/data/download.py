@@ -4,6 +4,7 @@ import base64
 import binascii
 import contextlib
 import dataclasses
+import datetime
 import hashlib
 import http.client
 import logging
@@ -33,9 +34,9 @@ def download(
     """Fetch `url` to `path`, going on where an earlier attempt was cut off if the server's file is still the same.
 
     The bytes go to `PATH.part`, what the server said of them to `PATH.part.json`; the file gets its name when all are
-    there and fit every checksum the server announced. `PATH.json` beside it records address, size and SHA-256 of the
-    first download; a later one must be the same. What comes over http, without a stated checksum, is authenticated by
-    nothing, and a warning says so.
+    there and fit every checksum the server announced. `PATH.json` beside it records address, size, SHA-256 and date
+    of the first download; a later one must be the same. What comes over http, without a stated checksum, is
+    authenticated by nothing, and a warning says so.
 
     Args:
         url: its address.
@@ -64,7 +65,7 @@ def download(
             digest = sha256(part)
             _check_digests(announced, digest, part, notes, other_ways)
             _check_known(url, path, digest, expected)
-            write_json(_beside(path, ".json"), {"url": url, "bytes": found, "sha256": digest})
+            _record_first(url, path, found, digest)
             os.replace(part, path)
             if expected is None and url.startswith("http:"):
                 logger.warning(
@@ -264,6 +265,16 @@ def _check_known(url: str, path: Path, digest: str, expected: str | None) -> Non
     except DataError:
         _remove(part, notes)
         raise
+
+
+def _record_first(url: str, path: Path, size: int, digest: str) -> None:
+    """Record a download beside its file; the record of the same bytes, fetched before, stays."""
+    record = _beside(path, ".json")
+    first = read_json(record) if record.exists() else {}
+    if isinstance(first, dict) and (first.get("bytes"), first.get("sha256")) == (size, digest):
+        return
+    today = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    write_json(record, {"url": url, "bytes": size, "sha256": digest, "fetched": today})
 
 
 def _beside(path: Path, ending: str) -> Path:
