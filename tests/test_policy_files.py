@@ -182,6 +182,8 @@ def test_an_edited_description_is_refused(tmp_path, changes):
         ("latent", {"latent_radius": -1.0}),
         ("latent", {"latent_radius": "1"}),
         ("latent", {"latent_radius": True}),
+        ("latent", {"latent_radius": 10**400}),
+        ("latent", {"latent_radius": 1e39}),
         ("latent", {"num_samples": -3}),
         ("latent", {"num_samples": True, "dense_topk": True}),
         ("latent", {"num_samples": 10**9}),
@@ -208,15 +210,27 @@ def test_an_edited_description_is_refused(tmp_path, changes):
         ("steered", {"flow_steps": 2.0}),
         ("mean", {"std": -1}),
         ("mean", {"std": None}),
+        ("mean", {"std": 1e308}),
+        ("mean", {"noise_limit": 10**39}),
         ("mean", {"noise_limit": "x"}),
         ("mean", {"bound": ["clip"]}),
     ],
 )
-def test_a_configuration_that_cannot_be_is_refused(tmp_path, name, changes):
+def test_a_configuration_that_cannot_be_is_refused(untyped, tmp_path, name, changes):
     description, arrays = stored(name)
     edited = description | {"config": description["config"] | changes}
     with pytest.raises(DataError, match="is damaged"):
         load_policy(written(tmp_path / "p", edited, arrays))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("latent", {"latent_radius": 2**63}), ("mean", {"std": 2**63}), ("mean", {"noise_limit": 2**31})],
+)
+def test_whole_numbers_larger_than_int32_act(untyped, tmp_path, name, changes):
+    description, arrays = stored(name)
+    folder = written(tmp_path / "p", description | {"config": description["config"] | changes}, arrays)
+    assert np.isfinite(load_policy(folder, kind="one")(np.ones((3, 4)))).all()
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e999"])

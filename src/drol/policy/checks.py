@@ -1,11 +1,13 @@
 """Checks of what a policy is made with, by whoever calls it or whatever file describes it."""
 
-import math
 import operator
 from typing import Any
 
 MOST_NUMBERS = 1_000_000_000
 """Of an observation or action."""
+
+LARGEST = 1e30
+"""Of a radius or a spread: a larger one overflows float32 on its way through a network."""
 
 MOST_SAMPLES = 1_000_000
 MOST_MEMBERS = 10_000
@@ -27,9 +29,9 @@ def check_count(name: str, value: Any, most: int) -> None:
 
 
 def check_number(name: str, value: Any) -> None:
-    """Raise a ValueError for what is no finite number of at least 0."""
-    if isinstance(value, bool) or not hasattr(value, "__float__") or not 0 <= float(value) < math.inf:
-        raise ValueError(f"{name} must be a finite number of at least 0, found {value!r}")
+    """Raise a ValueError for what is no number from 0 to `LARGEST`."""
+    if isinstance(value, bool) or not hasattr(value, "__float__") or not 0 <= value <= LARGEST:
+        raise ValueError(f"{name} must be a finite number from 0 to {LARGEST:g}, found {value!r:.100}")
 
 
 def check_widths(name: str, value: Any) -> None:

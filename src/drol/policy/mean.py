@@ -43,11 +43,12 @@ class MeanPolicy(SampledPolicy):
             check_number("noise_limit", self.noise_limit)
 
     def sample(self, observation: Float[Array, " observation"], latents: Latents) -> Actions:
-        mean, noise = self.actor(observation), self.std * latents
+        mean, noise = self.actor(observation), float(self.std) * latents
         if self.bound == "tanh":
             mean = jnp.tanh(mean)
         if self.noise_limit is not None:
-            noise = jnp.clip(noise, -self.noise_limit, self.noise_limit)
+            limit = float(self.noise_limit)
+            noise = jnp.clip(noise, -limit, limit)
         return clip_action(mean + noise)
 
     @property
