@@ -21,6 +21,7 @@ from drol.data.doctor.findings import plain
 from drol.data.log import Log
 from drol.environments.spec import EnvironmentSpec
 from drol.extras import quiet
+from tests.data.doctor_bench import alarms, no_flags, sound
 from tests.data.doctor_data import d4rl_like, minari_like, ogbench_like, record
 
 RECORDING = record()
@@ -113,12 +114,18 @@ def test_portals_are_noted_only():
             position = draws.choice([0.0, 0.3])
             jumps.append(step)
     count = np.arange(5999)
-    ends = count == 5998
+    ends = (count == 5998) | np.isin(count, np.array(jumps[4::20]) - 5)
     actions = draws.uniform(-1, 1, (5999, 1))
     log = Log("portals", np.array(states), actions, None, ends & False, ends, ends, count, count + 1, count)
     report = examine(log)
     assert names(report) == set()
     assert only(report, "portals").count == len([jump for jump in jumps if jump < 5999])
+
+
+def test_jumps_from_one_place_are_asked_about_where_no_end_is_marked():
+    """A task that always ends at its goal."""
+    log = no_flags(sound("MountainCarContinuous-v0 rolling"))
+    assert alarms(log) == ["portals"]
 
 
 # Planted faults

@@ -56,10 +56,12 @@ def check_jumps(survey: Survey) -> Iterator[Finding]:
         return
     regular = len(at) >= REGULAR and evenly_spaced(at)
     if _own_jumps(survey, at):
+        # A task that always ends at its goal looks the same, if no end is marked at all.
+        unmarked = not survey.ends[:-1].any()
         yield Finding(
             "portals",
-            "note",
-            "the state jumps, always from the same few places",
+            "warning" if unmarked else "note",
+            "the state jumps, always from the same few places" + (", and no end is marked" if unmarked else ""),
             "an environment with portals does so; if it has none, these are ends of episodes that were not marked",
             "nothing to do if the environment jumps; otherwise mark them as ends",
             survey.rows(at),
