@@ -85,7 +85,8 @@ def test_one_line_says_what_happened_and_how_to_resume(place, fault, said):
     options = ("--env", "none", "--algorithm", "bc", "--hidden", 32, 32, "--eval-every", 10, "--action-low", -3)
     result = train(fault, run, log, *options, "--action-high", 1, "--updates", 60)
     assert result.returncode == 1
-    (line,) = result.stderr.splitlines()
+    line, *more = result.stderr.splitlines()
+    assert not more, result.stderr
     assert line.startswith(f"drol: error: could not write {run}/checkpoints: {said}")
     if fault == "full":
         assert line.endswith("continue with the same command and --resume")

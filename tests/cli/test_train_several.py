@@ -31,7 +31,9 @@ def test_seeds_and_swept_values_are_runs_of_their_own(data, tmp_path, capsys):
     alone = out / "bc_coef3-seed1"
     assert drol("train", TASK, "--out", alone, "--resume", "--updates", 60, "--workers", 1) == 0
     assert [last_update(out / name) for name in names if (out / name).exists()] == [40, 40, 60]
-    assert "bring them together with --updates" in error_of(capsys, "train", TASK, "--out", out, *several, "--resume")
+    assert "extend them to the same number with --updates" in error_of(
+        capsys, "train", TASK, "--out", out, *several, "--resume"
+    )
     assert drol("train", TASK, "--out", out, *several, "--resume", "--updates", 60, "--workers", 1) == 0
     assert [last_update(out / name) for name in names] == [60] * 4
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from drol.algorithms.registry import ALGORITHMS
 from drol.cli.numbers import count
 from drol.cli.options import cores
+from drol.cli.platform import check_platform
 from drol.presets import SIZES
 
 
@@ -110,6 +111,7 @@ def _add_numbers(
 
 def run(parsed: argparse.Namespace) -> int:
     """Measure, print a table, write the records if asked."""
+    check_platform()
     from drol.cli.bench_tables import BENCHMARKS
     from drol.files import write_json
 
