@@ -164,7 +164,7 @@ def test_the_file_is_looked_for_where_d4rl_keeps_it(tmp_path, monkeypatch):
 def test_an_absent_file_is_downloaded_there(tmp_path, monkeypatch):
     calls = []
 
-    def download(url, path, progress=None, *, other_ways=""):
+    def download(url, path, progress=None, *, other_ways="", expected=None):
         calls.append((url, path, progress, other_ways))
         write(path, random_columns("antmaze-large-play-v2", 30))
 
