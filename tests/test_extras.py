@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from drol import extras
 from drol.cli import progress
-from drol.extras import MissingExtraError, install_command, require, require_all
+from drol.extras import MissingExtraError, install_command, lazy, require, require_all
 
 ROOT = Path(__file__).parent.parent
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -94,3 +95,18 @@ def test_without_rich_a_count_has_no_bar(monkeypatch, capsys):
     with progress.counting("collecting") as count:
         count(1, 2)
     assert capsys.readouterr().out == ""
+
+
+def test_a_lazy_module_is_imported_on_first_use():
+    code = (
+        "import sys; from drol.extras import lazy; colours = lazy('colorsys', 'train'); "
+        "before = 'colorsys' in sys.modules; colours.rgb_to_hsv(0.0, 0.0, 0.0); print(before, 'colorsys' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["False", "True"]
+
+
+def test_an_absent_lazy_module_names_its_extra_where_it_is_used():
+    absent = lazy("no_such_module_anywhere", "train")
+    with pytest.raises(MissingExtraError, match=r"no_such_module_anywhere.*train"):
+        absent.anything  # noqa: B018

@@ -1,6 +1,7 @@
 """Optional dependencies, and the one error that says how to install them."""
 
 import contextlib
+import importlib
 import importlib.util
 import re
 import shlex
@@ -9,6 +10,8 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 """The clone that this file is in; some other folder if drol is installed as a copy."""
@@ -19,6 +22,38 @@ NEEDS_LABMAZE = {"ogbench", "test", "dev"}
 
 class MissingExtraError(ImportError):
     """An optional part of the installation is needed and absent."""
+
+
+class _LazyModule(ModuleType):
+    """Imported when a name in it is first used."""
+
+    def __init__(self, module: str, extra: str):
+        super().__init__(module)
+        self._extra = extra
+
+    def __getattr__(self, name: str) -> Any:
+        require(self.__name__, self._extra)
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+def lazy(module: str, extra: str) -> Any:
+    """An optional module that is imported when a name in it is first used.
+
+    So modules can name at their top what they use, and still be imported where it is absent:
+
+        if TYPE_CHECKING:
+            import gymnasium
+        else:
+            gymnasium = lazy("gymnasium", "train")
+
+    Args:
+        module: dotted; no name in it is looked up here.
+        extra: what installs it.
+
+    Raises:
+        MissingExtraError: on that first use, if it is absent; the message has the install command.
+    """
+    return _LazyModule(module, extra)
 
 
 def require(module: str, extra: str) -> None:
