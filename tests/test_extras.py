@@ -99,8 +99,8 @@ def test_without_rich_a_count_has_no_bar(monkeypatch, capsys):
 
 def test_a_lazy_module_is_imported_on_first_use():
     code = (
-        "import sys; from drol.extras import lazy; colours = lazy('colorsys', 'train'); "
-        "before = 'colorsys' in sys.modules; colours.rgb_to_hsv(0.0, 0.0, 0.0); print(before, 'colorsys' in sys.modules)"
+        "import sys; from drol.extras import lazy; colours = lazy('colorsys', 'train'); before = 'colorsys' in "
+        "sys.modules; colours.rgb_to_hsv(0.0, 0.0, 0.0); print(before, 'colorsys' in sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["False", "True"]
