@@ -1,6 +1,6 @@
 """The checks can fail: every deliberate defect of the library is noticed by every check named for it.
 
-Half an hour, so not by default: `pytest -m slow proofs_checks/test_mutants.py`.
+An hour or two, so not by default: `pytest -m slow proofs_checks/test_mutants.py`.
 """
 
 import os

@@ -1,6 +1,7 @@
 """README's code runs, and its commands are the ones that CI and users rely on."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import jax
@@ -35,6 +36,16 @@ def test_the_test_command_can_be_found_by_ci():
     assert block
     assert ".[test]" in block[1]
     assert "pytest" in block[1]
+
+
+def test_the_number_of_mutants_is_that_of_the_lists():
+    stated = {int(number) for number in re.findall(r"(\d+)\s+injected\s+defects", TEXT)}
+    lists = sorted((ROOT / "proofs_checks").glob("*mutants.toml"))
+    assert stated == {sum(len(tomllib.loads(path.read_text())["mutants"]) for path in lists)}
+
+
+def test_debians_missing_package_is_named():
+    assert re.search(r"apt-get install\s+\bpython3-venv\b", TEXT)
 
 
 def test_no_figure_is_missing():

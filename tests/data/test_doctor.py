@@ -97,6 +97,21 @@ def test_relabelled_data_raise_no_alarm(collected):
     assert "before the step" in only(report, "reward-timing").what
 
 
+def test_actions_that_are_always_the_same_are_an_error():
+    finding = only(examine(with_(SOUND, actions=np.zeros_like(SOUND.actions))), "constant-action")
+    assert finding.severity == "error"
+    assert "the same in every transition" in finding.what
+
+
+def test_several_constant_actions_are_told_in_the_plural():
+    wide = np.concatenate([SOUND.actions, np.full_like(SOUND.actions, 0.5)], axis=1)
+    finding = only(examine(with_(SOUND, actions=wide)), "constant-action")
+    assert finding.severity == "note"
+    assert "are never" not in finding.what
+    assert "never change" in finding.what
+    assert "leave them out" in finding.remedy
+
+
 def test_pieces_of_one_recording_are_no_crossing():
     """As D4RL's maze2d: episodes are cut where the target changes, and the robot drives on."""
     ends = changed(SOUND.ends, slice(9, None, 10), True)

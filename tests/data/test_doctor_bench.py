@@ -39,6 +39,12 @@ def test_no_faulty_log_is_sound(name, fault):
     assert bool(found) != (fault in INVISIBLE.get(name, set()))
 
 
+@pytest.mark.parametrize("name", ["MountainCarContinuous-v0 rolling", "MountainCarContinuous-v0 smooth"])
+@pytest.mark.parametrize("fault", ["rows shuffled", "rows shuffled between flags"])
+def test_no_shuffled_log_with_a_wall_is_sound(name, fault):
+    assert alarms(FAULTS[fault](sound(name)))
+
+
 @pytest.mark.parametrize(
     ("episodes", "length"), [(200, 10), (100, 20), (66, 30), (50, 40), (33, 60), (25, 80), (20, 100)]
 )
