@@ -44,4 +44,8 @@ def flow_steps() -> Any:
 
 
 def optimizer() -> Any:
-    return static(None, "an optax transform in place of Adam; it sees the parameters as they are (no optax.lookahead)", check=check_optimizer)
+    return static(
+        None,
+        "an optax transform in place of Adam; it sees the parameters as they are (no optax.lookahead)",
+        check=check_optimizer,
+    )
