@@ -6,14 +6,16 @@ In this file's folder (or with it on PYTHONPATH) every command takes it, with it
 
 In a copy of the library it would be a file in `drol/algorithms/` and one line of `registry.py`:
 
-    "td3-bc": "drol.algorithms.td3_bc:TD3BC",
+    "td3-bc": Registered("TD3+BC", "drol.algorithms.td3_bc:TD3BC"),
+
+The class also says what is published of the method, for `drol presets` and the defaults of `drol train`, and counts the
+operations of an update, for `drol bench peers`. Both can be left out.
 
 This script trains it on logs of random actions, whose rewards alone tell which were good.
 """
 
 from typing import ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,24 +23,26 @@ import optax
 
 import drol
 from drol.algorithm import ScalarLike, scalar
-from drol.algorithms import fields
-from drol.algorithms.learner import Learner, per_row, temporal_difference
+from drol.algorithms import fields, operations
+from drol.algorithms.learner import CriticLearner, CriticNetworks, per_row, temporal_difference
 from drol.algorithms.registry import algorithm_class
 from drol.nn import CriticEnsemble, MeanActor, clip_action
 from drol.ops import losses
+from drol.published import Published
 
 
-class Networks(eqx.Module):
-    """What is trained. `Learner` keeps a slow copy of the field named `critic`."""
+class Networks(CriticNetworks):
+    """What is trained. `CriticLearner` keeps a slow copy of `critic`."""
 
     actor: MeanActor
     critic: CriticEnsemble
 
 
-class TD3BC(Learner):
+class TD3BC(CriticLearner[Networks, jax.Array]):
     """|a - a_data|^2 - alpha Q(s, a) / mean |Q|, and a Bellman target at the actor's noisy next action."""
 
     name: ClassVar[str] = "td3-bc"
+    published: ClassVar[Published | None] = Published(advice="its paper uses --alpha 2.5 everywhere", fields=("alpha",))
 
     alpha: ScalarLike = scalar(2.5, "weight of critic guidance")
     discount: ScalarLike = fields.discount()
@@ -54,20 +58,26 @@ class TD3BC(Learner):
     def noise(self, spec, rows, *, key):
         return per_row(lambda key: jax.random.normal(key, (spec.action_dim,)), rows, key)
 
-    def loss(self, networks, fixed, target_critic, batch, noise, *, axis_name):
-        smoothing = jnp.clip(0.2 * noise, -0.5, 0.5)
+    def loss(self, networks, given):
+        fixed, batch = given.networks, given.batch
+        smoothing = jnp.clip(0.2 * given.noise, -0.5, 0.5)
         next_actions = clip_action(jnp.tanh(fixed.actor(batch.next_observations)) + smoothing)
         critic_loss, _, metrics = temporal_difference(
-            networks.critic, target_critic, next_actions, batch, discount=self.discount, q_agg="min"
+            networks.critic, next_actions, given, discount=self.discount, q_agg="min"
         )
         actions = jnp.tanh(networks.actor(batch.observations))
         bc_loss = jnp.mean(losses.behaviour_cloning(actions, batch.actions))
         q_values = fixed.critic(batch.observations, actions)[0]
-        actor_loss = bc_loss + self.alpha * losses.q_loss(q_values, normalize=True, axis_name=axis_name)
+        actor_loss = bc_loss + self.alpha * losses.q_loss(q_values, normalize=True, axis_name=given.axis_name)
         return critic_loss + actor_loss, metrics | {"actor_loss": actor_loss, "bc_loss": bc_loss}
 
     def policy(self, state):
         return drol.MeanPolicy(actor=state.networks.actor, critic=state.networks.critic, bound="tanh")
+
+    def operations(self, spec):
+        n = operations.Networks.of(self.hidden, spec)
+        # One of the two critics guides the actor.
+        return n.mean.forward() + operations.temporal_difference(n, 2) + n.mean.learn() + n.critic.guide()
 
 
 def logs(rows: int = 20_000) -> drol.ReplayData:

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import matplotlib
 import numpy as np
+from bandit import Bandit, History, PointwiseCorrespondence, four_corners, train
 
 from drol import DROL
-from drol.benchmarks.bandit import Bandit, History, PointwiseCorrespondence, four_corners, train
 from drol.ops.latent import default_radius, sample_ball
 from drol.ops.routing import route
 

@@ -28,8 +28,8 @@ import pytest
 
 import drol
 from drol import DROL
-from drol.benchmarks.bandit import History, PointwiseCorrespondence, four_corners, train
 from drol.ops.latent import default_radius, sample_ball
+from examples.bandit import History, PointwiseCorrespondence, four_corners, train
 
 BANDIT = four_corners()
 SEEDS, UPDATES, SNAPSHOTS = 2, 2_400, 48

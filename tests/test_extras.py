@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from drol import extras
-from drol.cli import progress
+from drol.experiment import progress
 from drol.extras import MissingExtraError, install_command, lazy, require, require_all
 
 ROOT = Path(__file__).parent.parent

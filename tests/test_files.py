@@ -8,7 +8,8 @@ import threading
 
 import pytest
 
-from drol.files import DataError, read_json, write_atomic, write_json
+from drol.errors import DataError
+from drol.files import read_json, write_atomic, write_json
 
 
 def test_new_files_have_the_permissions_of_the_process_and_no_other_thread_notices(tmp_path, monkeypatch):

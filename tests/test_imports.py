@@ -12,22 +12,35 @@ import drol
 ROOT = Path(drol.__file__).parent
 
 # Each module may import those above its own line, never those below. `files`, `modules`, `extras`, `processes`,
-# `seeding` and `signals` are tools without knowledge of learning, next to the shapes in `types`.
+# `seeding` and `signals` are tools without knowledge of learning, next to the shapes in `types` and to `published`.
 LAYERS = [
-    {"types", "files", "modules", "extras", "processes", "numerics", "seeding", "signals"},
-    {"environments"},
+    {"errors", "types", "files", "modules", "extras", "processes", "numerics", "seeding", "signals", "published"},
     {"ops"},
     {"nn"},
     {"policy"},
     {"algorithm", "hyperparameters"},
-    {"bundle", "data", "evaluation"},
-    {"algorithms", "training", "presets"},
-    {"benchmarks", "report"},
+    {"environments"},
+    {"data"},
+    {"sources"},
+    {"algorithms", "doctor", "training"},
+    {"presets"},
+    {"report"},
+    {"experiment"},
+    {"compare", "benchmarks"},
     {"cli"},
 ]
+NEIGHBOURS = {"algorithms", "doctor", "training"}
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-# Neighbours on one layer do not know each other, with one exception: evaluation of what data describes.
-FORBIDDEN = {("training", "algorithms"), ("training", "evaluation"), ("data", "evaluation"), ("evaluation", "training")}
+# Neighbours on one layer that must not know each other, and what is to be known by sources alone.
+FORBIDDEN = {
+    *((one, other) for one in NEIGHBOURS for other in NEIGHBOURS if one != other),
+    ("data", "environments"),
+    ("training", "environments"),
+    ("training", "sources"),
+    ("doctor", "sources"),
+    ("compare", "benchmarks"),
+    ("benchmarks", "compare"),
+}
 
 
 def imports(path):
@@ -57,6 +70,12 @@ def test_imports_point_downwards(path):
             assert (home, imported) not in FORBIDDEN, f"{home} must not import {imported}"
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_parsed_arguments_stay_in_the_command_line(path):
+    if path.relative_to(ROOT).parts[0] != "cli":
+        assert "argparse" not in path.read_text()
+
+
 def test_every_package_has_its_layer():
     found = {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in FILES}
     assert found == set(RANK)
@@ -77,9 +96,13 @@ def test_unknown_names_are_refused():
     [
         "import drol",
         "import drol.cli.main",
-        "import drol.evaluation.environments",
+        "import drol.environments.groups",
         "import drol.environments.spec",
-        "import drol.report.tables",
+        "from drol.sources import parse_task; parse_task('pen-human-v1'), parse_task('log.npz')",
+        "import drol.sources.ogbench.experts",
+        "import drol.sources.d4rl.environments",
+        "import drol.sources.minari.environments",
+        "import drol.compare.tables",
     ],
 )
 def test_light_imports_load_no_jax(statement):
@@ -91,6 +114,6 @@ def test_light_imports_load_no_jax(statement):
 def test_commands_and_rollouts_can_be_imported_without_gymnasium():
     """It is optional; the commands say what they need when they know what they were asked for."""
     commands = ("bench", "collect", "compare", "doctor", "evaluate", "presets", "train")
-    modules = ["drol.evaluation.rollout", "drol.data.tasks", "drol.data.doctor", *(f"drol.cli.{c}" for c in commands)]
+    modules = ["drol.environments.rollout", "drol.sources", "drol.doctor", *(f"drol.cli.{c}" for c in commands)]
     code = f"import sys; sys.modules['gymnasium'] = None; import {', '.join(modules)}"
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)

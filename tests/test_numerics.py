@@ -11,7 +11,7 @@ import pytest
 
 import drol
 from drol.algorithms.registry import ALGORITHMS, algorithm_class
-from drol.files import DataError
+from drol.errors import DataError
 from drol.numerics import check_precision, checked_seed, key_of_seed, precision, threefry
 from drol.training.checkpoint import Checkpoints
 from tests.conftest import SPEC, random_batch

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from drol import DROL, LatentPolicy, Units, in_units, load_policy, save_policy
-from drol.bundle import AHEAD, _checksum
-from drol.files import DataError
+from drol import DROL, Choice, LatentPolicy, Units, in_units, load_policy, save_policy
+from drol.errors import DataError
 from drol.nn import CriticEnsemble, LatentActor, MeanActor, VectorField
 from drol.ops.latent import sample_ball
 from drol.policy import POLICY_KINDS, FlowPolicy, MeanPolicy, ShortcutPolicy, SteeredPolicy
+from drol.policy.description import describe
+from drol.policy.files import _checksum
+from drol.policy.loaded import AHEAD
 from tests.algorithms.plain import reflected_in_numpy
 from tests.conftest import SPEC, init
 from tests.nn.test_networks import plain_critic, plain_mlp
@@ -76,9 +78,9 @@ def test_dense_drops_outliers_first(policy, key):
 
 def test_choices_that_cannot_be_are_refused(policy):
     with pytest.raises(ValueError, match="holds no critic"):
-        LatentPolicy(policy.actor, None, kind="best-of-n")
+        LatentPolicy(policy.actor, None, Choice("best-of-n"))
     with pytest.raises(ValueError, match="dense_topk must lie between"):
-        LatentPolicy(policy.actor, policy.critic, num_samples=4, dense_topk=5)
+        Choice(num_samples=4, dense_topk=5)
 
 
 @pytest.mark.parametrize("kind", POLICY_KINDS)
@@ -213,7 +215,7 @@ def test_actions_and_observations_stay_the_callers(saved):
 
 def test_saving_again_replaces_and_leaves_nothing_behind(policy, saved):
     save_policy(policy.with_kind("centre"), saved)
-    assert load_policy(saved).policy.kind == "centre"
+    assert load_policy(saved).policy.choice.how == "centre"
     assert [path.name for path in saved.parent.iterdir()] == ["policy"]
     assert len(list(saved.iterdir())) == 2
 
@@ -227,13 +229,13 @@ def test_nothing_but_a_policy_is_ever_replaced(policy, tmp_path):
 
 def test_a_crash_while_saving_leaves_the_old_policy(policy, saved, monkeypatch, key):
     """The arrays are written, the description is not: the old pair is still whole."""
-    import drol.bundle as bundle
+    import drol.policy.files as files
 
     def crash(*_):
         raise OSError("power cut")
 
     changed = jax.tree.map(lambda x: x + 1, policy)
-    monkeypatch.setattr(bundle, "write_json", crash)
+    monkeypatch.setattr(files, "write_json", crash)
     with pytest.raises(OSError, match="power cut"):
         save_policy(changed, saved)
     np.testing.assert_array_equal(act(load_policy(saved).policy, key), act(policy, key))
@@ -283,7 +285,7 @@ def test_damaged_and_foreign_files_are_refused(saved, damage, words):
 
 
 def test_a_smaller_network_than_described_is_refused(policy, saved):
-    config = policy.config() | {"actor_hidden": [8, 8]}
+    config = describe(policy) | {"actor_hidden": [8, 8]}
     rewrite(saved, config=config)
     with pytest.raises(DataError, match="does not fit its arrays"):
         load_policy(saved)
@@ -319,16 +321,22 @@ def networks():
 @pytest.fixture
 def peers(networks):
     """A policy of every class and structure."""
-    critic, sizes = networks["critic"], {"num_samples": 8, "dense_topk": 4}
-    flow = {"flow": networks["flow"], "critic": critic, "flow_steps": 4, "q_agg": "min", **sizes}
+    critic, few, mean = networks["critic"], Choice("one", 8, 4), Choice("centre", 8, 4)
+    flow = {"flow": networks["flow"], "critic": critic, "flow_steps": 4, "choice": Choice("one", 8, 4, "min")}
     return {
         "flow": FlowPolicy(refiner=None, **flow),
         "refined": FlowPolicy(refiner=networks["refiner"], **flow),
-        "shortcut": ShortcutPolicy(networks["shortcut"], networks["counting critic"], steps=4, **sizes),
-        "mean": MeanPolicy(networks["mean"], critic, bound="tanh", std=0.4, noise_limit=0.5, **sizes),
-        "latent": LatentPolicy(networks["latent"], critic, prior="normal", **sizes),
-        "steered": SteeredPolicy(networks["latent"], networks["generator"], critic, flow_steps=4, **sizes),
+        "shortcut": ShortcutPolicy(networks["shortcut"], networks["counting critic"], few, steps=4),
+        "mean": MeanPolicy(networks["mean"], critic, mean, bound="tanh", std=0.4, noise_limit=0.5),
+        "latent": LatentPolicy(networks["latent"], critic, few, prior="normal"),
+        "steered": SteeredPolicy(networks["latent"], networks["generator"], critic, few, flow_steps=4),
     }
+
+
+def changed(policy, kind=None, **fields):
+    """The same policy with other fields, and another way of choosing if one is named."""
+    choice = policy.choice if kind is None else dataclasses.replace(policy.choice, how=kind)
+    return dataclasses.replace(policy, choice=choice, **fields)
 
 
 LATENTS = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
@@ -369,7 +377,7 @@ def test_a_flow_policy_integrates_refines_and_chooses_by_the_smaller_q(peers, na
 
 @pytest.mark.parametrize("steps", [1, 2, 4, 8])
 def test_a_shortcut_policy_takes_its_steps_and_its_critic_hears_how_many(peers, networks, steps):
-    policy = ShortcutPolicy(networks["shortcut"], networks["counting critic"], steps=steps, num_samples=8)
+    policy = ShortcutPolicy(networks["shortcut"], networks["counting critic"], Choice(num_samples=8), steps=steps)
     samples, q_values, best = chosen(policy.with_kind("best-of-n"), LATENTS)
     actions = euler_in_numpy(policy.actor, LATENTS, steps, np.full((8, 1), np.log2(steps)))
     q = plain_critic(policy.critic, OBSERVATIONS, actions, np.full((8, 1), steps))
@@ -407,7 +415,7 @@ def test_a_mean_policy_acts_at_its_centre_or_explores_around_it(peers, bound, ke
     np.testing.assert_allclose(act(policy, key), np.clip(mean, -1, 1), **TOLERANCE)
     latent, one = np.float32([2.0, -0.5, -3.0]), policy.with_kind("one")
     np.testing.assert_allclose(act_on(one, latent), np.clip(mean + np.array([0.5, -0.2, -0.5]), -1, 1), **TOLERANCE)
-    unlimited = MeanPolicy(policy.actor, None, kind="one", bound=bound, std=0.4)
+    unlimited = MeanPolicy(policy.actor, None, Choice("one"), bound=bound, std=0.4)
     np.testing.assert_allclose(
         act_on(unlimited, latent), np.clip(mean + np.array([0.8, -0.2, -1.2]), -1, 1), **TOLERANCE
     )
@@ -462,5 +470,6 @@ def test_peers_that_cannot_be_are_refused(peers, monkeypatch, change, words):
     """As users meet it, without the tests' checks of types."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     name, fields = change
+    kind, others = fields.get("kind"), {field: value for field, value in fields.items() if field != "kind"}
     with pytest.raises(ValueError, match=words):
-        dataclasses.replace(peers[name], **fields)
+        changed(peers[name], kind, **others)

@@ -5,11 +5,13 @@ import re
 import pytest
 
 from drol.algorithm import hyperparameters
-from drol.algorithms.registry import ALGORITHMS, algorithm_class
-from drol.data.ogbench import known_tasks
-from drol.environments.d4rl_tasks import TASKS
-from drol.presets import ADVICE, AUTHORS, BORROWED, FIELDS, PRESETS, SIZES, TITLES, note, preset_for
-from drol.presets.sources import REFORM_ELSEWHERE
+from drol.algorithms.drol import AUTHORS
+from drol.algorithms.reform import ELSEWHERE
+from drol.algorithms.registry import ALGORITHMS, TITLES, algorithm_class
+from drol.algorithms.tables import BORROWED
+from drol.presets import SIZES, note, preset_for, published
+from drol.sources.d4rl.tasks import TASKS
+from drol.sources.ogbench.names import known_tasks
 
 # *: from the offline-to-online runs; (): DROL's own discount.
 OGBENCH = """
@@ -50,6 +52,10 @@ relocate-cloned-v1        | min  | 3   | .1,.01     | .1    | 3000* | 32   | 300
 relocate-expert-v1        | min  | 3   | .05,.01    | 1     | 30000 | 32   | 30000 | ?    | .001   | 10 | 32 | 10
 """
 
+PUBLISHED = {name: published(name) for name in ALGORITHMS}
+ADVICE = {name: found.advice for name, found in PUBLISHED.items()}
+PRESETS = {name: found.presets for name, found in PUBLISHED.items() if found.presets}
+FIELDS = {name: PUBLISHED[name].fields for name in PRESETS}
 PEERS = [name for name in FIELDS if name != "drol"]
 KNOWN = [name for name in ALGORITHMS if name in PRESETS]
 
@@ -60,7 +66,7 @@ def rows(text):
     return [dict(zip(heading, line, strict=True)) for line in lines]
 
 
-def published():
+def cells():
     """(task, row) for every line of both tables; the task is the first of its family."""
     for row in rows(OGBENCH):
         kind = "play" if row["family"].startswith(("cube", "scene", "puzzle")) else "navigate"
@@ -101,7 +107,7 @@ def expected(name, row, fields):
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_every_cell_is_as_published(name):
-    for task, row in published():
+    for task, row in cells():
         preset = preset_for(task, name)
         values, mark = expected(name, row, FIELDS[name])
         if name == "reform":
@@ -172,7 +178,7 @@ def test_reform_borrows_where_it_was_not_run():
     run = {preset.family for preset in PRESETS["reform"] if preset.mark is None}
     assert run == {"antmaze-large-navigate", "cube-single-play", "cube-double-play", "scene-play"}
     others = [preset for preset in PRESETS["reform"] if preset.family not in run]
-    assert {(preset.mark, preset.source) for preset in others} == {("borrowed", REFORM_ELSEWHERE)}
+    assert {(preset.mark, preset.source) for preset in others} == {("borrowed", ELSEWHERE)}
 
 
 @pytest.mark.parametrize("name", FIELDS)

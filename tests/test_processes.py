@@ -127,7 +127,7 @@ def test_a_worker_finds_the_modules_that_its_parent_finds(tmp_path, monkeypatch)
 
 
 def test_a_refusal_is_told_in_its_own_words():
-    worker = Worker("drol.data.collect:parse_collection", "nonsense")
+    worker = Worker("drol.sources.ogbench.collection:parse_collection", "nonsense")
     with contextlib.closing(worker), pytest.raises(RefusedError, match=r"^cannot collect 'nonsense'"):
         worker.receive(60.0)
 

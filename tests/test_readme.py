@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from drol.report.tables import caption, table
+from drol.compare.tables import caption, table
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text()
@@ -29,6 +29,18 @@ def test_the_loop_of_the_readme_runs():
     assert small.count("hidden=(8,)") == 1
     exec(small, names)
     assert names["action"].shape == (2,)
+
+
+def test_the_main_job_in_python_runs(tmp_path, monkeypatch):
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", TEXT, re.S) if "drol.train(" in block]
+    assert len([line for line in code.splitlines() if line]) <= 5
+    monkeypatch.chdir(tmp_path)
+    small = "collect=2, updates=4, eval_every=2, eval_episodes=1, workers=1, hyperparameters={'hidden': (8,)})"
+    assert code.count("collect=150)") == 1
+    names = {}
+    exec(code.replace("collect=150)", small), names)
+    assert names["result"].folder.is_dir()
+    assert names["policy"](np.zeros(28)).shape == (5,)
 
 
 def test_the_test_command_can_be_found_by_ci():

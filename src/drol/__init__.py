@@ -27,11 +27,22 @@ if TYPE_CHECKING:
     from drol.algorithms.rebrac import ReBRAC as ReBRAC
     from drol.algorithms.reform import ReFORM as ReFORM
     from drol.algorithms.sorl import SORL as SORL
-    from drol.bundle import LoadedPolicy as LoadedPolicy
-    from drol.bundle import load_policy as load_policy
-    from drol.bundle import save_policy as save_policy
-    from drol.data.arrays import from_arrays as from_arrays
     from drol.data.replay import ReplayData as ReplayData
+    from drol.data.transitions import from_arrays as from_arrays
+    from drol.environments.limits import EvaluationLimits as EvaluationLimits
+    from drol.environments.scoring import Evaluation as Evaluation
+    from drol.environments.scoring import evaluate as evaluate
+    from drol.environments.spec import EnvironmentSpec as EnvironmentSpec
+    from drol.errors import DataError as DataError
+    from drol.errors import DivergedError as DivergedError
+    from drol.errors import DrolError as DrolError
+    from drol.errors import UsageError as UsageError
+    from drol.experiment.config import RunConfig as RunConfig
+    from drol.experiment.run import Interrupted as Interrupted
+    from drol.experiment.run import Result as Result
+    from drol.experiment.run import train as train
+    from drol.experiment.run import train_many as train_many
+    from drol.policy import Choice as Choice
     from drol.policy import FlowPolicy as FlowPolicy
     from drol.policy import LatentPolicy as LatentPolicy
     from drol.policy import MeanPolicy as MeanPolicy
@@ -40,7 +51,16 @@ if TYPE_CHECKING:
     from drol.policy import ShortcutPolicy as ShortcutPolicy
     from drol.policy import SteeredPolicy as SteeredPolicy
     from drol.policy import in_units as in_units
+    from drol.policy.files import load_policy as load_policy
+    from drol.policy.files import save_policy as save_policy
+    from drol.policy.loaded import LoadedPolicy as LoadedPolicy
+    from drol.presets import preset as preset
+    from drol.signals import request_stop as request_stop
+    from drol.sources import environment as environment
+    from drol.sources import load_data as load_data
     from drol.training.loop import train_chunk as train_chunk
+    from drol.training.states import load_state as load_state
+    from drol.training.states import save_state as save_state
     from drol.types import Batch as Batch
     from drol.types import Spec as Spec
     from drol.types import Units as Units
@@ -66,11 +86,9 @@ _HOMES = {
     "ReBRAC": "algorithms.rebrac",
     "ReFORM": "algorithms.reform",
     "SORL": "algorithms.sorl",
-    "LoadedPolicy": "bundle",
-    "load_policy": "bundle",
-    "save_policy": "bundle",
-    "from_arrays": "data.arrays",
+    "from_arrays": "data.transitions",
     "ReplayData": "data.replay",
+    "Choice": "policy",
     "FlowPolicy": "policy",
     "LatentPolicy": "policy",
     "MeanPolicy": "policy",
@@ -79,10 +97,32 @@ _HOMES = {
     "ShortcutPolicy": "policy",
     "SteeredPolicy": "policy",
     "in_units": "policy",
+    "load_policy": "policy.files",
+    "save_policy": "policy.files",
+    "LoadedPolicy": "policy.loaded",
     "train_chunk": "training.loop",
     "Batch": "types",
     "Spec": "types",
     "Units": "types",
+    "DataError": "errors",
+    "DrolError": "errors",
+    "UsageError": "errors",
+    "RunConfig": "experiment.config",
+    "Result": "experiment.run",
+    "Interrupted": "experiment.run",
+    "train": "experiment.run",
+    "train_many": "experiment.run",
+    "Evaluation": "environments.scoring",
+    "evaluate": "environments.scoring",
+    "EvaluationLimits": "environments.limits",
+    "EnvironmentSpec": "environments.spec",
+    "environment": "sources",
+    "load_data": "sources",
+    "preset": "presets",
+    "save_state": "training.states",
+    "load_state": "training.states",
+    "request_stop": "signals",
+    "DivergedError": "errors",
 }
 
 __version__ = "0.1.0"

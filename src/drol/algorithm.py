@@ -18,6 +18,7 @@ from drol.hyperparameters import static as static
 from drol.numerics import threefry
 from drol.ops.axis import global_rows
 from drol.policy import Policy
+from drol.published import Published
 from drol.types import AxisName, Batch, Key, Metrics, Rows, Spec
 
 ScalarLike = Float[Array, ""] | float
@@ -35,10 +36,15 @@ State = TypeVar("State", bound=TrainState)
 class Algorithm(eqx.Module):
     """An offline RL method as pure functions over its typed hyperparameters.
 
-    Subclasses are final: fields made with `scalar` and `static`, and the four methods below.
+    Subclasses are final: fields made with `scalar` and `static`, and the four abstract methods below.
+
+    Raises:
+        ValueError: for a hyperparameter out of range.
     """
 
     name: ClassVar[str]
+    published: ClassVar[Published | None] = None
+    """What is published of the method; None where nothing is."""
 
     @abc.abstractmethod
     def init(self, spec: Spec, *, key: Key) -> TrainState:
@@ -68,6 +74,13 @@ class Algorithm(eqx.Module):
     @abc.abstractmethod
     def policy(self, state) -> Policy:
         """The policy that `state` stands for."""
+
+    def operations(self, spec: Spec) -> int | float | None:
+        """Floating-point operations in matrix products that one update cannot avoid, per row of its batch.
+
+        Counted by hand; the expectation where updates differ. None where they are not counted.
+        """
+        return None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -27,17 +27,18 @@ class MissingExtraError(ImportError):
 class _LazyModule(ModuleType):
     """Imported when a name in it is first used."""
 
-    def __init__(self, module: str, extra: str):
+    def __init__(self, module: str, extra: str | None):
         super().__init__(module)
         self._extra = extra
 
     def __getattr__(self, name: str) -> Any:
-        require(self.__name__, self._extra)
+        if self._extra is not None:
+            require(self.__name__, self._extra)
         return getattr(importlib.import_module(self.__name__), name)
 
 
-def lazy(module: str, extra: str) -> Any:
-    """An optional module that is imported when a name in it is first used.
+def lazy(module: str, extra: str | None = None) -> Any:
+    """A module that is optional, or slow to import, and is imported when a name in it is first used.
 
     So modules can name at their top what they use, and still be imported where it is absent:
 
@@ -48,7 +49,7 @@ def lazy(module: str, extra: str) -> Any:
 
     Args:
         module: dotted; no name in it is looked up here.
-        extra: what installs it.
+        extra: what installs it; None for this library's own modules.
 
     Raises:
         MissingExtraError: on that first use, if it is absent; the message has the install command.

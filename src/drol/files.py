@@ -13,19 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-
-class DataError(ValueError):
-    """Data or a file that cannot be used: says what was expected, what was found and what to do.
-
-    Args:
-        message: for a Python caller; a remedy in it is named as Python names it.
-        shell: the same for someone at the command line, where the remedy is an option; without, `message`.
-    """
-
-    def __init__(self, message: str, shell: str | None = None):
-        super().__init__(message)
-        self.shell = message if shell is None else shell
-
+from drol.errors import DataError
 
 MOST_NAMES = 12
 """No message lists more."""

@@ -26,8 +26,8 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, NoReturn
 
+from drol.errors import DataError
 from drol.extras import MissingExtraError
-from drol.files import DataError
 from drol.signals import raise_if_stopped
 
 BOOT = (
@@ -307,3 +307,8 @@ def _answer(connection: Connection) -> None:
             answer = ("failed", traceback.format_exc())
         connection.send(answer)
         target, args = connection.recv()
+
+
+def cores() -> int:
+    """Processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

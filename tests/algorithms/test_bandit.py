@@ -16,10 +16,10 @@ import pytest
 
 import drol
 from drol.algorithms.registry import algorithm_class
-from drol.benchmarks.bandit import Bandit
 from drol.nn.actor import clip_action
 from drol.nn.flow import flow_actions
 from drol.ops.latent import default_radius, sample_ball
+from examples.bandit import Bandit
 
 POOR, RICH = np.array([-0.6, 0.0]), np.array([0.6, 0.0])
 SPREAD, RICH_SHARE = 0.3, 1 / 3

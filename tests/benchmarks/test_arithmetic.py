@@ -8,10 +8,10 @@ import pytest
 
 from drol.algorithms.registry import ALGORITHMS, algorithm_class
 from drol.benchmarks import arithmetic
-from drol.benchmarks.bandit import PointwiseCorrespondence, four_corners
 from drol.benchmarks.step import BATCH, SPEC
 from drol.presets import SIZES
 from drol.types import Spec
+from examples.bandit import PointwiseCorrespondence, four_corners
 
 VARIANTS = [
     *((name, {}) for name in ALGORITHMS),

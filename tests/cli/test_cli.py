@@ -14,7 +14,7 @@ import pytest
 from drol.cli import evaluate as evaluate_command
 from drol.cli import train as train_command
 from drol.cli.main import COMMANDS, main
-from drol.cli.progress import RunProgress
+from drol.experiment.progress import RunProgress
 from drol.policy import POLICY_KINDS
 from tests.cli.commands import TASK, drol, error_of, train
 
@@ -229,7 +229,7 @@ def test_a_signal_ends_with_a_checkpoint_and_what_schedulers_understand(
 
 
 def test_collect_in_training_keeps_the_data_for_the_next_run(tmp_path, monkeypatch):
-    from drol.data import collect as module
+    from drol.sources.ogbench import collection as module
 
     calls = []
     original = module.collect

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from drol.cli import compare as compare_command
-from drol.report import comparison as comparisons
-from drol.report.cells import Cell
-from drol.report.comparison import Budget
-from drol.report.tables import caption, table
+from drol.compare import comparison as comparisons
+from drol.compare.cells import Cell
+from drol.compare.comparison import Budget
+from drol.compare.tables import caption, table
 from tests.cli.commands import drol, error_of
-from tests.report.runs import PROTOCOL, TASK, fill, write_run
+from tests.compare.runs import PROTOCOL, TASK, fill, write_run
 
 GIVEN = ("--algorithms", "drol,fql", "--updates", 40, "--eval-every", 10, "--seeds", "0-2")
 

@@ -7,11 +7,11 @@ import shutil
 import numpy as np
 import pytest
 
-from drol.report.cells import Cell
+from drol.compare.cells import Cell
 from tests.cli.commands import drol, error_of
 from tests.cli.test_compare import GIVEN, compare  # noqa: F401  (a fixture)
 from tests.cli.test_own_data import ENVIRONMENT, write_log
-from tests.report.runs import TASK, fill
+from tests.compare.runs import TASK, fill
 
 PENDULUM = "Pendulum-v1"
 OWN = (*GIVEN, "--env", PENDULUM)

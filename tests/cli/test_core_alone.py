@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import drol.extras
-from drol.cli import needs, terminal  # noqa: F401  (with rich, before tests hide it)
+from drol.cli import terminal  # noqa: F401  (with rich, before tests hide it)
 from drol.environments.spec import EnvironmentSpec
+from drol.sources import environment
 from tests.cli.commands import error_of
 from tests.cli.core_alone import OPTIONAL
 
@@ -98,6 +99,6 @@ def test_what_a_command_needs_is_what_it_was_asked_for(arguments, packages, extr
 
 
 def test_a_policy_names_what_its_environment_needs():
-    assert needs.of_record(EnvironmentSpec("ogbench:cube-single-v0").as_record()) == needs.GYMNASIUM | needs.OGBENCH
-    assert needs.of_record(EnvironmentSpec("D4RL/door/human-v2", kind="minari").as_record()) == needs.MINARI
-    assert needs.of_record(EnvironmentSpec("Pendulum-v1").as_record()) == needs.GYMNASIUM
+    assert needs.of_spec(EnvironmentSpec("ogbench:cube-single-v0")) == {"gymnasium": "train", "ogbench": "ogbench"}
+    assert needs.of_spec(environment("minari:D4RL/door/human-v2")) == {"minari": "minari"}
+    assert needs.of_spec(EnvironmentSpec("Pendulum-v1")) == {"gymnasium": "train"}

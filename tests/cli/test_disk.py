@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from drol.cli.main import main
-from drol.cli.progress import RunProgress
+from drol.experiment.progress import RunProgress
 from tests.cli.test_own_data import write_log
 
 AT = 20

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from drol import DROL, Spec, save_policy
-from drol.report.comparison import Budget, Comparison
+from drol.compare.comparison import Budget, Comparison
 from drol.training.folder import RunFolder
 from tests.cli.commands import TASK, drol, error_of
 from tests.conftest import init

@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 
 from drol import load_policy
-from drol.cli import train
-from drol.cli.parser import Parser
-from drol.cli.plan import check_same_data, members, planned, stored_in, task_of
 from drol.data import files
-from drol.data.tasks import parse_task
-from drol.files import DataError
+from drol.errors import DataError
+from drol.experiment.config import RunConfig
+from drol.experiment.inputs import check_same_data
 from drol.training.folder import RunFolder
 from tests.cli.commands import TASK, drol, error_of
 
@@ -113,29 +111,24 @@ def test_runs_of_earlier_versions_are_completed(tmp_path):
     first = {"algorithm": "drol", "size": "laptop", "preset": None, "eval_episodes": 50, "collect": None}
     first |= {"collect_seed": 0, "data_file": None, "data": {"files": []}, "hyperparameters": {}, "settings": {}}
     folder.create(first | {"task": "scene-play-singletask-task2-v0"})
-    config = stored_in(folder)
-    assert task_of(config).environment.id == "ogbench:scene-singletask-task2-v0"
-    assert (config["action_low"], config["normalize_observations"]) == (None, False)
-    assert config["columns"] is None
+    config = RunConfig.from_json(folder.read_config())
+    assert config.resolved_task().environment.id == "ogbench:scene-singletask-task2-v0"
+    assert (config.action_low, config.normalize_observations) == (None, False)
+    assert config.columns is None
 
 
 def test_other_data_are_named_when_a_run_is_resumed():
-    before = {"files": [{"name": "a.npz", "sha256": "1" * 64}, {"name": "b.npz", "sha256": "2" * 64}]}
-    after = {"files": [{"name": "a.npz", "sha256": "1" * 64}, {"name": "c.npz", "sha256": "3" * 64}]}
+    before, after = {"1" * 64: "a.npz", "2" * 64: "b.npz"}, {"1" * 64: "a.npz", "3" * 64: "c.npz"}
     check_same_data(before, before)
     with pytest.raises(DataError, match=r"b.npz \(SHA-256 222222222222...\) is missing now"):
         check_same_data(before, after)
     with pytest.raises(DataError, match=r"c.npz .* was not among them"):
-        check_same_data({"files": before["files"][:1]}, after)
+        check_same_data({"1" * 64: "a.npz"}, after)
 
 
 def test_sizes_know_d4rls_updates():
     for task, updates in (("pen-human-v1", 500_000), ("hopper-medium-v2", 500_000), (TASK, 1_000_000)):
-        parser = Parser()
-        train.add_arguments(parser, [])
-        parsed = parser.parse_args([task, "--size", "paper"])
-        (member,) = members(parsed)
-        assert planned(parsed, parse_task(task), "drol", member)["settings"]["updates"] == updates
+        assert RunConfig(task=task, size="paper").resolved().updates == updates
 
 
 def test_the_doctor_takes_the_bounds_that_training_takes(log, capsys):

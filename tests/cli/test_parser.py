@@ -68,7 +68,7 @@ OPTIONS = {
     "updates": "updates",
     "eval-every": "eval_every",
     "eval-episodes": "eval_episodes",
-    "eval-max-steps": "max_steps",
+    "eval-max-steps": "eval_max_steps",
     "batch-size": "batch_size",
     "collect": "collect",
     "seed": "seed",

@@ -58,7 +58,7 @@ def test_a_platform_in_the_older_variable_is_judged_too(tmp_path):
 
 @pytest.mark.parametrize("platforms", ["cpu", "cuda,cpu"])
 def test_what_can_be_used_is_used(platforms, tmp_path):
-    code = "from drol.cli.platform import check_platform; check_platform(); import jax; print(jax.default_backend())"
+    code = "from drol.experiment.platform import check_platform as c; c(); import jax; print(jax.default_backend())"
     assert run("-c", code, folder=tmp_path, JAX_PLATFORMS=platforms).stdout.strip() == "cpu"
 
 

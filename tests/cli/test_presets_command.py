@@ -6,14 +6,18 @@ import pytest
 
 from drol.algorithm import hyperparameters
 from drol.algorithms.registry import ALGORITHMS, algorithm_class
-from drol.cli import plan
 from drol.cli import train as train_command
+from drol.cli.generated import given_options
 from drol.cli.parser import Parser
-from drol.data.tasks import parse_task
-from drol.files import DataError
-from drol.presets import FIELDS, PRESETS, SIZES, TITLES
+from drol.errors import DataError
+from drol.experiment import launch
+from drol.experiment.config import RunConfig
+from drol.presets import SIZES, TITLES, published
 from tests.cli.commands import drol, error_of
 
+PUBLISHED = {name: published(name) for name in ALGORITHMS}
+PRESETS = {name: found.presets for name, found in PUBLISHED.items() if found.presets}
+FIELDS = {name: PUBLISHED[name].fields for name in PRESETS}
 CUBE = "cube-single-play-singletask-task2-v0"
 
 
@@ -25,14 +29,14 @@ def parse(task, *arguments):
 
 def planned(task, *arguments, algorithm="drol"):
     """The configuration of a new run, without running it."""
-    parsed = parse(task, "--algorithm", algorithm, *arguments)
-    return plan.planned(parsed, parse_task(task), algorithm, plan.members(parsed)[0])
+    given = given_options(parse(task, "--algorithm", algorithm, *arguments))
+    return RunConfig(**given).resolved().to_json()
 
 
 def resumed(stored, *arguments):
-    """The configuration of a run that goes on."""
-    parsed = parse(stored["task"], "--algorithm", stored["algorithm"], "--resume", *arguments)
-    return plan.resumed(parsed, parse_task(stored["task"]), stored, plan.members(parsed)[0])
+    """The configuration of a run that is resumed."""
+    given = given_options(parse(stored["task"], "--algorithm", stored["algorithm"], "--resume", *arguments))
+    return RunConfig.from_json(stored).extended(given).to_json()
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -72,10 +76,10 @@ def test_all_methods_in_one_table(capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert not any("…" in line for line in lines), "nothing is cut, though the table is wider"
     rows = {cells[0]: cells[1:] for cells in (re.split(r"\s{2,}", line.strip()) for line in lines) if len(cells) == 10}
-    order = ["DROL", "IQL", "ReBRAC", "FAWAC", "FBRAC", "IFQL", "SORL", "DeFlow", "FQL"]
+    order = ["DROL", "IQL", "ReBRAC", "FAWAC", "FBRAC", "IFQL", "FQL", "SORL", "DeFlow"]
     assert rows["family or task"] == order
-    assert rows["antsoccer-arena-navigate"] == ["0.1, 16", "~1", "~0.01, 0.01", "?", "?", "~64", "500", "0.01", "10"]
-    assert rows["relocate-cloned-v1"] == ["10, 16", "3", "0.1, 0.01", "0.1", "~3000", "32", "?", "0.001", "30000"]
+    assert rows["antsoccer-arena-navigate"] == ["0.1, 16", "~1", "~0.01, 0.01", "?", "?", "~64", "10", "500", "0.01"]
+    assert rows["relocate-cloned-v1"] == ["10, 16", "3", "0.1, 0.01", "0.1", "~3000", "32", "30000", "?", "0.001"]
     assert len(rows) == 1 + 10 + 18
 
 
@@ -137,24 +141,23 @@ def test_unknown_hyperparameters_stay_at_their_defaults_and_are_announced(name, 
     for field in preset.unknown:
         assert config["hyperparameters"][field] == defaults[field]
     more = ("--algorithm", name, "--data", tmp_path / "none", "--out", tmp_path / "run")
-    (line,) = notes(capsys, task, *more)
+    (line,) = notes(task, *more)
     assert all(field in line for field in (*preset.unknown, preset.source))
     given = [word for field in preset.unknown for word in (f"--{field.replace('_', '-')}", 2)]
-    assert notes(capsys, task, *more, *given) == []
+    assert notes(task, *more, *given) == []
     swept = [word for field in preset.unknown for word in ("--sweep", f"{field}=1,2")]
-    assert notes(capsys, task, *more, *swept) == []
+    assert notes(task, *more, *swept) == []
 
 
-def notes(capsys, task, *arguments):
+def notes(task, *arguments):
     """What `drol train` announces before it trains."""
-    parsed = parse(task, *arguments)
-    capsys.readouterr()
-    train_command._show_notes(parsed, parsed.algorithm or "drol", parse_task(task), ())
-    return [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    request = train_command.requested(parse(task, *arguments))
+    config = request.config.resolved()
+    return launch.notes(request, config, config.resolved_task(), ())
 
 
 def test_what_is_published_needs_no_note(tmp_path, capsys):
-    assert notes(capsys, CUBE, "--algorithm", "fql", "--data", tmp_path / "none", "--out", tmp_path / "run") == []
+    assert notes(CUBE, "--algorithm", "fql", "--data", tmp_path / "none", "--out", tmp_path / "run") == []
 
 
 @pytest.mark.parametrize("preset", [None, {"family": "cube-single-play", "source": "of old", "tuned": False}])
@@ -163,7 +166,7 @@ def test_a_run_keeps_what_it_was_begun_with(name, preset):
     """Also one of an earlier version, whose preset was another or none."""
     stored = planned(CUBE, "--tau", 0.5, algorithm=name) | {"preset": preset}
     assert resumed(stored) == stored
-    with pytest.raises(DataError, match="started with tuned False, and --resume cannot change it to True"):
+    with pytest.raises(DataError, match="started with tuned False, and resume cannot change it to True"):
         resumed(stored, "--tuned")
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from drol import from_arrays
 from drol.data import files
-from drol.files import DataError, listed
+from drol.errors import DataError
+from drol.files import listed
 from tests.data.own_logs import rows_only, walk
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from drol.data.columns import parse_columns
-from drol.data.files import load, log_of_columns, read
-from drol.files import DataError
+from drol.data.files import load, read
+from drol.data.readers.columns import parse_columns
+from drol.data.readers.named_arrays import log_of_columns
+from drol.errors import DataError
 from tests.data.own_logs import rows_only, walk, write_hdf5
 
 FOREIGN = {"observations": "obs", "actions": "acts", "rewards": "rews", "next_observations": "next_obs"}
@@ -198,8 +199,8 @@ def test_images_beside_states_are_refused_with_the_states_named(tmp_path):
 
 
 def test_columns_are_for_logs_of_your_own(tmp_path):
-    from drol.data.tasks import load as load_task
-    from drol.data.tasks import parse_task, read_log
+    from drol.sources import load as load_task
+    from drol.sources import parse_task, read_log
 
     task = parse_task("pen-human-v1")
     with pytest.raises(DataError, match="columns are for data of your own"):

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from drol.data.files import load, read
-from drol.data.formats import data_files
-from drol.data.tasks import parse_task, read_log
-from drol.files import DataError
+from drol.data.readers.formats import data_files
+from drol.errors import DataError
+from drol.sources import OWN, parse_task, read_log
 from tests.data.own_logs import episodes_of, walk, write_hdf5
 
 
@@ -39,7 +39,7 @@ def npz_bytes():
 def test_npz_files_are_read_whatever_they_are_called(name, tmp_path):
     (tmp_path / name).write_bytes(npz_bytes())
     assert len(read_log(str(tmp_path / name))) == 19
-    assert parse_task(str(tmp_path / name), present=True).kind == "own"
+    assert parse_task(str(tmp_path / name), present=True).source is OWN
 
 
 @pytest.mark.parametrize("name", ["log.H5", "log.HDF5", "log.hdf", "log.he5", "log", "log.mat", "log.npz"])

@@ -4,9 +4,9 @@ import h5py
 import numpy as np
 import pytest
 
-from drol.data.arrays import to_transitions
 from drol.data.files import is_large, read
-from drol.files import DataError
+from drol.data.transitions import to_transitions
+from drol.errors import DataError
 from tests.data.own_logs import episodes_of, walk, write_hdf5
 
 

@@ -14,11 +14,12 @@ import pytest
 
 from drol import DROL, ReplayData
 from drol.data import files, mapped
-from drol.data.mapped import MappedData, scratch
-from drol.data.offline import normalised
-from drol.files import DataError
+from drol.data.mapped import scratch
+from drol.data.replay import MappedData
+from drol.data.units import normalised
+from drol.errors import DataError
 from drol.training.loop import chunk_numbers, draw_keys
-from drol.training.seeds import Pack
+from drol.training.pack import Pack
 from tests.data.own_logs import episodes_of, walk, write_hdf5
 
 
@@ -57,7 +58,7 @@ def test_a_window_holds_what_its_draws_need(loaded):
     plain, on_disk = (ReplayData.from_transitions(loaded[0].train), MappedData(loaded[1].train))
     assert (on_disk.size, on_disk.spec) == (plain.size, plain.spec)
     numbers = jax.numpy.array([5, 3, 3, 70, 11, plain.size - 1, 0])
-    window = on_disk.window(np.asarray(numbers))
+    window = on_disk.window(lambda: numbers)
     assert window.observations.shape == (14, 3)
     jax.tree.map(np.testing.assert_array_equal, window.take(numbers), plain.take(numbers))
 

@@ -17,7 +17,7 @@ import optax
 import pytest
 
 from drol import Batch, Spec
-from drol.algorithms.learner import descend, optimizer_of
+from drol.algorithms.optimizers import descend, optimizer_of
 from drol.algorithms.registry import ALGORITHMS, algorithm_class
 from tests.conftest import init, noise_of
 from tests.golden.rounding import adams_rounding, assert_within, ensemble, histories

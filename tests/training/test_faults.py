@@ -18,11 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from drol.environments.limits import EvaluationLimits
+from drol.environments.results import as_record
+from drol.environments.rollout import Evaluator
 from drol.environments.spec import EnvironmentSpec
-from drol.evaluation.limits import EvaluationLimits
-from drol.evaluation.results import as_record
-from drol.evaluation.rollout import Evaluator
-from drol.files import DataError
+from drol.errors import DataError
 from drol.training.checkpoint import Checkpoints
 from drol.training.folder import RunFolder
 from drol.training.keeper import initial

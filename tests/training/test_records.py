@@ -9,7 +9,8 @@ import types
 
 import pytest
 
-from drol.files import DataError, read_json, sha256, write_atomic, write_json
+from drol.errors import DataError
+from drol.files import read_json, sha256, write_atomic, write_json
 from drol.training.records import JsonLines, TensorBoardSink, WandbSink
 
 

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from drol import DROL, ReplayData, load_policy
-from drol.files import DataError
+from drol.errors import DataError, DivergedError
 from drol.training.checkpoint import Checkpoints
 from drol.training.folder import RunFolder
-from drol.training.run import DivergedError, train
 from drol.training.settings import Settings, chunk_length, slowed
 from tests.training.toy_run import (
     SETTINGS,
@@ -26,6 +25,7 @@ from tests.training.toy_run import (
     new_folder,
     records,
     run,
+    train,
 )
 
 
@@ -76,7 +76,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 import orbax.checkpoint as ocp
-import drol.bundle
+import drol.policy.files
 from tests.training.toy_run import RunFolder, fake_evaluation, new_folder, run
 
 path, moment, update = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -99,7 +99,7 @@ def evaluating(policy, now):
         time.sleep(60)
     return fake_evaluation(policy, now)
 
-save, describe = ocp.CheckpointManager.save, drol.bundle.write_json
+save, describe = ocp.CheckpointManager.save, drol.policy.files.write_json
 
 def saving(self, step, **options):
     if step == update and moment == "inside a checkpoint":
@@ -112,7 +112,7 @@ def describing(*arguments):
         time.sleep(60)
     return describe(*arguments)
 
-ocp.CheckpointManager.save, drol.bundle.write_json = saving, describing
+ocp.CheckpointManager.save, drol.policy.files.write_json = saving, describing
 run(folder, sinks=[Wait()], evaluate=evaluating)
 """
 

@@ -9,10 +9,9 @@ import optax
 import pytest
 
 from drol.benchmarks.scaling import exchanged
-from drol.training.run import train
-from drol.training.seeds import Pack
-from tests.training.test_seeds import members
-from tests.training.toy_run import SETTINGS, algorithm, data, new_folder, records, run
+from drol.training.pack import Pack
+from tests.training.test_pack import members
+from tests.training.toy_run import SETTINGS, algorithm, data, new_folder, records, run, train
 
 UPDATES, ROWS = 20, 16
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from drol.environments.results import as_record
+from drol.environments.rollout import Evaluator
 from drol.environments.spec import EnvironmentSpec
-from drol.evaluation.results import as_record
-from drol.evaluation.rollout import Evaluator
 from drol.signals import raise_if_stopped, request_stop
 from drol.training.keeper import Run
 from drol.training.run import train_runs

@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from drol import DROL, ReplayData, from_arrays
+from drol.errors import DivergedError
 from drol.training.checkpoint import Checkpoints
 from drol.training.folder import RunFolder
-from drol.training.run import train
+from drol.training.keeper import Run
+from drol.training.run import train_runs
 from drol.training.settings import Settings
 
 WALL_CLOCK = {"updates_per_second", "elapsed_seconds"}
@@ -47,6 +49,18 @@ def action_of(policy):
 
 def free_action(policy):
     return np.asarray(action_of(policy))
+
+
+def train(algorithm, data, folder, settings, *, validation=None, **options):
+    """Train one run; its state at the end.
+
+    Raises:
+        DivergedError: when a loss or a parameter stops being finite.
+    """
+    (outcome,) = train_runs([Run(algorithm, folder, settings, **options)], data, validation=validation)
+    if outcome.divergence is not None:
+        raise DivergedError(outcome.divergence)
+    return outcome.state
 
 
 def run(folder, settings=SETTINGS, table=None, **options):

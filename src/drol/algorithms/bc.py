@@ -8,17 +8,28 @@ import optax
 
 from drol.algorithm import ScalarLike
 from drol.algorithms import fields
-from drol.algorithms.learner import Learner, LearnerState
-from drol.nn.critic import CriticEnsemble
+from drol.algorithms.learner import CloningLearner, Given, LearnerState
+from drol.algorithms.operations import Networks
+from drol.algorithms.tables import FQL_PAPER, everywhere
 from drol.nn.gaussian import MeanActor
 from drol.ops import losses
 from drol.policy import MeanPolicy
-from drol.types import AxisName, Batch, Key, Metrics, Rows, Scalar, Spec
+from drol.published import Published
+from drol.types import Key, Metrics, Rows, Scalar, Spec
+
+PUBLISHED = Published(
+    advice="it has nothing to tune",
+    presets=tuple(
+        everywhere(
+            "bc",
+            f"nothing to tune, as in the {FQL_PAPER}",
+            on_d4rl="on D4RL the FQL paper copies its results from earlier work",
+        )
+    ),
+)
 
 
 class BCNetworks(eqx.Module):
-    """What BC trains."""
-
     actor: MeanActor
 
 
@@ -26,16 +37,14 @@ class BCNoise(eqx.Module):
     """BC draws nothing."""
 
 
-class BC(Learner):
+class BC(CloningLearner[BCNetworks, BCNoise]):
     """Maximum likelihood of the data's actions under N(mu(s), I): least squares, so modes are averaged.
 
     Evaluated at the mean.
-
-    Raises:
-        ValueError: for a hyperparameter out of range.
     """
 
     name: ClassVar[str] = "bc"
+    published: ClassVar[Published | None] = PUBLISHED
 
     learning_rate: ScalarLike = fields.learning_rate()
     hidden: tuple[int, ...] = fields.hidden()
@@ -47,19 +56,14 @@ class BC(Learner):
     def noise(self, spec: Spec, rows: Rows, *, key: Key) -> BCNoise:
         return BCNoise()
 
-    def loss(
-        self,
-        networks: BCNetworks,
-        fixed: BCNetworks,
-        target_critic: CriticEnsemble | None,
-        batch: Batch,
-        noise: BCNoise,
-        *,
-        axis_name: AxisName | None,
-    ) -> tuple[Scalar, Metrics]:
+    def loss(self, networks: BCNetworks, given: Given[BCNetworks, None, BCNoise]) -> tuple[Scalar, Metrics]:
+        batch = given.batch
         means = networks.actor(batch.observations)
         loss = -jnp.mean(losses.gaussian_log_prob(means, batch.actions))
         return loss, {"actor_loss": loss, "bc_loss": jnp.mean(losses.behaviour_cloning(means, batch.actions))}
 
-    def policy(self, state: LearnerState) -> MeanPolicy:
+    def policy(self, state: LearnerState[BCNetworks, None]) -> MeanPolicy:
         return MeanPolicy(actor=state.networks.actor, critic=None)
+
+    def operations(self, spec: Spec) -> int | float:
+        return Networks.of(self.hidden, spec).mean.learn()

@@ -1,8 +1,8 @@
 """DROL: a one-step latent actor trained by top-1 dynamic routing (section 3)."""
 
 import functools
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -10,15 +10,53 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from drol.algorithm import Algorithm, ScalarLike, TrainState, checked_start, scalar, static
-from drol.algorithms import fields
-from drol.algorithms.learner import descend, first_state, optimizer_of, per_row
+from drol.algorithm import ScalarLike, TrainState, checked_start, scalar, static
+from drol.algorithms import fields, operations
+from drol.algorithms.learner import per_row
+from drol.algorithms.optimizers import Trained, descend, first_state, optimizer_of
+from drol.algorithms.tables import ADROIT, ANTMAZES, DATA, FAMILIES, HANDS, Number, preset, with_pointmaze
 from drol.nn.actor import LatentActor
 from drol.nn.critic import CriticEnsemble
 from drol.ops import bellman, latent, losses, routing
 from drol.ops.axis import make_varying, mean_over
 from drol.policy import LatentPolicy
+from drol.published import Preset, Published
 from drol.types import AxisName, Batch, Key, Metrics, Rows, Scalar, Spec
+
+AUTHORS = "authors' public production commands"
+
+# bc_coef with K = 16, which is DROL(16), and with the K of DROL*.
+OGBENCH = (
+    *((0.03, 0.03, 16), (0.03, 0.03, 1), (0.3, 0.3, 16), (0.3, 0.3, 4), (0.1, 0.1, 4)),  # mazes
+    *((10, 10, 16), (3, 3, 64), (3, 3, 64), (0.3, 0.3, 32), (10, 10, 64)),  # manipulation
+)
+ON_ANTMAZES = ((0.3, 0.3, 2), (0.1, 0.1, 16), (0.1, 0.1, 32), (0.1, 0.1, 16), (0.1, 0.03, 16), (0.1, 0.03, 16))
+ON_HANDS = ((1, 1, 16), (10, 10, 8), (3, 3, 8), (10, 10, 32))
+
+
+def _presets() -> Iterator[Preset]:
+    """DROL(16) and DROL*; one preset for all three data sets of a hand."""
+
+    def of(family: str, row: tuple[Number, Number, int], shared: dict[str, Any], **more: str) -> Preset:
+        of_sixteen, of_star, count = row
+        values = {"bc_coef": float(of_sixteen), "num_candidates": 16, **shared}
+        tuned = {"bc_coef": float(of_star), "num_candidates": count}
+        return preset("drol", family, values, AUTHORS, tuned=tuned, **more)
+
+    # DROL alone has a discount of its own on antmaze-large.
+    discounts = FAMILIES | {"antmaze-large-navigate": FAMILIES["antmaze-large-navigate"] | {"discount": 0.995}}
+    yield from with_pointmaze(of(family, row, discounts[family]) for family, row in zip(FAMILIES, OGBENCH, strict=True))
+    for maze, row in zip(ANTMAZES, ON_ANTMAZES, strict=True):
+        yield of(f"antmaze-{maze}-v2", row, {})
+    for hand, row in zip(HANDS, ON_HANDS, strict=True):
+        yield of(f"{hand}-{{{','.join(DATA)}}}-v1", row, ADROIT, pattern=rf"{hand}-({'|'.join(DATA)})-v1")
+
+
+PUBLISHED = Published(
+    advice="tune --bc-coef first, from 0.03 to 10, with K = 16",
+    fields=("bc_coef", "num_candidates"),
+    presets=tuple(_presets()),
+)
 
 
 class DROLState(TrainState):
@@ -49,18 +87,16 @@ class DROLGradients(eqx.Module):
     critic: CriticEnsemble
 
 
-class DROL(Algorithm):
+class DROL(Trained):
     """Route each data action to its nearest candidate; clone and improve that winner only.
 
     The winner's index depends on the actor through forward values alone. So candidates are generated and routed
     without gradients, and the winner runs once more with them: exactly the gradient of eq. 8, at a fraction of the
     cost of differentiating all K candidates.
-
-    Raises:
-        ValueError: for a hyperparameter out of range.
     """
 
     name: ClassVar[str] = "drol"
+    published: ClassVar[Published | None] = PUBLISHED
 
     num_candidates: int = static(16, "routing budget K: candidate actions per state", low=1)
     bc_coef: ScalarLike = scalar(1.0, "weight of behaviour cloning; tune from 0.03 to 10")
@@ -122,6 +158,13 @@ class DROL(Algorithm):
 
     def policy(self, state: DROLState) -> LatentPolicy:
         return LatentPolicy(actor=state.actor, critic=state.critic, latent_radius=self.latent_radius)
+
+    def operations(self, spec: Spec) -> int | float:
+        n, ensemble = operations.Networks.of(self.hidden, spec), self.ensemble
+        routing = n.actor.forward(self.num_candidates) if self.num_candidates > 1 else 0
+        # The target's critic sees every next action by itself: its products are not shared within a state.
+        targets = n.actor.forward(self.backup_candidates) + self.backup_candidates * ensemble * n.critic.forward()
+        return routing + n.actor.learn() + targets + ensemble * (n.critic.guide() + n.critic.learn())
 
     def gradients(
         self, state: DROLState, batch: Batch, noise: DROLNoise, *, axis_name: AxisName | None = None

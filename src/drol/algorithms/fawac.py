@@ -9,42 +9,66 @@ import optax
 from jaxtyping import Array, Float
 
 from drol.algorithm import ScalarLike, scalar
-from drol.algorithms import fields
-from drol.algorithms.learner import Learner, LearnerState, cloning_errors, per_row, temporal_difference
+from drol.algorithms import fields, operations
+from drol.algorithms.iql import ValueNetworks
+from drol.algorithms.learner import (
+    CriticGiven,
+    CriticLearner,
+    CriticState,
+    cloning_errors,
+    per_row,
+    temporal_difference,
+)
+from drol.algorithms.tables import D4RL, FQL_PAPER, UNKNOWN, Column, OGBench
 from drol.nn.critic import CriticEnsemble, Value
 from drol.nn.flow import VectorField, flow_actions
 from drol.ops import bellman, losses
 from drol.policy import FlowPolicy
-from drol.types import AxisName, Batch, Key, Metrics, Rows, Scalar, Spec
+from drol.published import Published
+from drol.types import Key, Metrics, Rows, Scalar, Spec
+
+COLUMN = Column("fawac", ("inverse_temperature",), FQL_PAPER)
+PUBLISHED = Published(
+    advice="tune --inverse-temperature first; published: the grid 0.3, 1, 3, 10, and on adroit 0.03 to 3",
+    fields=COLUMN.fields,
+    presets=(
+        *COLUMN.ogbench(OGBench(3, 3, 3, 3, UNKNOWN, 1, 0.3, 0.3, 0.3, 0.3)),
+        *COLUMN.d4rl(
+            D4RL(
+                antmaze=(3, 3, 3, 3, 3, 3),
+                pen=(0.03, 0.3, 0.1),
+                door=(1, 1, 3),
+                hammer=(3, 0.03, 3),
+                relocate=(0.3, 0.1, 1),
+            )
+        ),
+    ),
+)
 
 
-class FAWACNetworks(eqx.Module):
-    """What FAWAC trains."""
-
+class FAWACNetworks(ValueNetworks):
     flow: VectorField
     value: Value
     critic: CriticEnsemble
 
 
 class FAWACNoise(eqx.Module):
-    """The random draws of one update: standard normal, but for the times."""
+    """Standard normal, but for the times."""
 
     next_latent: Float[Array, "*batch action"]
     flow_x0: Float[Array, "*batch action"]
     flow_t: Float[Array, "*batch 1"]
 
 
-class FAWAC(Learner):
+class FAWAC(CriticLearner[FAWACNetworks, FAWACNoise]):
     """Flow matching weighted by min(exp(beta (Q - V)), 100); the critic backs up the flow's own next action.
 
     The paper leaves V and the cap open. Here V regresses on the slow critic at the data's actions, as in the
     implementation of a later work by an author of the paper (Q-learning with adjoint matching).
-
-    Raises:
-        ValueError: for a hyperparameter out of range.
     """
 
     name: ClassVar[str] = "fawac"
+    published: ClassVar[Published | None] = PUBLISHED
 
     inverse_temperature: ScalarLike = scalar(3.0, "beta of the weights exp(beta A); tune among 0.3, 1, 3 and 10")
     discount: ScalarLike = fields.discount()
@@ -59,9 +83,9 @@ class FAWAC(Learner):
     def networks(self, spec: Spec, *, key: Key) -> FAWACNetworks:
         flow_key, value_key, critic_key = jax.random.split(key, 3)
         return FAWACNetworks(
-            VectorField(spec, self.hidden, key=flow_key),
-            Value(spec, self.hidden, key=value_key),
-            CriticEnsemble(spec, self.hidden, ensemble=self.ensemble, key=critic_key),
+            flow=VectorField(spec, self.hidden, key=flow_key),
+            value=Value(spec, self.hidden, key=value_key),
+            critic=CriticEnsemble(spec, self.hidden, ensemble=self.ensemble, key=critic_key),
         )
 
     @jax.named_scope("noise")
@@ -73,23 +97,14 @@ class FAWAC(Learner):
 
         return per_row(draw, rows, key)
 
-    def loss(
-        self,
-        networks: FAWACNetworks,
-        fixed: FAWACNetworks,
-        target_critic: CriticEnsemble | None,
-        batch: Batch,
-        noise: FAWACNoise,
-        *,
-        axis_name: AxisName | None,
-    ) -> tuple[Scalar, Metrics]:
-        assert target_critic is not None
+    def loss(self, networks: FAWACNetworks, given: CriticGiven[FAWACNetworks, FAWACNoise]) -> tuple[Scalar, Metrics]:
+        fixed, batch, noise = given.networks, given.batch, given.noise
         next_actions = flow_actions(fixed.flow, batch.next_observations, noise.next_latent, self.flow_steps)
         critic_loss, q_values, critic_metrics = temporal_difference(
-            networks.critic, target_critic, next_actions, batch, discount=self.discount, q_agg=self.q_agg
+            networks.critic, next_actions, given, discount=self.discount, q_agg=self.q_agg
         )
         values = networks.value(batch.observations)
-        value_loss = jnp.mean((target_critic(batch.observations, batch.actions) - values) ** 2)
+        value_loss = jnp.mean((given.target_critic(batch.observations, batch.actions) - values) ** 2)
         advantages = bellman.aggregate(q_values, "mean") - values
         weights = losses.advantage_weights(advantages, self.inverse_temperature)
         errors = cloning_errors(networks.flow, batch, noise.flow_x0, noise.flow_t)
@@ -102,6 +117,13 @@ class FAWAC(Learner):
             "weight_mean": jnp.mean(weights),
         }
 
-    def policy(self, state: LearnerState) -> FlowPolicy:
+    def policy(self, state: CriticState[FAWACNetworks]) -> FlowPolicy:
         flow, critic = state.networks.flow, state.networks.critic
         return FlowPolicy(flow=flow, refiner=None, critic=critic, flow_steps=self.flow_steps)
+
+    def operations(self, spec: Spec) -> int | float:
+        n = operations.Networks.of(self.hidden, spec)
+        # The advantage's Q(s, a) and V(s) are those of the losses; V's own target Q'(s, a) is one more pass.
+        value = n.value.learn() + self.ensemble * n.critic.forward()
+        values = operations.temporal_difference(n, self.ensemble)
+        return n.flow.euler(self.flow_steps) + values + value + n.flow.learn()

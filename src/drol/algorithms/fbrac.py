@@ -2,37 +2,58 @@
 
 from typing import ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
 
 from drol.algorithm import ScalarLike, scalar
-from drol.algorithms import fields
+from drol.algorithms import fields, operations
 from drol.algorithms.fql import FQLNoise, fql_noise
-from drol.algorithms.learner import Learner, LearnerState, cloning_errors, temporal_difference
+from drol.algorithms.learner import (
+    CriticGiven,
+    CriticLearner,
+    CriticNetworks,
+    CriticState,
+    cloning_errors,
+    temporal_difference,
+)
+from drol.algorithms.tables import D4RL, FQL_PAPER, UNKNOWN, Column, OGBench, doubtful
 from drol.nn.critic import CriticEnsemble
 from drol.nn.flow import VectorField, flow_actions
 from drol.ops import bellman, losses
 from drol.policy import FlowPolicy
-from drol.types import AxisName, Batch, Key, Metrics, Rows, Scalar, Spec
+from drol.published import Published
+from drol.types import Key, Metrics, Rows, Scalar, Spec
+
+COLUMN = Column("fbrac", ("alpha",), FQL_PAPER)
+PUBLISHED = Published(
+    advice="tune --alpha first; published: a grid from 1 to 300, and on adroit from 1000 to 30000",
+    fields=COLUMN.fields,
+    presets=(
+        *COLUMN.ogbench(OGBench(3, 10, 30, 30, UNKNOWN, 100, 100, 100, 100, 300)),
+        *COLUMN.d4rl(
+            D4RL(
+                antmaze=(10, 10, 10, 10, 1, 1),
+                pen=(30000, 10000, 30000),
+                door=(30000, 10000, 30000),
+                hammer=(30000, 10000, 30000),
+                relocate=(30000, doubtful(3000), 30000),
+            )
+        ),
+    ),
+)
 
 
-class FBRACNetworks(eqx.Module):
-    """What FBRAC trains."""
-
+class FBRACNetworks(CriticNetworks):
     flow: VectorField
     critic: CriticEnsemble
 
 
-class FBRAC(Learner):
-    """alpha L_FM - lambda Q(s, flow(s, z)), differentiated through every Euler step and the final clip.
-
-    Raises:
-        ValueError: for a hyperparameter out of range.
-    """
+class FBRAC(CriticLearner[FBRACNetworks, FQLNoise]):
+    """alpha L_FM - lambda Q(s, flow(s, z)), differentiated through every Euler step and the final clip."""
 
     name: ClassVar[str] = "fbrac"
+    published: ClassVar[Published | None] = PUBLISHED
 
     alpha: ScalarLike = scalar(10.0, "weight of flow matching; tune from 1 to 300")
     discount: ScalarLike = fields.discount()
@@ -48,32 +69,24 @@ class FBRAC(Learner):
     def networks(self, spec: Spec, *, key: Key) -> FBRACNetworks:
         flow_key, critic_key = jax.random.split(key)
         return FBRACNetworks(
-            VectorField(spec, self.hidden, key=flow_key),
-            CriticEnsemble(spec, self.hidden, ensemble=self.ensemble, key=critic_key),
+            flow=VectorField(spec, self.hidden, key=flow_key),
+            critic=CriticEnsemble(spec, self.hidden, ensemble=self.ensemble, key=critic_key),
         )
 
     @jax.named_scope("noise")
     def noise(self, spec: Spec, rows: Rows, *, key: Key) -> FQLNoise:
         return fql_noise(spec, rows, key=key)
 
-    def loss(
-        self,
-        networks: FBRACNetworks,
-        fixed: FBRACNetworks,
-        target_critic: CriticEnsemble | None,
-        batch: Batch,
-        noise: FQLNoise,
-        *,
-        axis_name: AxisName | None,
-    ) -> tuple[Scalar, Metrics]:
+    def loss(self, networks: FBRACNetworks, given: CriticGiven[FBRACNetworks, FQLNoise]) -> tuple[Scalar, Metrics]:
+        fixed, batch, noise = given.networks, given.batch, given.noise
         next_actions = flow_actions(fixed.flow, batch.next_observations, noise.next_latent, self.flow_steps)
         critic_loss, _, metrics = temporal_difference(
-            networks.critic, target_critic, next_actions, batch, discount=self.discount, q_agg=self.q_agg
+            networks.critic, next_actions, given, discount=self.discount, q_agg=self.q_agg
         )
         flow_loss = jnp.mean(cloning_errors(networks.flow, batch, noise.flow_x0, noise.flow_t))
         actions = flow_actions(networks.flow, batch.observations, noise.latent, self.flow_steps)
         q_values = bellman.aggregate(fixed.critic(batch.observations, actions), "mean")
-        q_loss = losses.q_loss(q_values, normalize=self.normalize_q, axis_name=axis_name)
+        q_loss = losses.q_loss(q_values, normalize=self.normalize_q, axis_name=given.axis_name)
         actor_loss = self.alpha * flow_loss + q_loss
         return critic_loss + actor_loss, metrics | {
             "actor_loss": actor_loss,
@@ -81,6 +94,12 @@ class FBRAC(Learner):
             "q_loss": q_loss,
         }
 
-    def policy(self, state: LearnerState) -> FlowPolicy:
+    def policy(self, state: CriticState[FBRACNetworks]) -> FlowPolicy:
         flow, critic = state.networks.flow, state.networks.critic
         return FlowPolicy(flow=flow, refiner=None, critic=critic, flow_steps=self.flow_steps)
+
+    def operations(self, spec: Spec) -> int | float:
+        n, steps = operations.Networks.of(self.hidden, spec), self.flow_steps
+        improvement = n.flow.learn_euler(steps) + self.ensemble * n.critic.guide()
+        values = operations.temporal_difference(n, self.ensemble)
+        return n.flow.euler(steps) + values + n.flow.learn() + improvement

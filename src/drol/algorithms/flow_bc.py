@@ -10,16 +10,21 @@ from jaxtyping import Array, Float
 
 from drol.algorithm import ScalarLike
 from drol.algorithms import fields
-from drol.algorithms.learner import Learner, LearnerState, cloning_errors, per_row
-from drol.nn.critic import CriticEnsemble
+from drol.algorithms.learner import CloningLearner, Given, LearnerState, cloning_errors, per_row
+from drol.algorithms.operations import Networks
+from drol.algorithms.tables import everywhere
 from drol.nn.flow import VectorField
 from drol.policy import FlowPolicy
-from drol.types import AxisName, Batch, Key, Metrics, Rows, Scalar, Spec
+from drol.published import Published
+from drol.types import Key, Metrics, Rows, Scalar, Spec
+
+PUBLISHED = Published(
+    advice="it has nothing to tune",
+    presets=tuple(everywhere("flow-bc", "nothing to tune: the flow that FQL distils, alone")),
+)
 
 
 class FlowBCNetworks(eqx.Module):
-    """What flow BC trains."""
-
     flow: VectorField
 
 
@@ -30,14 +35,11 @@ class FlowNoise(eqx.Module):
     flow_t: Float[Array, "*batch 1"]
 
 
-class FlowBC(Learner):
-    """Flow matching on the data's actions, which keeps their modes apart.
-
-    Raises:
-        ValueError: for a hyperparameter out of range.
-    """
+class FlowBC(CloningLearner[FlowBCNetworks, FlowNoise]):
+    """Flow matching on the data's actions, which keeps their modes apart."""
 
     name: ClassVar[str] = "flow-bc"
+    published: ClassVar[Published | None] = PUBLISHED
 
     learning_rate: ScalarLike = fields.learning_rate()
     flow_steps: int = fields.flow_steps()
@@ -51,21 +53,16 @@ class FlowBC(Learner):
     def noise(self, spec: Spec, rows: Rows, *, key: Key) -> FlowNoise:
         return flow_noise(spec, rows, key=key)
 
-    def loss(
-        self,
-        networks: FlowBCNetworks,
-        fixed: FlowBCNetworks,
-        target_critic: CriticEnsemble | None,
-        batch: Batch,
-        noise: FlowNoise,
-        *,
-        axis_name: AxisName | None,
-    ) -> tuple[Scalar, Metrics]:
-        loss = jnp.mean(cloning_errors(networks.flow, batch, noise.flow_x0, noise.flow_t))
+    def loss(self, networks: FlowBCNetworks, given: Given[FlowBCNetworks, None, FlowNoise]) -> tuple[Scalar, Metrics]:
+        noise = given.noise
+        loss = jnp.mean(cloning_errors(networks.flow, given.batch, noise.flow_x0, noise.flow_t))
         return loss, {"flow_loss": loss}
 
-    def policy(self, state: LearnerState) -> FlowPolicy:
+    def policy(self, state: LearnerState[FlowBCNetworks, None]) -> FlowPolicy:
         return FlowPolicy(flow=state.networks.flow, refiner=None, critic=None, flow_steps=self.flow_steps)
+
+    def operations(self, spec: Spec) -> int | float:
+        return Networks.of(self.hidden, spec).flow.learn()
 
 
 def flow_noise(spec: Spec, rows: Rows, *, key: Key) -> FlowNoise:

@@ -2,40 +2,55 @@
 
 from typing import ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
 
 from drol.algorithm import ScalarLike, scalar, static
-from drol.algorithms import fields
+from drol.algorithms import fields, operations
 from drol.algorithms.flow_bc import FlowNoise, flow_noise
-from drol.algorithms.iql import implicit_values
-from drol.algorithms.learner import Learner, LearnerState, cloning_errors
+from drol.algorithms.iql import ValueNetworks, implicit_values
+from drol.algorithms.learner import CriticGiven, CriticLearner, CriticState, cloning_errors
+from drol.algorithms.tables import D4RL, FQL_PAPER, Column, OGBench, inferred
 from drol.nn.critic import CriticEnsemble, Value
 from drol.nn.flow import VectorField
-from drol.policy import FlowPolicy
-from drol.types import AxisName, Batch, Key, Metrics, Rows, Scalar, Spec
+from drol.policy import Choice, FlowPolicy
+from drol.published import Published
+from drol.types import Key, Metrics, Rows, Scalar, Spec
+
+COLUMN = Column("ifql", ("num_samples",), FQL_PAPER, number=int, always={"expectile": 0.9}, chooses_aggregation=False)
+PUBLISHED = Published(
+    advice="try --num-samples 32, 64 and 128, which are the published ones",
+    fields=COLUMN.fields,
+    presets=(
+        *COLUMN.ogbench(OGBench(32, 32, 32, 32, inferred(64), 32, 32, 32, 32, 32)),
+        *COLUMN.d4rl(
+            D4RL(
+                antmaze=(32, 32, 32, 32, 32, 32),
+                pen=(32, 32, 32),
+                door=(32, 128, 32),
+                hammer=(32, 32, 32),
+                relocate=(128, 32, 32),
+            )
+        ),
+    ),
+)
 
 
-class IFQLNetworks(eqx.Module):
-    """What IFQL trains."""
-
+class IFQLNetworks(ValueNetworks):
     flow: VectorField
     value: Value
     critic: CriticEnsemble
 
 
-class IFQL(Learner):
+class IFQL(CriticLearner[IFQLNetworks, FlowNoise]):
     """The flow clones the data and never hears of the critic; the critic chooses among its samples when acting.
 
     Evaluated with the action of highest min Q among `num_samples`.
-
-    Raises:
-        ValueError: for a hyperparameter out of range.
     """
 
     name: ClassVar[str] = "ifql"
+    published: ClassVar[Published | None] = PUBLISHED
 
     num_samples: int = static(32, "actions among which the critic chooses when acting", low=1)
     expectile: ScalarLike = scalar(0.9, "kappa of V's regression", high=1.0)
@@ -50,39 +65,30 @@ class IFQL(Learner):
     def networks(self, spec: Spec, *, key: Key) -> IFQLNetworks:
         flow_key, value_key, critic_key = jax.random.split(key, 3)
         return IFQLNetworks(
-            VectorField(spec, self.hidden, key=flow_key),
-            Value(spec, self.hidden, key=value_key),
-            CriticEnsemble(spec, self.hidden, ensemble=self.ensemble, key=critic_key),
+            flow=VectorField(spec, self.hidden, key=flow_key),
+            value=Value(spec, self.hidden, key=value_key),
+            critic=CriticEnsemble(spec, self.hidden, ensemble=self.ensemble, key=critic_key),
         )
 
     @jax.named_scope("noise")
     def noise(self, spec: Spec, rows: Rows, *, key: Key) -> FlowNoise:
         return flow_noise(spec, rows, key=key)
 
-    def loss(
-        self,
-        networks: IFQLNetworks,
-        fixed: IFQLNetworks,
-        target_critic: CriticEnsemble | None,
-        batch: Batch,
-        noise: FlowNoise,
-        *,
-        axis_name: AxisName | None,
-    ) -> tuple[Scalar, Metrics]:
-        critic_loss, _, metrics = implicit_values(
-            networks, fixed, target_critic, batch, expectile=self.expectile, discount=self.discount
-        )
-        flow_loss = jnp.mean(cloning_errors(networks.flow, batch, noise.flow_x0, noise.flow_t))
+    def loss(self, networks: IFQLNetworks, given: CriticGiven[IFQLNetworks, FlowNoise]) -> tuple[Scalar, Metrics]:
+        noise = given.noise
+        critic_loss, _, metrics = implicit_values(networks, given, expectile=self.expectile, discount=self.discount)
+        flow_loss = jnp.mean(cloning_errors(networks.flow, given.batch, noise.flow_x0, noise.flow_t))
         return critic_loss + flow_loss, metrics | {"flow_loss": flow_loss}
 
-    def policy(self, state: LearnerState) -> FlowPolicy:
+    def policy(self, state: CriticState[IFQLNetworks]) -> FlowPolicy:
         return FlowPolicy(
             flow=state.networks.flow,
             refiner=None,
             critic=state.networks.critic,
-            kind="best-of-n",
+            choice=Choice("best-of-n", self.num_samples, min(8, self.num_samples), q_agg="min"),
             flow_steps=self.flow_steps,
-            num_samples=self.num_samples,
-            dense_topk=min(8, self.num_samples),
-            q_agg="min",
         )
+
+    def operations(self, spec: Spec) -> int | float:
+        n = operations.Networks.of(self.hidden, spec)
+        return operations.implicit_values(n, self.ensemble) + n.flow.learn()

@@ -1,5 +1,6 @@
 """IQL: values in the data's support by expectile regression, policy by weighted cloning (Kostrikov et al. 2022)."""
 
+import dataclasses
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -9,21 +10,59 @@ import optax
 from jaxtyping import Array, Float
 
 from drol.algorithm import ScalarLike, scalar, static
-from drol.algorithms import fields
-from drol.algorithms.learner import Learner, LearnerState
+from drol.algorithms import fields, operations
+from drol.algorithms.learner import CriticGiven, CriticLearner, CriticNetworks, CriticState
+from drol.algorithms.tables import D4RL_TASKS, FQL_PAPER, Column, OGBench, inferred, is_antmaze, preset
 from drol.nn.actor import clip_action
 from drol.nn.critic import CriticEnsemble, Value
 from drol.nn.gaussian import MeanActor
 from drol.ops import bellman, losses
-from drol.policy import MeanPolicy
-from drol.types import AxisName, Batch, Key, Metrics, Rows, Scalar, Spec
+from drol.policy import Choice, MeanPolicy
+from drol.published import Preset, Published
+from drol.types import Key, Metrics, Rows, Scalar, Spec
 
 EXTRACTIONS = ("awr", "ddpg+bc")
 
 
-class IQLNetworks(eqx.Module):
-    """What IQL trains."""
+COLUMN = Column("iql", ("inverse_temperature",), FQL_PAPER, always={"expectile": 0.9}, chooses_aggregation=False)
+CORL = "tinkoff-ai/CORL: configs/offline/iql"
+NORMALIZED = "observations are normalized (--normalize-observations) and networks have two layers of 256"
+MANIPULATION = ("cube", "scene", "puzzle")
 
+
+def _smaller(preset: Preset) -> Preset:
+    """With the networks of IQL alone on manipulation alone; whether IFQL's were of that size too is not stated."""
+    if preset.family.startswith(MANIPULATION):
+        return dataclasses.replace(preset, at_size={"paper": {"hidden": (256, 256, 256, 256)}})
+    return preset
+
+
+def _on_d4rl(task: str) -> Preset:
+    """beta and iql_tau of CORL's configurations, the same within a family; on antmaze also temperature and expectile of
+    ikostrikov/implicit_q_learning: configs/antmaze_config.py."""
+    if is_antmaze(task):
+        return preset("iql", task, {"inverse_temperature": 10.0, "expectile": 0.9}, CORL, beside=NORMALIZED)
+    dropout = f"the actor has dropout of 0.1, which is not implemented; {NORMALIZED}"
+    return preset("iql", task, {"inverse_temperature": 3.0, "expectile": 0.8}, CORL, beside=dropout)
+
+
+PUBLISHED = Published(
+    advice="tune --inverse-temperature first; published: 0.3 to 10",
+    fields=COLUMN.fields,
+    presets=(
+        *map(_smaller, COLUMN.ogbench(OGBench(10, 10, 10, 10, inferred(1), 1, 0.3, 10, 10, 3))),
+        *map(_on_d4rl, D4RL_TASKS),
+    ),
+)
+
+
+class ValueNetworks(CriticNetworks):
+    """Networks with Q and V among them."""
+
+    value: eqx.AbstractVar[Value]
+
+
+class IQLNetworks(ValueNetworks):
     actor: MeanActor
     value: Value
     critic: CriticEnsemble
@@ -33,7 +72,7 @@ class IQLNoise(eqx.Module):
     """IQL draws nothing."""
 
 
-class IQL(Learner):
+class IQL(CriticLearner[IQLNetworks, IQLNoise]):
     """No action outside the data is ever valued: V is an upper expectile of Q over the data's actions.
 
     The policy is a Gaussian of unit variance, cloned with weights exp(beta (Q - V)) (`extraction` awr), or moved by
@@ -41,12 +80,10 @@ class IQL(Learner):
 
     As in the public code of the published results, the advantage takes the online critic's minimum, and the critic's
     loss adds up its members instead of averaging them.
-
-    Raises:
-        ValueError: for a hyperparameter out of range.
     """
 
     name: ClassVar[str] = "iql"
+    published: ClassVar[Published | None] = PUBLISHED
 
     inverse_temperature: ScalarLike = scalar(10.0, "beta of the weights exp(beta A); tune from 0.3 to 10")
     expectile: ScalarLike = scalar(0.9, "kappa of V's regression", high=1.0)
@@ -62,77 +99,67 @@ class IQL(Learner):
     def networks(self, spec: Spec, *, key: Key) -> IQLNetworks:
         actor_key, value_key, critic_key = jax.random.split(key, 3)
         return IQLNetworks(
-            MeanActor(spec, self.hidden, key=actor_key),
-            Value(spec, self.hidden, key=value_key),
-            CriticEnsemble(spec, self.hidden, ensemble=self.ensemble, key=critic_key),
+            actor=MeanActor(spec, self.hidden, key=actor_key),
+            value=Value(spec, self.hidden, key=value_key),
+            critic=CriticEnsemble(spec, self.hidden, ensemble=self.ensemble, key=critic_key),
         )
 
     def noise(self, spec: Spec, rows: Rows, *, key: Key) -> IQLNoise:
         return IQLNoise()
 
-    def loss(
-        self,
-        networks: IQLNetworks,
-        fixed: IQLNetworks,
-        target_critic: CriticEnsemble | None,
-        batch: Batch,
-        noise: IQLNoise,
-        *,
-        axis_name: AxisName | None,
-    ) -> tuple[Scalar, Metrics]:
+    def loss(self, networks: IQLNetworks, given: CriticGiven[IQLNetworks, IQLNoise]) -> tuple[Scalar, Metrics]:
         critic_loss, advantages, critic_metrics = implicit_values(
-            networks, fixed, target_critic, batch, expectile=self.expectile, discount=self.discount
+            networks, given, expectile=self.expectile, discount=self.discount
         )
-        actor_loss, actor_metrics = self._actor_loss(networks.actor, fixed.critic, advantages, batch, axis_name)
+        actor_loss, actor_metrics = self._actor_loss(networks.actor, advantages, given)
         return critic_loss + actor_loss, critic_metrics | actor_metrics
 
     @jax.named_scope("actor_loss")
     def _actor_loss(
-        self,
-        actor: MeanActor,
-        critic: CriticEnsemble,
-        advantages: Float[Array, " batch"],
-        batch: Batch,
-        axis_name: AxisName | None,
+        self, actor: MeanActor, advantages: Float[Array, " batch"], given: CriticGiven[IQLNetworks, IQLNoise]
     ) -> tuple[Scalar, Metrics]:
+        critic, batch = given.networks.critic, given.batch
         means = actor(batch.observations)
         log_prob = losses.gaussian_log_prob(means, batch.actions)
         if self.extraction == "awr":
             loss = -jnp.mean(losses.advantage_weights(advantages, self.inverse_temperature) * log_prob)
         else:
             q_values = bellman.aggregate(critic(batch.observations, clip_action(means)), "min")
-            guidance = losses.q_loss(q_values, normalize=True, axis_name=axis_name)
+            guidance = losses.q_loss(q_values, normalize=True, axis_name=given.axis_name)
             loss = guidance - self.bc_coef * jnp.mean(log_prob)
         return loss, {"actor_loss": loss, "bc_loss": jnp.mean(losses.behaviour_cloning(means, batch.actions))}
 
-    def policy(self, state: LearnerState) -> MeanPolicy:
-        return MeanPolicy(actor=state.networks.actor, critic=state.networks.critic, q_agg="min")
+    def policy(self, state: CriticState[IQLNetworks]) -> MeanPolicy:
+        return MeanPolicy(
+            actor=state.networks.actor, critic=state.networks.critic, choice=Choice("centre", q_agg="min")
+        )
+
+    def operations(self, spec: Spec) -> int | float:
+        n = operations.Networks.of(self.hidden, spec)
+        # The advantage's Q(s, a) and V(s) are those of the critic's and the value's loss.
+        guidance = 0 if self.extraction == "awr" else self.ensemble * n.critic.guide()
+        return operations.implicit_values(n, self.ensemble) + n.mean.learn() + guidance
 
 
 @jax.named_scope("critic_loss")
 def implicit_values(
-    networks: Any,
-    fixed: Any,
-    target_critic: CriticEnsemble | None,
-    batch: Batch,
-    *,
-    expectile: ScalarLike,
-    discount: ScalarLike,
+    networks: ValueNetworks, given: CriticGiven[Any, Any], *, expectile: ScalarLike, discount: ScalarLike
 ) -> tuple[Scalar, Float[Array, " batch"], Metrics]:
     """The losses of V and Q together, and the advantages min Q(s, a) - V(s) as constants.
 
     L_V = expectile(min Q'(s, a) - V(s)), L_Q = sum_i mean (Q_i(s, a) - r - gamma mask V(s'))^2.
 
     Args:
-        networks: has `value` and `critic`.
-        fixed: the same as constants.
-        target_critic: Q'.
-        batch: transitions.
+        networks: V and Q.
+        given: Q', the batch, and V as a constant.
         expectile: kappa.
         discount: gamma.
+
+    Returns:
+        The sum of both losses, the advantages, and what to report.
     """
-    assert target_critic is not None
-    slow_q = bellman.aggregate(target_critic(batch.observations, batch.actions), "min")
+    fixed, batch = given.networks, given.batch
+    slow_q = bellman.aggregate(given.target_critic(batch.observations, batch.actions), "min")
     values = networks.value(batch.observations)
     value_loss = losses.expectile(slow_q - values, expectile)
     targets = bellman.backup(batch.rewards, batch.masks, fixed.value(batch.next_observations), discount)

@@ -1,8 +1,8 @@
-"""What the peers have in common: one loss over all networks, one optimizer, slow copies of the critic."""
+"""What most methods have in common: one loss over all networks, one optimizer, and a slow copy of the critic."""
 
 import abc
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 import equinox as eqx
 import jax
@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from drol.algorithm import Algorithm, ScalarLike, TrainState, checked_start
+from drol.algorithm import ScalarLike, TrainState, checked_start
+from drol.algorithms.optimizers import Trained, descend, first_state, optimizer_of
 from drol.nn.critic import CriticEnsemble
 from drol.nn.flow import VectorField
 from drol.numerics import threefry
@@ -18,114 +19,161 @@ from drol.ops import bellman, flow
 from drol.ops.axis import make_varying, mean_over
 from drol.types import AxisName, Batch, Key, Metrics, Rows, Scalar, Spec
 
-Tree = TypeVar("Tree")
 
-EPS_ROOT = 2e-38
-"""Added under Adam's root: too little to change an update (it counts where |g| < 1e-16, and the epsilon is 1e-8), but
-enough to keep derivatives finite where a gradient is 0, so that hyperparameters can be learned through updates."""
+class CriticNetworks(eqx.Module):
+    """Networks with a critic among them."""
+
+    critic: eqx.AbstractVar[CriticEnsemble]
 
 
-class LearnerState(TrainState):
+Networks = TypeVar("Networks", bound=eqx.Module)
+WithCritic = TypeVar("WithCritic", bound=CriticNetworks)
+Target = TypeVar("Target", CriticEnsemble, None)
+Noise = TypeVar("Noise", bound=eqx.Module | Array)
+Drawn = TypeVar("Drawn")
+
+
+class LearnerState(TrainState, Generic[Networks, Target]):
     """The training state of a `Learner`.
 
     Attributes:
-        networks: everything that is trained, a module of the algorithm's own.
+        networks: everything that is trained.
         target_critic: the slow copy of `networks.critic`; None where there is no critic.
         optimizer: of all networks together.
         step: updates done.
     """
 
-    networks: Any
-    target_critic: CriticEnsemble | None
+    networks: Networks
+    target_critic: Target
     optimizer: optax.OptState
     step: Int[Array, ""]
 
 
-class Learner(Algorithm):
-    """An algorithm whose update is one gradient of one loss, the sum of its networks' losses.
+CriticState = LearnerState[WithCritic, CriticEnsemble]
+"""The training state of a `CriticLearner`."""
 
-    What one network's loss takes from another comes in a second time as a constant, so that no gradient crosses. Under
-    Adam, which works entry by entry, the sum trains each network as a loss and an optimizer of its own would. (A field
-    `max_gradient_norm`, where there is one, clips the gradients of all networks together.)
+
+class Given(eqx.Module, Generic[Networks, Target, Noise]):
+    """What a loss takes as constants.
+
+    Attributes:
+        networks: the networks that are trained, a second time: no gradient crosses from one to another.
+        target_critic: the slow critic; None where there is no critic.
+        batch: transitions.
+        noise: this update's draws.
+        axis_name: the axis over which the batch is sharded.
     """
 
-    learning_rate: eqx.AbstractVar[ScalarLike]
-    optimizer: eqx.AbstractVar[optax.GradientTransformation | None]
+    networks: Networks
+    target_critic: Target
+    batch: Batch
+    noise: Noise
+    axis_name: AxisName | None = eqx.field(static=True)
+
+
+CriticGiven = Given[WithCritic, CriticEnsemble, Noise]
+"""What the loss of a `CriticLearner` takes as constants."""
+
+
+class Learner(Trained, Generic[Networks, Target, Noise]):
+    """An algorithm whose update is one gradient of one loss, the sum of its networks' losses.
+
+    What one network's loss takes from another is a constant in `Given`. Under Adam, which works entry by entry, the sum
+    trains each network as a loss and an optimizer of its own would.
+
+    Methods derive from `CloningLearner` or `CriticLearner`.
+    """
 
     @abc.abstractmethod
-    def networks(self, spec: Spec, *, key: Key) -> Any:
-        """Fresh networks. A critic, where there is one, is their field `critic`."""
+    def networks(self, spec: Spec, *, key: Key) -> Networks:
+        """Fresh networks."""
 
     @abc.abstractmethod
-    def loss(
-        self,
-        networks: Any,
-        fixed: Any,
-        target_critic: CriticEnsemble | None,
-        batch: Batch,
-        noise: Any,
-        *,
-        axis_name: AxisName | None,
-    ) -> tuple[Scalar, Metrics]:
-        """The sum of the losses, and what to report.
+    def loss(self, networks: Networks, given: Given[Networks, Target, Noise]) -> tuple[Scalar, Metrics]:
+        """The sum of the losses of `networks`, and what to report."""
 
-        Args:
-            networks: differentiated.
-            fixed: the same networks as constants.
-            target_critic: the slow critic.
-            batch: transitions.
-            noise: this update's draws.
-            axis_name: the axis over which the batch is sharded.
-        """
+    @abc.abstractmethod
+    def first_target(self, networks: Networks) -> Target:
+        """The slow critic before the first update."""
 
-    def init(self, spec: Spec, *, key: Key) -> LearnerState:
+    @abc.abstractmethod
+    def next_target(self, target: Target, before: Networks, after: Networks) -> Target:
+        """The slow critic after an update that turned the networks `before` into those `after`."""
+
+    def init(self, spec: Spec, *, key: Key) -> LearnerState[Networks, Target]:
         networks = self.networks(spec, key=checked_start(spec, key))
-        target_critic = jax.tree.map(jnp.copy, getattr(networks, "critic", None))
+        target_critic = self.first_target(networks)
         optimizer = first_state(self, networks)
         return LearnerState(
             networks=networks, target_critic=target_critic, optimizer=optimizer, step=jnp.zeros((), jnp.int32)
         )
 
     def update(
-        self, state: LearnerState, batch: Batch, noise: Any, *, axis_name: AxisName | None = None
-    ) -> tuple[LearnerState, Metrics]:
-        fixed = make_varying(state.networks, axis_name)
-        value, gradients, metrics = self._graded(fixed, state, batch, noise, axis_name)
-
-        def loss(trained: Any) -> Scalar:
-            return self.loss(trained, fixed, state.target_critic, batch, noise, axis_name=axis_name)[0]
-
+        self, state: LearnerState[Networks, Target], batch: Batch, noise: Noise, *, axis_name: AxisName | None = None
+    ) -> tuple[LearnerState[Networks, Target], Metrics]:
+        given = _given(state, batch, noise, axis_name)
+        value, gradients, metrics = self._graded(given)
         networks, optimizer = descend(
-            optimizer_of(self), gradients, state.optimizer, state.networks, value=value, loss=loss, axis_name=axis_name
+            optimizer_of(self),
+            gradients,
+            state.optimizer,
+            state.networks,
+            value=value,
+            loss=lambda trained: self.loss(trained, given)[0],
+            axis_name=axis_name,
         )
-        target_critic = state.target_critic
-        if target_critic is not None:
-            tau = self.tau  # pyright: ignore[reportAttributeAccessIssue]  (whoever has a critic has it)
-            # One step of lag, as in most public code: the average takes the critic before this update.
-            averaged = state.networks if getattr(self, "target_lag", True) else networks
-            target_critic = bellman.target_average(target_critic, averaged.critic, tau)
+        target_critic = self.next_target(state.target_critic, state.networks, networks)
         return LearnerState(
             networks=networks, target_critic=target_critic, optimizer=optimizer, step=state.step + 1
         ), metrics
 
     def gradients(
-        self, state: LearnerState, batch: Batch, noise: Any, *, axis_name: AxisName | None = None
-    ) -> tuple[Any, Metrics]:
+        self, state: LearnerState[Networks, Target], batch: Batch, noise: Noise, *, axis_name: AxisName | None = None
+    ) -> tuple[Networks, Metrics]:
         """The gradients that `update` applies, of the whole batch where it is sharded over `axis_name`."""
-        _, gradients, metrics = self._graded(make_varying(state.networks, axis_name), state, batch, noise, axis_name)
+        _, gradients, metrics = self._graded(_given(state, batch, noise, axis_name))
         return gradients, metrics
 
-    def _graded(
-        self, networks: Any, state: LearnerState, batch: Batch, noise: Any, axis_name: AxisName | None
-    ) -> tuple[Scalar, Any, Metrics]:
+    def _graded(self, given: Given[Networks, Target, Noise]) -> tuple[Scalar, Networks, Metrics]:
         """The loss of the whole batch, its gradients, and the metrics."""
-        (value, metrics), gradients = jax.value_and_grad(self.loss, has_aux=True)(
-            networks, networks, state.target_critic, batch, noise, axis_name=axis_name
-        )
-        return mean_over((value, gradients, metrics), axis_name)
+        (value, metrics), gradients = jax.value_and_grad(self.loss, has_aux=True)(given.networks, given)
+        return mean_over((value, gradients, metrics), given.axis_name)
 
 
-def per_row(draw: Callable[[Key], Any], rows: Rows, key: Key) -> Any:
+class CloningLearner(Learner[Networks, None, Noise]):
+    """A learner without a critic."""
+
+    def first_target(self, networks: Networks) -> None:
+        return None
+
+    def next_target(self, target: None, before: Networks, after: Networks) -> None:
+        return None
+
+
+class CriticLearner(Learner[WithCritic, CriticEnsemble, Noise]):
+    """A learner with a critic, of which it keeps a slow copy."""
+
+    discount: eqx.AbstractVar[ScalarLike]
+    tau: eqx.AbstractVar[ScalarLike]
+
+    def first_target(self, networks: WithCritic) -> CriticEnsemble:
+        return jax.tree.map(jnp.copy, networks.critic)
+
+    def next_target(self, target: CriticEnsemble, before: WithCritic, after: WithCritic) -> CriticEnsemble:
+        return bellman.target_average(target, self.averaged(before, after).critic, self.tau)
+
+    def averaged(self, before: WithCritic, after: WithCritic) -> WithCritic:
+        """The networks whose critic enters the slow copy: as in most public code, those before the update."""
+        return before
+
+
+def _given(
+    state: LearnerState[Networks, Target], batch: Batch, noise: Noise, axis_name: AxisName | None
+) -> Given[Networks, Target, Noise]:
+    return Given(make_varying(state.networks, axis_name), state.target_critic, batch, noise, axis_name)
+
+
+def per_row(draw: Callable[[Key], Drawn], rows: Rows, key: Key) -> Drawn:
     """`draw` for every row with a key of its own: shards draw what one device would have drawn."""
     own = threefry(key)
     return jax.vmap(lambda row: draw(jax.random.fold_in(own, row)))(rows)
@@ -146,155 +194,22 @@ def cloning_errors(
 @jax.named_scope("critic_loss")
 def temporal_difference(
     critic: CriticEnsemble,
-    target_critic: CriticEnsemble | None,
     next_actions: Float[Array, "batch action"],
-    batch: Batch,
+    given: Given[Any, CriticEnsemble, Any],
     *,
     discount: ScalarLike,
     q_agg: bellman.Aggregation,
 ) -> tuple[Scalar, Float[Array, "ensemble batch"], Metrics]:
-    """The Bellman error of the critic at one next action per state (eq. 2), and Q(s, a)."""
-    assert target_critic is not None
-    next_q = bellman.aggregate(target_critic(batch.next_observations, next_actions), q_agg)
-    return fit_critic(critic, next_q, batch, discount=discount)
+    """The Bellman error of the critic at one next action per state (eq. 2), Q(s, a), and what to report."""
+    next_q = bellman.aggregate(given.target_critic(given.batch.next_observations, next_actions), q_agg)
+    return fit_critic(critic, next_q, given.batch, discount=discount)
 
 
 def fit_critic(
     critic: CriticEnsemble, next_q: Float[Array, " batch"], batch: Batch, *, discount: ScalarLike
 ) -> tuple[Scalar, Float[Array, "ensemble batch"], Metrics]:
-    """The Bellman error of the critic for given values of the next states, and Q(s, a)."""
+    """The Bellman error of the critic for given values of the next states, Q(s, a), and what to report."""
     targets = bellman.backup(batch.rewards, batch.masks, next_q, discount)
     q_values = critic(batch.observations, batch.actions)
     loss = bellman.bellman_error(q_values, targets)
     return loss, q_values, {"critic_loss": loss, "q_mean": jnp.mean(q_values), "target_mean": jnp.mean(targets)}
-
-
-def optimizer_of(algorithm: Any) -> optax.GradientTransformation:
-    """Adam, after a clip by the global norm where the algorithm has a `max_gradient_norm`; or what the user gave.
-
-    `learning_rates`, where the algorithm has them, name every network and give it a rate of its own.
-    Adam is rebuilt from its learning rate at every trace: kept as a field, its closures would differ from one algorithm
-    to the next and compile each of them anew.
-    """
-    if algorithm.optimizer is not None:
-        return algorithm.optimizer
-    adam = _adam(getattr(algorithm, "learning_rates", algorithm.learning_rate))
-    if not hasattr(algorithm, "max_gradient_norm"):
-        return adam
-    return optax.chain(_clip(algorithm.max_gradient_norm), adam)
-
-
-def _clip(limit: ScalarLike) -> optax.GradientTransformation:
-    """`optax.clip_by_global_norm`, which cannot take a limit of another type than the gradients'."""
-
-    def clipped(updates: Any, _: Any) -> Any:
-        norm = jnp.sqrt(sum(jnp.sum(g**2) for g in jax.tree.leaves(updates)))
-        return jax.tree.map(lambda g: jnp.where(norm < limit, g, (g / norm * limit).astype(g.dtype)), updates)
-
-    return optax.stateless(clipped)
-
-
-def _adam(rates: ScalarLike | Mapping[str, ScalarLike]) -> optax.GradientTransformation:
-    """Adam, with one learning rate or with one for each network; its state is the same either way."""
-    if not isinstance(rates, Mapping):
-        return optax.adam(rates, eps_root=EPS_ROOT)
-
-    def scaled(updates: Any, _: Any) -> Any:
-        parts = [jax.tree.map(lambda u, rate=rate: -rate * u, getattr(updates, name)) for name, rate in rates.items()]
-        return eqx.tree_at(lambda networks: [getattr(networks, name) for name in rates], updates, parts)
-
-    return optax.chain(optax.scale_by_adam(eps_root=EPS_ROOT), optax.stateless(scaled))
-
-
-def leaves(networks: Any) -> Any:
-    """The arrays that are trained."""
-    return eqx.filter(networks, eqx.is_inexact_array)
-
-
-def first_state(algorithm: Any, networks: Any) -> optax.OptState:
-    """The state with which an algorithm's optimizer begins on these networks; the user's own is tried on shapes first.
-
-    Raises:
-        ValueError: if it cannot train them.
-    """
-    optimizer = optimizer_of(algorithm)
-    if algorithm.optimizer is None:
-        return optimizer.init(leaves(networks))
-
-    def total(parameters: Any) -> Scalar:
-        return sum((jnp.sum(leaf) for leaf in jax.tree.leaves(parameters)), jnp.zeros(())).astype(float)
-
-    def first_step(parameters: Any) -> Any:
-        told = {"value": jnp.zeros(()), "grad": parameters, "value_fn": total}
-        update = optax.with_extra_args_support(optimizer).update
-        return update(parameters, optimizer.init(parameters), parameters, **told)
-
-    try:
-        jax.eval_shape(first_step, leaves(networks))
-        return optimizer.init(leaves(networks))
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"optimizer cannot train these networks ({type(error).__name__}: {error}); it is given gradients, "
-            f"parameters, value, grad and value_fn, and transforms that want parameters in a form of their own, such "
-            f"as optax.lookahead, cannot be used"
-        ) from error
-
-
-@jax.named_scope("optimizer")
-def descend(
-    optimizer: optax.GradientTransformation,
-    gradients: Any,
-    optimizer_state: optax.OptState,
-    networks: Any,
-    *,
-    value: Scalar | None = None,
-    loss: Callable[[Any], Scalar] | None = None,
-    axis_name: AxisName | None = None,
-) -> tuple[Any, optax.OptState]:
-    """One step of an optimizer: the networks after it, and its state, all in the types that they had.
-
-    A learning rate is float32, and float64 under `jax_enable_x64`: it must not widen the parameters.
-
-    Args:
-        optimizer: told `grad`, `value` and, from `loss`, `value_fn`, if it asks for them.
-        gradients: of the loss of the whole batch.
-        optimizer_state: of the optimizer.
-        networks: what is trained.
-        value: the loss of the whole batch.
-        loss: networks -> the loss of this shard, for line searches; not traced otherwise.
-        axis_name: the axes over which the batch is sharded.
-    """
-    extra: dict[str, Any] = {"grad": gradients}
-    if value is not None:
-        extra["value"] = value
-    if loss is not None:
-        extra["value_fn"] = _of_whole_batch(loss, networks, axis_name)
-    update = optax.with_extra_args_support(optimizer).update
-    updates, new_state = update(gradients, optimizer_state, leaves(networks), **extra)
-    return like(eqx.apply_updates(networks, updates), networks), like(new_state, optimizer_state)
-
-
-def _of_whole_batch(
-    loss: Callable[[Any], Scalar], networks: Any, axis_name: AxisName | None
-) -> Callable[[Any], Scalar]:
-    """The loss as a function of the trained arrays; over shards, their mean, with the gradient of the whole batch."""
-    rest = eqx.filter(networks, eqx.is_inexact_array, inverse=True)
-
-    def of_shard(parameters: Any) -> Scalar:
-        return loss(eqx.combine(parameters, rest))
-
-    if axis_name is None:
-        return of_shard
-
-    def forward(parameters: Any) -> tuple[Scalar, Any]:
-        return mean_over(jax.value_and_grad(of_shard)(make_varying(parameters, axis_name)), axis_name)
-
-    # The gradient of a mean over shards differs between vmap, pmap and shard_map: take the mean of their gradients.
-    of_whole = jax.custom_vjp(lambda parameters: forward(parameters)[0])
-    of_whole.defvjp(forward, lambda gradient, scale: (jax.tree.map(lambda g: scale * g, gradient),))
-    return of_whole
-
-
-def like(tree: Tree, before: Any) -> Tree:
-    """The arrays of a tree in the types of those in `before`. Costs nothing where they are the same."""
-    return jax.tree.map(lambda new, old: new.astype(old.dtype) if hasattr(old, "dtype") else new, tree, before)

@@ -1,5 +1,6 @@
 """ReFORM: a flow of latents that cannot leave the ball from which the data are generated (Zhang et al. 2026)."""
 
+import dataclasses
 from typing import ClassVar
 
 import equinox as eqx
@@ -9,19 +10,47 @@ import optax
 from jaxtyping import Array, Float
 
 from drol.algorithm import ScalarLike, scalar
-from drol.algorithms import fields
-from drol.algorithms.learner import Learner, LearnerState, cloning_errors, per_row, temporal_difference
+from drol.algorithms import fields, operations
+from drol.algorithms.learner import (
+    CriticGiven,
+    CriticLearner,
+    CriticNetworks,
+    CriticState,
+    cloning_errors,
+    per_row,
+    temporal_difference,
+)
+from drol.algorithms.optimizers import adam
+from drol.algorithms.tables import everywhere
 from drol.nn.actor import LatentActor
 from drol.nn.critic import CriticEnsemble
 from drol.nn.flow import VectorField, flow_actions, steered_latents
 from drol.ops import bellman, losses
 from drol.ops.latent import ball_from_draws, default_radius
 from drol.policy import SteeredPolicy
-from drol.types import AxisName, Batch, Key, Metrics, Rows, Scalar, Spec
+from drol.published import Preset, Published
+from drol.types import Key, Metrics, Rows, Scalar, Spec
+
+DEFAULTS = "defaults of the ReFORM repository, one set for all its tasks: antmaze-large, cube and scene"
+ELSEWHERE = "borrowed from ReFORM's other tasks, which all have one set: it reports no results here"
 
 
-class ReFORMNetworks(eqx.Module):
-    """What ReFORM trains: the flow of the data, its one-step student, and the flow of the student's latents."""
+def _filled(preset: Preset) -> Preset:
+    """With the same values everywhere; borrowed where the method was not run."""
+    preset = dataclasses.replace(preset, values={"q_coef": 0.1, "discount": 0.995})
+    if preset.family.startswith(("antmaze-large-navigate", "cube", "scene")):
+        return preset
+    return dataclasses.replace(preset, source=ELSEWHERE, mark="borrowed")
+
+
+PUBLISHED = Published(
+    advice="one set of values is published for all tasks, and --q-coef hardly matters under Adam",
+    presets=tuple(map(_filled, everywhere("reform", DEFAULTS))),
+)
+
+
+class ReFORMNetworks(CriticNetworks):
+    """The flow of the data, its one-step student, and the flow of the student's latents."""
 
     flow: VectorField
     actor: LatentActor
@@ -30,7 +59,7 @@ class ReFORMNetworks(eqx.Module):
 
 
 class ReFORMNoise(eqx.Module):
-    """The random draws of one update: uniform in the latent ball, but for the times."""
+    """Uniform in the latent ball, but for the times."""
 
     next_latent: Float[Array, "*batch action"]
     flow_x0: Float[Array, "*batch action"]
@@ -39,7 +68,7 @@ class ReFORMNoise(eqx.Module):
     latent: Float[Array, "*batch action"]
 
 
-class ReFORM(Learner):
+class ReFORM(CriticLearner[ReFORMNetworks, ReFORMNoise]):
     """Clone the data with a flow from the latent ball, distil it into one step, and let the critic move the latents.
 
     What acts is mu(s, w(s, z)): w carries a latent z along a flow of its own that is reflected at the ball's surface,
@@ -47,12 +76,10 @@ class ReFORM(Learner):
     because w does: a constraint of support, without one of density, by another construction than DROL's.
 
     Its authors give one set of hyperparameters to all their tasks, and here it is the default.
-
-    Raises:
-        ValueError: for a hyperparameter out of range.
     """
 
     name: ClassVar[str] = "reform"
+    published: ClassVar[Published | None] = PUBLISHED
 
     q_coef: ScalarLike = scalar(
         0.1, "weight of critic guidance; hardly matters, as nothing else trains the flow of latents"
@@ -68,13 +95,16 @@ class ReFORM(Learner):
     ensemble: int = fields.ensemble()
     optimizer: optax.GradientTransformation | None = fields.optimizer()
 
+    def adam(self) -> optax.GradientTransformation:
+        return adam(self.learning_rate, max_norm=self.max_gradient_norm)
+
     def networks(self, spec: Spec, *, key: Key) -> ReFORMNetworks:
         flow_key, actor_key, generator_key, critic_key = jax.random.split(key, 4)
         return ReFORMNetworks(
-            VectorField(spec, self.hidden, key=flow_key),
-            LatentActor(spec, self.hidden, key=actor_key),
-            VectorField(spec, self.hidden, key=generator_key),
-            CriticEnsemble(spec, self.hidden, ensemble=self.ensemble, key=critic_key),
+            flow=VectorField(spec, self.hidden, key=flow_key),
+            actor=LatentActor(spec, self.hidden, key=actor_key),
+            generator=VectorField(spec, self.hidden, key=generator_key),
+            critic=CriticEnsemble(spec, self.hidden, ensemble=self.ensemble, key=critic_key),
         )
 
     @jax.named_scope("noise")
@@ -90,24 +120,16 @@ class ReFORM(Learner):
 
         return per_row(draw, rows, key)
 
-    def loss(
-        self,
-        networks: ReFORMNetworks,
-        fixed: ReFORMNetworks,
-        target_critic: CriticEnsemble | None,
-        batch: Batch,
-        noise: ReFORMNoise,
-        *,
-        axis_name: AxisName | None,
-    ) -> tuple[Scalar, Metrics]:
+    def loss(self, networks: ReFORMNetworks, given: CriticGiven[ReFORMNetworks, ReFORMNoise]) -> tuple[Scalar, Metrics]:
+        fixed, batch, noise = given.networks, given.batch, given.noise
         next_latents = steered_latents(fixed.generator, batch.next_observations, noise.next_latent, self.flow_steps)
         next_actions = fixed.actor(batch.next_observations, next_latents)
         critic_loss, _, metrics = temporal_difference(
-            networks.critic, target_critic, next_actions, batch, discount=self.discount, q_agg=self.q_agg
+            networks.critic, next_actions, given, discount=self.discount, q_agg=self.q_agg
         )
         flow_loss = jnp.mean(cloning_errors(networks.flow, batch, noise.flow_x0, noise.flow_t))
-        distillation_loss = self._distillation_loss(networks.actor, fixed.flow, batch, noise)
-        q_loss = self._q_loss(networks.generator, fixed, batch, noise, axis_name)
+        distillation_loss = self._distillation_loss(networks.actor, given)
+        q_loss = self._q_loss(networks.generator, given)
         actor_loss = flow_loss + distillation_loss + self.q_coef * q_loss
         return critic_loss + actor_loss, metrics | {
             "actor_loss": actor_loss,
@@ -117,29 +139,33 @@ class ReFORM(Learner):
         }
 
     @jax.named_scope("distillation_loss")
-    def _distillation_loss(self, actor: LatentActor, flow: VectorField, batch: Batch, noise: ReFORMNoise) -> Scalar:
+    def _distillation_loss(self, actor: LatentActor, given: CriticGiven[ReFORMNetworks, ReFORMNoise]) -> Scalar:
         """|mu(s, z) - flow(s, z)|^2 / d, the student before its clip."""
-        taught = flow_actions(flow, batch.observations, noise.taught_latent, self.flow_steps)
+        fixed, batch, noise = given.networks, given.batch, given.noise
+        taught = flow_actions(fixed.flow, batch.observations, noise.taught_latent, self.flow_steps)
         actions = actor.unclipped(batch.observations, noise.taught_latent)
         return jnp.mean(losses.behaviour_cloning(actions, taught))
 
     @jax.named_scope("actor_loss")
-    def _q_loss(
-        self,
-        generator: VectorField,
-        fixed: ReFORMNetworks,
-        batch: Batch,
-        noise: ReFORMNoise,
-        axis_name: AxisName | None,
-    ) -> Scalar:
+    def _q_loss(self, generator: VectorField, given: CriticGiven[ReFORMNetworks, ReFORMNoise]) -> Scalar:
         """-lambda Q(s, mu(s, w(s, z))), differentiated through every reflected step."""
+        fixed, batch, noise = given.networks, given.batch, given.noise
         latents = steered_latents(generator, batch.observations, noise.latent, self.flow_steps)
         actions = fixed.actor(batch.observations, latents)
         q_values = bellman.aggregate(fixed.critic(batch.observations, actions), "mean")
-        return losses.q_loss(q_values, normalize=self.normalize_q, axis_name=axis_name)
+        return losses.q_loss(q_values, normalize=self.normalize_q, axis_name=given.axis_name)
 
-    def policy(self, state: LearnerState) -> SteeredPolicy:
+    def policy(self, state: CriticState[ReFORMNetworks]) -> SteeredPolicy:
         networks = state.networks
         return SteeredPolicy(
             actor=networks.actor, generator=networks.generator, critic=networks.critic, flow_steps=self.flow_steps
         )
+
+    def operations(self, spec: Spec) -> int | float:
+        # The flow of latents has the shape of the data's flow.
+        n, steps = operations.Networks.of(self.hidden, spec), self.flow_steps
+        generator, values = n.flow, operations.temporal_difference(n, self.ensemble)
+        targets = generator.euler(steps) + n.actor.forward()
+        distillation = n.flow.euler(steps) + n.actor.learn()
+        improvement = generator.learn_euler(steps) + n.actor.guide() + self.ensemble * n.critic.guide()
+        return targets + values + n.flow.learn() + distillation + improvement

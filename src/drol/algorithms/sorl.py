@@ -1,8 +1,9 @@
 """SORL: a shortcut model, trained to act in 1, 2, 4 or 8 steps (Espinosa-Dice et al. 2025)."""
 
 import functools
+import statistics
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 import equinox as eqx
 import jax
@@ -10,17 +11,35 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from drol.algorithm import Algorithm, ScalarLike, TrainState, checked_start, scalar, static
-from drol.algorithms import fields
-from drol.algorithms.learner import descend, first_state, leaves, optimizer_of, per_row
+from drol.algorithm import ScalarLike, TrainState, checked_start, scalar, static
+from drol.algorithms import fields, operations
+from drol.algorithms.learner import per_row
+from drol.algorithms.optimizers import Trained, adam, descend, first_state, leaves, optimizer_of
+from drol.algorithms.tables import D4RL, UNKNOWN, Column, OGBench
 from drol.nn.critic import CriticEnsemble
 from drol.nn.flow import VectorField, shortcut_actions
 from drol.numerics import threefry
 from drol.ops import bellman, losses
 from drol.ops.axis import make_varying, mean_over
-from drol.policy import ShortcutPolicy
+from drol.policy import Choice, ShortcutPolicy
 from drol.policy.flow import STEPS
+from drol.published import Published
 from drol.types import AxisName, Batch, Key, Metrics, Rows, Scalar, Spec
+
+COLUMN = Column(
+    "sorl",
+    ("q_coef",),
+    "commands of the SORL repository, whose update --public-update repeats",
+    missing="unknown: SORL reports no results on it",
+)
+PUBLISHED = Published(
+    advice="tune --q-coef first; published: 10 to 500",
+    fields=COLUMN.fields,
+    presets=(
+        *COLUMN.ogbench(OGBench(500, 500, 100, 500, 500, 10, 50, 100, UNKNOWN, UNKNOWN)),
+        *COLUMN.d4rl(D4RL((UNKNOWN,) * 6, *((UNKNOWN, UNKNOWN, UNKNOWN),) * 4)),
+    ),
+)
 
 FINEST = 3
 """The level log2(8) of flow matching; self-consistency teaches the levels below from the one above each."""
@@ -28,11 +47,14 @@ NOISE_LEFT = 1e-5
 """What remains of x_0 at time 1."""
 
 
-class SORLNetworks(eqx.Module):
+OfActor, OfCritic, Result = TypeVar("OfActor"), TypeVar("OfCritic"), TypeVar("Result")
+
+
+class SORLNetworks(eqx.Module, Generic[OfActor, OfCritic]):
     """What SORL trains; also a pair of anything else, one for each."""
 
-    actor: Any
-    critic: Any
+    actor: OfActor
+    critic: OfCritic
 
 
 class SORLState(TrainState):
@@ -43,13 +65,13 @@ class SORLState(TrainState):
     target_actor: VectorField
     target_critic: CriticEnsemble
     # Optimizer: one for each network, or with `public_update` one for both
-    optimizer: Any
+    optimizer: optax.OptState | SORLNetworks
     # Updates done
     step: Int[Array, ""]
 
 
 class SORLNoise(eqx.Module):
-    """The random draws of one update: numbers of steps (places in `STEPS`) per batch, everything else per row."""
+    """Numbers of steps (places in `STEPS`) per batch, everything else per row."""
 
     critic_steps: Int[Array, ""]
     actor_steps: Int[Array, ""]
@@ -62,7 +84,7 @@ class SORLNoise(eqx.Module):
     consistency_index: Int[Array, "batch 1"]
 
 
-class SORL(Algorithm):
+class SORL(Trained):
     """A field f(s, x, t, l) that steps from x by 2^-l: cloned at the finest level, consistent at the coarser ones, and
     moved by a critic that knows the number of steps, differentiated through all of them.
 
@@ -71,12 +93,10 @@ class SORL(Algorithm):
     the actor; critic and actor step one after the other, each time with one Adam and one clip over both networks.
 
     Under `vmap` over seeds every number of steps is computed and one is used, so seeds train faster one by one.
-
-    Raises:
-        ValueError: for a hyperparameter out of range.
     """
 
     name: ClassVar[str] = "sorl"
+    published: ClassVar[Published | None] = PUBLISHED
 
     q_coef: ScalarLike = scalar(10.0, "weight of critic guidance; tune from 10 to 500")
     flow_coef: ScalarLike = scalar(10.0, "weight of flow matching")
@@ -96,6 +116,9 @@ class SORL(Algorithm):
     def __check_init__(self):
         if self.inference_steps not in STEPS:
             raise ValueError(f"inference_steps must be one of 1, 2, 4 and 8, found {self.inference_steps}")
+
+    def adam(self) -> optax.GradientTransformation:
+        return adam(self.learning_rate, max_norm=self.max_gradient_norm)
 
     def init(self, spec: Spec, *, key: Key) -> SORLState:
         actor_key, critic_key = jax.random.split(checked_start(spec, key))
@@ -152,12 +175,14 @@ class SORL(Algorithm):
         gradients, critic_metrics = self.critic_gradients(state, batch, noise, axis_name=axis_name)
         loss = critic_metrics["critic_loss"]
         if self.public_update:
+            assert not isinstance(state.optimizer, SORLNetworks)
             networks, optimizer_state = apply(gradients, state.optimizer, before, value=loss, loss=of_critic)
             gradients, metrics = self.actor_gradients(networks.actor, state, batch, noise, axis_name=axis_name)
             networks, optimizer_state = apply(
                 gradients, optimizer_state, networks, value=metrics["actor_loss"], loss=lambda n: of_actor(n.actor)
             )
         else:
+            assert isinstance(state.optimizer, SORLNetworks)
             actor_gradients, metrics = self.actor_gradients(before.actor, state, batch, noise, axis_name=axis_name)
             actor, actor_state = apply(
                 actor_gradients.actor,
@@ -197,16 +222,13 @@ class SORL(Algorithm):
         """Of the Bellman error; the actor's are 0, but for `public_update`."""
         networks = make_varying(state.networks, axis_name)
 
-        def at(steps: int) -> Callable[[], tuple[SORLNetworks, Metrics]]:
-            def gradient() -> tuple[SORLNetworks, Metrics]:
-                return jax.grad(self._critic_loss, has_aux=True)(
-                    networks, state.networks.actor, state.target_critic, batch, noise, steps
-                )
-
-            return gradient
-
         # Differentiated inside the branches: a branch outside would keep room for what all of them remember.
-        gradients, metrics = jax.lax.switch(noise.critic_steps, [at(steps) for steps in STEPS])
+        def gradient(steps: int) -> tuple[SORLNetworks, Metrics]:
+            return jax.grad(self._critic_loss, has_aux=True)(
+                networks, state.networks.actor, state.target_critic, batch, noise, steps
+            )
+
+        gradients, metrics = _in_steps(noise.critic_steps, gradient)
         return mean_over((gradients, metrics), axis_name)
 
     def actor_gradients(
@@ -216,13 +238,10 @@ class SORL(Algorithm):
         actor, critic = make_varying((actor, state.networks.critic), axis_name)
         cloning, metrics = jax.grad(self._cloning_loss, has_aux=True)(actor, state.target_actor, batch, noise)
 
-        def at(steps: int) -> Callable[[], tuple[VectorField, Scalar]]:
-            def gradient() -> tuple[VectorField, Scalar]:
-                return jax.grad(self._q_loss, has_aux=True)(actor, critic, batch, noise, steps, axis_name)
+        def gradient(steps: int) -> tuple[VectorField, Scalar]:
+            return jax.grad(self._q_loss, has_aux=True)(actor, critic, batch, noise, steps, axis_name)
 
-            return gradient
-
-        guidance, q_loss = jax.lax.switch(noise.actor_steps, [at(steps) for steps in STEPS])
+        guidance, q_loss = _in_steps(noise.actor_steps, gradient)
         actor_gradient, metrics, q_loss = mean_over(
             (jax.tree.map(jnp.add, cloning, guidance), metrics, q_loss), axis_name
         )
@@ -237,23 +256,35 @@ class SORL(Algorithm):
         fixed = make_varying(state.networks, axis_name)
 
         def of_critic(networks: SORLNetworks) -> Scalar:
-            def backed_up(steps: int) -> Callable[[], Scalar]:
-                return lambda: self._critic_loss(networks, fixed.actor, state.target_critic, batch, noise, steps)[0]
+            def backed_up(steps: int) -> Scalar:
+                return self._critic_loss(networks, fixed.actor, state.target_critic, batch, noise, steps)[0]
 
-            return jax.lax.switch(noise.critic_steps, [backed_up(steps) for steps in STEPS])
+            return _in_steps(noise.critic_steps, backed_up)
 
         def of_actor(actor: VectorField) -> Scalar:
-            def guided(steps: int) -> Callable[[], Scalar]:
-                return lambda: self._q_loss(actor, fixed.critic, batch, noise, steps, axis_name)[0]
+            def guided(steps: int) -> Scalar:
+                return self._q_loss(actor, fixed.critic, batch, noise, steps, axis_name)[0]
 
             cloning, _ = self._cloning_loss(actor, state.target_actor, batch, noise)
-            return cloning + jax.lax.switch(noise.actor_steps, [guided(steps) for steps in STEPS])
+            return cloning + _in_steps(noise.actor_steps, guided)
 
         return of_critic, of_actor
 
     def policy(self, state: SORLState) -> ShortcutPolicy:
         actor, critic = state.networks.actor, state.networks.critic
-        return ShortcutPolicy(actor=actor, critic=critic, steps=self.inference_steps, q_agg=self.q_agg)
+        return ShortcutPolicy(actor=actor, critic=critic, choice=Choice(q_agg=self.q_agg), steps=self.inference_steps)
+
+    def operations(self, spec: Spec) -> int | float:
+        # The numbers of steps, drawn for the targets and for the actor, are equally likely.
+        n, ensemble = operations.Networks.of(self.hidden, spec), self.ensemble
+        critic, shortcut = n.critic_of_steps, n.shortcut
+        # Two steps of the target in one state, at different times, make the target of one step twice as long.
+        consistency = shortcut.forward(2) + shortcut.learn()
+        improvement = statistics.mean(shortcut.learn_euler(steps) for steps in STEPS) + ensemble * critic.guide()
+        # In the public update the Bellman error moves the actor as well, through the next actions.
+        targets = statistics.mean(shortcut.euler(steps) for steps in STEPS) + ensemble * critic.forward()
+        targets = improvement if self.public_update else targets
+        return shortcut.learn() + consistency + targets + ensemble * critic.learn() + improvement
 
     @jax.named_scope("critic_loss")
     def _critic_loss(
@@ -306,11 +337,16 @@ class SORL(Algorithm):
         steps: int,
         axis_name: AxisName | None,
     ) -> tuple[Scalar, Scalar]:
-        """q_coef (-lambda Q(s, a, k)) at the actor's action a in k steps; beside it the term without its weight."""
+        """q_coef (-lambda Q(s, a, k)) at the actor's action a in k steps, and the term without its weight."""
         actions = shortcut_actions(actor, batch.observations, noise.latent, steps)
         q_values = bellman.aggregate(critic(batch.observations, actions, jnp.asarray(float(steps))), "mean")
         loss = losses.q_loss(q_values, normalize=self.normalize_q, axis_name=axis_name)
         return self.q_coef * loss, loss
+
+
+def _in_steps(place: Int[Array, ""], of: Callable[[int], Result]) -> Result:
+    """`of` the number of steps at this place of `STEPS`."""
+    return jax.lax.switch(place, [functools.partial(of, steps) for steps in STEPS])
 
 
 def _on_the_way(

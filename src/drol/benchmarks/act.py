@@ -11,7 +11,7 @@ import numpy as np
 
 from drol.algorithms.drol import DROL
 from drol.benchmarks.step import SPEC
-from drol.bundle import load_policy, save_policy
+from drol.policy.files import load_policy, save_policy
 from drol.presets import SIZES
 
 CALLS = 2_000

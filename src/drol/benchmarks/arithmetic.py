@@ -7,7 +7,6 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, JaxprEqn, jaxpr_as_fun
 
 from drol.algorithm import Algorithm
-from drol.benchmarks.operations import row_flop
 from drol.types import Batch, Spec
 
 
@@ -17,9 +16,14 @@ def update_flop(algorithm: Algorithm, spec: Spec, batch: int) -> float:
     The expectation where updates differ: ReBRAC's actor rests every second time, SORL draws its number of steps.
 
     Raises:
-        ValueError: for an algorithm that nobody has counted.
+        ValueError: for an algorithm whose operations are not counted.
     """
-    return batch * row_flop(algorithm, spec)
+    counted = algorithm.operations(spec)
+    if counted is None:
+        raise ValueError(
+            f"no operations are counted for {algorithm.name!r}; give {type(algorithm).__name__} a method `operations`"
+        )
+    return batch * float(counted)
 
 
 def compiled_flop(algorithm: Algorithm, spec: Spec, batch: int) -> float:

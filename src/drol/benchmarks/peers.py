@@ -13,7 +13,8 @@ from drol.algorithms.registry import algorithm_class
 from drol.benchmarks import timing
 from drol.benchmarks.arithmetic import compiled_flop, update_flop
 from drol.benchmarks.step import BATCH, SPEC, Loop, random_data
-from drol.bundle import LoadedPolicy, load_policy, save_policy
+from drol.policy.files import load_policy, save_policy
+from drol.policy.loaded import LoadedPolicy
 from drol.presets import SIZES
 
 CALLS = 200

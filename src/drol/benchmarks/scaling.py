@@ -12,7 +12,7 @@ from drol.benchmarks.step import BATCH, megabytes, random_data
 from drol.benchmarks.timing import Timing, take_turns
 from drol.presets import SIZES
 from drol.training.keeper import initial
-from drol.training.seeds import Pack
+from drol.training.pack import Pack
 
 LENGTH = 20
 """Updates of one timed chunk."""

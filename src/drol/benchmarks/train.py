@@ -12,13 +12,14 @@ import jax
 
 from drol.algorithms.drol import DROL
 from drol.benchmarks.step import BATCH, SPEC, megabytes, random_data
+from drol.environments.results import as_record
+from drol.environments.rollout import Evaluator
 from drol.environments.spec import EnvironmentSpec
-from drol.evaluation.results import as_record
-from drol.evaluation.rollout import Evaluator
 from drol.policy import Policy
 from drol.presets import SIZES
 from drol.training.folder import RunFolder
-from drol.training.run import train
+from drol.training.keeper import Run
+from drol.training.run import train_runs
 from drol.training.settings import Settings, chunk_length
 
 ENVIRONMENT = EnvironmentSpec("ogbench:cube-single-singletask-task2-v0")
@@ -57,7 +58,8 @@ def bench_train(size: str, *, updates: int, episodes: int = 0, workers: int = 1)
             return [as_record(result) for result in results]
 
         began = time.perf_counter()
-        state = train(algorithm, data, folder, settings, evaluate=evaluate if episodes else None, sinks=[watch])
+        run = Run(algorithm, folder, settings, evaluate=evaluate if episodes else None, sinks=[watch])
+        (outcome,) = train_runs([run], data)
         total = time.perf_counter() - began
     chunks = [settings.chunk / rate for rate in watch.rates]
     return {
@@ -73,7 +75,7 @@ def bench_train(size: str, *, updates: int, episodes: int = 0, workers: int = 1)
         "evaluation_s": watch.evaluation,
         "other_s": total - sum(chunks) - watch.evaluation,
         "data_mb": megabytes(data),
-        "state_mb": megabytes(state),
+        "state_mb": megabytes(outcome.state),
         "live_mb": watch.live / 1e6,
         "host_mb": peak_host_memory() / 1e6,
     }

@@ -2,12 +2,20 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from drol.algorithms.registry import ALGORITHMS
 from drol.cli.numbers import count
-from drol.cli.options import cores
-from drol.cli.platform import check_platform
+from drol.experiment.platform import check_platform
+from drol.extras import lazy
+from drol.files import write_json
 from drol.presets import SIZES
+from drol.processes import cores
+
+if TYPE_CHECKING:
+    from drol.cli import bench_tables
+else:
+    bench_tables = lazy("drol.cli.bench_tables")
 
 
 def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
@@ -112,10 +120,7 @@ def _add_numbers(
 def run(parsed: argparse.Namespace) -> int:
     """Measure, print a table, write the records if asked."""
     check_platform()
-    from drol.cli.bench_tables import BENCHMARKS
-    from drol.files import write_json
-
-    records = BENCHMARKS[parsed.benchmark](parsed)
+    records = bench_tables.BENCHMARKS[parsed.benchmark](parsed)
     if parsed.json is not None:
         write_json(parsed.json, records)
     return 0

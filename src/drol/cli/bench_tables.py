@@ -2,19 +2,36 @@
 
 import argparse
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from drol.cli import needs
+from drol.algorithms.drol import DROL
+from drol.benchmarks.act import bench_act
+from drol.benchmarks.churn import churn, spread
+from drol.benchmarks.peers import bench_peers
+from drol.benchmarks.profile import KINDS, bench_profile
+from drol.benchmarks.scaling import LENGTH, bench_scaling
+from drol.benchmarks.step import bench_step
+from drol.benchmarks.train import bench_train
 from drol.cli.terminal import SIMPLE, Console, Table
+from drol.data.dataset import Dataset
+from drol.data.replay import ReplayData
+from drol.environments.results import success_rate
+from drol.environments.rollout import Evaluator
+from drol.environments.spec import EnvironmentSpec
+from drol.errors import DataError
+from drol.experiment import needs
+from drol.experiment.config import RunConfig
+from drol.experiment.inputs import check_named_file, check_same_data, load_inputs, sums_in, sums_of
 from drol.extras import require_all
-from drol.files import DataError
-
-if TYPE_CHECKING:
-    from drol.data.offline import OfflineData
-    from drol.environments.spec import EnvironmentSpec
-    from drol.training.folder import RunFolder
+from drol.policy import in_units
+from drol.sources import environment_of, parse_task
+from drol.sources.contract import GYMNASIUM
+from drol.training.checkpoint import Checkpoints
+from drol.training.folder import RunFolder
+from drol.training.keeper import initial
 
 Columns = Mapping[str, Callable[[dict[str, Any]], str]]
 """A table: heading -> the cell of a record."""
@@ -46,8 +63,6 @@ _SIZE_AND_K: Columns = {**_SIZE, "K": lambda record: str(record["num_candidates"
 
 
 def _step(parsed: argparse.Namespace) -> list[dict[str, Any]]:
-    from drol.benchmarks.step import bench_step
-
     precision = None if parsed.precision == "default" else parsed.precision
 
     def measured():
@@ -93,8 +108,6 @@ def _step(parsed: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _profile(parsed: argparse.Namespace) -> list[dict[str, Any]]:
-    from drol.benchmarks.profile import KINDS, bench_profile
-
     def total(parts: Sequence[str] | None = None, kinds: Sequence[str] = KINDS) -> Callable[[dict[str, Any]], str]:
         def cell(record: dict[str, Any]) -> str:
             chosen = (part for name, part in record["parts"].items() if parts is None or name in parts)
@@ -131,9 +144,7 @@ def _profile(parsed: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _train(parsed: argparse.Namespace) -> list[dict[str, Any]]:
-    require_all(needs.CHECKPOINTS | (needs.OGBENCH if parsed.episodes else {}))
-    from drol.benchmarks.train import bench_train
-
+    require_all(needs.CHECKPOINTS | ({"ogbench": "ogbench"} if parsed.episodes else {}))
     times: Columns = {
         **_SIZE,
         "updates/s": _number("updates_per_second", 1),
@@ -161,8 +172,6 @@ def _train(parsed: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _peers(parsed: argparse.Namespace) -> list[dict[str, Any]]:
-    from drol.benchmarks.peers import bench_peers
-
     columns: Columns = {
         **_SIZE,
         "algorithm": lambda record: record["algorithm"],
@@ -181,8 +190,6 @@ def _peers(parsed: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _act(parsed: argparse.Namespace) -> list[dict[str, Any]]:
-    from drol.benchmarks.act import bench_act
-
     columns: Columns = {
         **_SIZE,
         "batch": lambda record: str(record["batch_size"]),
@@ -195,8 +202,6 @@ def _act(parsed: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _scaling(parsed: argparse.Namespace) -> list[dict[str, Any]]:
-    from drol.benchmarks.scaling import LENGTH, bench_scaling
-
     columns: Columns = {
         **_SIZE,
         "runs": lambda record: str(record["runs"]),
@@ -215,49 +220,41 @@ def _scaling(parsed: argparse.Namespace) -> list[dict[str, Any]]:
     return records
 
 
-def _of_run(parsed: argparse.Namespace, folder: "RunFolder") -> tuple[dict[str, Any], "EnvironmentSpec", "OfflineData"]:
+def _of_run(parsed: argparse.Namespace, folder: RunFolder) -> tuple[RunConfig, EnvironmentSpec, Dataset]:
     """A run's configuration, environment and data, as far as its user or this library names them."""
-    from drol.cli.plan import check_named_file, data_of, refuse_unnamed, stored_in, task_of
-    from drol.data.tasks import environment_of, parse_task
-
-    config = stored_in(folder)
-    require_all(needs.CHECKPOINTS | needs.of_data(config["task"]) | needs.GYMNASIUM)
-    if config["algorithm"] != "drol":
-        raise DataError(f"{parsed.path} is a run of {config['algorithm']}; churn averages the weights of DROL's actor")
-    named = None if parsed.env is None else environment_of(parsed.env)
-    refuse_unnamed(config, algorithm=None, environment=named)
-    task = task_of(config)
-    environment = named or task.environment
+    record = folder.read_config()
+    config = RunConfig.from_json(record, str(folder.config), {"env": parsed.env})
+    require_all(needs.CHECKPOINTS | needs.of_data(config.task) | GYMNASIUM)
+    if config.algorithm_name != "drol":
+        raise DataError(
+            f"{parsed.path} is a run of {config.algorithm_name}; churn averages the weights of DROL's actor"
+        )
+    environment = config.evaluated_in if parsed.env is None else environment_of(parsed.env)
     if environment is None:
         raise DataError(f"{parsed.path} was trained without an environment to be evaluated in; name one with --env")
-    if task.kind == "own":
+    task = parse_task(config.task)
+    if task.source.named_by_path:
         if parsed.data is None:
             raise DataError(f"{parsed.path} was trained on a log of your own; name it: add --data {task.name}")
-        task, parsed = parse_task(str(parsed.data)), argparse.Namespace(**(vars(parsed) | {"data": None}))
-    elif parsed.data is None and config["data_file"] is not None:
-        check_named_file(Path(config["data_file"]), [config["data"]])
-    return config, environment, data_of(task, config, folder.path, argparse.Namespace(sha256=None, **vars(parsed)))
+        task = parse_task(str(parsed.data))
+    elif parsed.data is not None:
+        config = dataclasses.replace(config, data=parsed.data)
+    elif config.data is not None:
+        check_named_file(Path(config.data), [sums_in(record)])
+    loaded = load_inputs(config, dataclasses.replace(task, environment=environment), folder.path.parent / "data")
+    check_same_data(sums_in(record), sums_of(loaded.source))
+    return config, environment, loaded
 
 
 def _churn(parsed: argparse.Namespace) -> list[dict[str, Any]]:
-    from drol.benchmarks.churn import churn, spread
-    from drol.cli.plan import algorithm_of, check_same_data
-    from drol.data.replay import ReplayData
-    from drol.evaluation.results import success_rate
-    from drol.evaluation.rollout import Evaluator
-    from drol.policy import in_units
-    from drol.training.checkpoint import Checkpoints
-    from drol.training.folder import RunFolder
-    from drol.training.keeper import initial
-
     folder = RunFolder(parsed.path)
     config, environment, loaded = _of_run(parsed, folder)
-    check_same_data(config["data"], loaded.source)
-    algorithm = algorithm_of(config)
+    algorithm = config.build()
+    assert isinstance(algorithm, DROL)
     data = ReplayData.from_transitions(loaded.train)
     with contextlib.closing(Checkpoints(folder.checkpoints)) as checkpoints:
-        state, key, _ = checkpoints.restore(*initial(algorithm, data.spec, config["settings"]["seed"])[:2])
-    options = {"updates": parsed.updates, "every": parsed.every, "batch_size": config["settings"]["batch_size"]}
+        state, key, _ = checkpoints.restore(*initial(algorithm, data.spec, config.seed)[:2])
+    options = {"updates": parsed.updates, "every": parsed.every, "batch_size": config.batch_size}
     console, records = Console(), []
     with Evaluator(environment, workers=parsed.workers) as evaluator:
 

@@ -7,25 +7,33 @@ import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from drol.cli import compared, needs
+from drol.algorithms.registry import ALGORITHMS, algorithm_class
+from drol.cli import compared
 from drol.cli.numbers import count
 from drol.cli.options import add_columns, add_limits
-from drol.cli.plan import seed_list
-from drol.cli.platform import check_platform
+from drol.cli.several import seed_list
 from drol.cli.terminal import SIMPLE, Column, Console, Table, Text
-from drol.data.columns import columns_as_text
-from drol.data.tasks import NOWHERE, Task, environment_of_task
-from drol.evaluation.limits import DEFAULT
-from drol.extras import require_all
-from drol.files import DataError, read_json, write_json
+from drol.compare import comparison as comparisons
+from drol.compare import tables
+from drol.compare.cells import RESULTS, Cell
+from drol.compare.comparison import Budget, Comparison
+from drol.compare.jobs import Commands, StoppedError
+from drol.data.readers.columns import columns_as_text
+from drol.environments.limits import DEFAULT
+from drol.errors import DataError
+from drol.experiment import needs
+from drol.experiment.platform import check_platform
+from drol.extras import lazy, require_all
+from drol.files import read_json, write_atomic, write_json
 from drol.presets import SIZES
-from drol.report import comparison as comparisons
-from drol.report import tables
-from drol.report.cells import RESULTS, Cell
-from drol.report.commands import Commands, StoppedError
-from drol.report.comparison import Budget, Comparison
+from drol.sources import NOWHERE, Task, environment_of_task
+
+if TYPE_CHECKING:
+    from drol.benchmarks import peers
+else:
+    peers = lazy("drol.benchmarks.peers")
 
 EPISODES = {"cube-single-play-v0": 150, "pointmaze-medium-navigate-v0": 100}
 """Episodes that are collected by default, by data set."""
@@ -38,8 +46,6 @@ COMMAND = (sys.executable, "-m", "drol.cli.main")
 
 def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
     """Declare the command's options."""
-    from drol.algorithms.registry import ALGORITHMS
-
     fields = {field.name: field.default for field in (*dataclasses.fields(Comparison), *dataclasses.fields(Budget))}
     parser.epilog = (
         "Stop it with Ctrl-C or SIGTERM: the same command resumes it, and trains nothing twice. What is not given is\n"
@@ -160,8 +166,6 @@ def _algorithms(names: Iterable[str] | None) -> list[str]:
     Raises:
         ValueError: for an unknown name; the message names the nearest.
     """
-    from drol.algorithms.registry import ALGORITHMS, algorithm_class
-
     for name in names or []:
         if name not in ALGORITHMS:
             algorithm_class(name)
@@ -302,7 +306,7 @@ def _train(
         *_option("--data", file),
         *_option("--env", comparison.env),
         *_option("--workers", parsed.workers),
-        *(("--columns", columns_as_text(comparison.columns)) if comparison.columns and task.kind == "own" else ()),
+        *_option("--columns", _columns(comparison, task)),
         *_option("--eval-max-steps", comparison.eval_max_steps),
         *_seconds(
             "--eval-max-seconds", comparison.eval_max_seconds, DEFAULT.seconds, always=parsed.max_seconds is not None
@@ -314,6 +318,11 @@ def _train(
         *(("--resume",) if resume else ()),
     ]
     return commands.run(["train", task.name, *options], log=log)
+
+
+def _columns(comparison: Comparison, task: Task) -> str | None:
+    """The names of arrays, where a task's data need any."""
+    return columns_as_text(comparison.columns) if comparison.columns and "columns" in task.source.accepts else None
 
 
 def _option(name: str, value: Any) -> tuple[Any, ...]:
@@ -331,17 +340,13 @@ def _measure_speed(comparison: Comparison, path: Path, *, again: bool) -> None:
         stored = read_json(path)
         if set(comparison.algorithms) <= set(stored["records"]):
             return
-    from drol.benchmarks.peers import bench_peers
-
     print("measuring speeds", flush=True)
-    measured = bench_peers(comparison.size, comparison.algorithms, hidden=comparison.hidden)
+    measured = peers.bench_peers(comparison.size, comparison.algorithms, hidden=comparison.hidden)
     records = {record["algorithm"]: record for record in measured}
     write_json(path, {"size": comparison.size, "records": dict(sorted(records.items()))})
 
 
 def _show(results: Path) -> None:
-    from drol.files import write_atomic
-
     heading, *rows = tables.cells(results)
     # Names of tasks are long: they are broken, never cut short.
     shown = Table(*(Column(Text(name), overflow="fold") for name in heading), box=SIMPLE)

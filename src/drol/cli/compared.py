@@ -6,12 +6,12 @@ import itertools
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from drol.cli.parser import UsageError
-from drol.data.tasks import Task, parse_task
-from drol.files import DataError, listed, read_json, sha256, write_json
-from drol.report import comparison as comparisons
-from drol.report.cells import RESULTS, Cell
-from drol.report.comparison import Comparison
+from drol.compare import comparison as comparisons
+from drol.compare.cells import RESULTS, Cell
+from drol.compare.comparison import Comparison
+from drol.errors import DataError, UsageError
+from drol.files import listed, read_json, sha256, write_json
+from drol.sources import OWN, Task, parse_task
 from drol.training.folder import RunFolder
 
 DATA = "data"
@@ -112,7 +112,7 @@ def _task(name: str | None, label: str, environment: str | None) -> Task:
     except DataError:
         if name is not None and not Path(name).is_absolute():
             raise
-        return Task(name or "", label, "own", None)
+        return Task(name or "", label, OWN, None)
 
 
 def refuse_missing(task: Task) -> None:
@@ -121,7 +121,7 @@ def refuse_missing(task: Task) -> None:
     Raises:
         DataError: saying where it was.
     """
-    if task.kind != "own" or (task.name and Path(task.name).exists()):
+    if task.source.is_present(task.name):
         return
     if not task.name:
         raise DataError(f"where the data of {task.label} are is not known any more; name their file or folder as TASK")
@@ -139,13 +139,13 @@ def training_files(parsed: argparse.Namespace, tasks: Mapping[str, Task]) -> dic
     for label, found in collections.items():
         if parsed.collect is not None and found is None:
             raise UsageError(f"--collect makes data for tasks with an expert, and {label} has none: leave it out")
-    if parsed.columns is not None and not any(task.kind == "own" for task in tasks.values()):
+    if parsed.columns is not None and not any("columns" in task.source.accepts for task in tasks.values()):
         raise UsageError("--columns names the arrays of logs of your own, and no task is one: leave it out")
     for text in parsed.data:
         label, separator, name = text.partition("=")
         if not separator or label not in tasks:
             raise UsageError(f"--data needs TASK=FILE with one of the tasks {listed(tasks)}; found {text!r}")
-        if tasks[label].kind in ("own", "minari"):
+        if "path" not in tasks[label].source.accepts:
             raise UsageError(f"{label} names its data itself: leave --data out")
         files[label] = Path(name)
         if not files[label].is_file():
@@ -155,14 +155,11 @@ def training_files(parsed: argparse.Namespace, tasks: Mapping[str, Task]) -> dic
 
 def collection(out: Path, task: Task) -> tuple[str, Path] | None:
     """The name of a task's data set for `drol collect`, and the file it is kept in; None where nobody can make one."""
-    if task.kind == "d4rl":
-        return task.name, out / DATA / f"{task.name}.hdf5"
-    if task.kind == "ogbench":
-        from drol.data.ogbench import parse_task as parse_ogbench
-
-        dataset = parse_ogbench(task.name).dataset
-        return dataset, out / DATA / f"{dataset}.npz"
-    return None
+    data_set = task.source.data_set(task.name)
+    if data_set is None:
+        return None
+    path = out / DATA / task.source.file_name(data_set)
+    return path.stem, path
 
 
 def refuse_other_data(out: Path, comparison: Comparison, task: Task, file: Path | None) -> None:
@@ -187,11 +184,6 @@ def refuse_other_data(out: Path, comparison: Comparison, task: Task, file: Path 
     path, before = used[0][0], set(used[0][1].values())
     if file is not None and sha256(file) not in before:
         raise DataError(f"{path} was trained on other data than {file}; name its data with --data {task.label}=FILE")
-    if task.kind == "own" and Path(task.name).exists() and not before <= _checksums(Path(task.name)):
+    own = task.source.own_files(task.name)
+    if own is not None and not before <= {sha256(found) for found in own}:
         raise DataError(f"{path} was trained on other data than {task.name} holds; choose another folder with --out")
-
-
-def _checksums(path: Path) -> set[str]:
-    """Of the files of a log: its own and that of its validation data, or those of a folder."""
-    files = path.rglob("*") if path.is_dir() else [path, path.with_name(f"{path.stem}-val{path.suffix}")]
-    return {sha256(file) for file in files if file.is_file()}

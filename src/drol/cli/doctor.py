@@ -8,15 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drol.cli import needs
 from drol.cli.numbers import seed
 from drol.cli.options import add_bounds, add_columns, bounds_of
 from drol.cli.terminal import Console, Table, Text
-from drol.extras import require_all
+from drol.experiment import needs
+from drol.extras import lazy, quiet, require_all
+from drol.files import write_json
+from drol.sources import environment_of, read_log
 
 if TYPE_CHECKING:
-    from drol.data.doctor import Finding, Report
+    from drol import doctor
+    from drol.data import files, mapped, units
     from drol.data.log import Log
+    from drol.doctor import Finding, Report
+    from drol.doctor.findings import Coverage
+    from drol.environments import spec
+else:
+    doctor, spec = lazy("drol.doctor"), lazy("drol.environments.spec")
+    files, mapped, units = lazy("drol.data.files"), lazy("drol.data.mapped"), lazy("drol.data.units")
 
 COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
@@ -38,22 +47,17 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
 
 def run(parsed: argparse.Namespace) -> int:
     """Examine, print, write if asked; 1 if an error was found."""
-    from drol.data.doctor import examine
-    from drol.data.files import is_large
-    from drol.data.mapped import scratch
-    from drol.data.tasks import read_log
-    from drol.files import write_json
-
     require_all(needs.of_data(parsed.dataset) | needs.of_environment(parsed.env))
     path, bounds = Path(parsed.dataset).expanduser(), bounds_of(parsed.action_low, parsed.action_high)
     with contextlib.ExitStack() as stack:
         columns = parsed.columns or {}
-        room = stack.enter_context(scratch()) if path.exists() and is_large(path, columns=columns) else None
+        is_large = path.exists() and files.is_large(path, columns=columns)
+        room = stack.enter_context(mapped.scratch()) if is_large else None
         log = read_log(parsed.dataset, parsed.data, folder=room, columns=columns)
         for note in log.notes:
             print(f"note: {note}")
         env = None if parsed.env is None else _environment(parsed.env)
-        report = examine(_bounded(log, env, bounds), env, seed=parsed.seed)
+        report = doctor.examine(_bounded(log, env, bounds), env, seed=parsed.seed)
     _show(report)
     if parsed.json is not None:
         write_json(parsed.json, report.as_json())
@@ -62,24 +66,18 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _environment(name: str) -> Any:
     """The environment called `name`."""
-    from drol.data.tasks import environment_of
-    from drol.extras import quiet
-
-    spec = environment_of(name)
+    found = environment_of(name)
     with quiet():
-        return spec and spec.make()
+        return found and found.make()
 
 
 def _bounded(log: "Log", env: Any, bounds: tuple[np.ndarray, np.ndarray] | None) -> "Log":
     """The log with the bounds that training would take: those given, its own, or the environment's."""
-    from drol.data.arrays import bound_for
-    from drol.environments.spec import action_bounds
-
     if bounds is None and log.action_low is None and env is not None:
-        bounds = action_bounds(env.action_space)
+        bounds = spec.action_bounds(env.action_space)
     if bounds is None:
         return log
-    low, high = (bound_for(log.actions.shape[-1], bound) for bound in bounds)
+    low, high = (units.bound_for(log.actions.shape[-1], bound) for bound in bounds)
     return dataclasses.replace(log, action_low=low, action_high=high)
 
 
@@ -99,7 +97,7 @@ def _show(report: "Report") -> None:
     for finding in report.findings:
         console.print()
         _show_finding(console, finding)
-    if report.coverage:
+    if "episodes" in report.coverage:
         console.print()
         _show_coverage(console, report.coverage)
 
@@ -115,7 +113,7 @@ def _show_finding(console: Any, finding: "Finding") -> None:
     console.print(f"  remedy  {finding.remedy}", markup=False)
 
 
-def _show_coverage(console: Any, figures: dict[str, Any]) -> None:
+def _show_coverage(console: Any, figures: "Coverage") -> None:
     names = list(figures["lengths"])
     table = Table("", *names, title="Coverage")
     for label, row in (("length", figures["lengths"]), ("return", figures["returns"])):
@@ -139,8 +137,8 @@ def _show_coverage(console: Any, figures: dict[str, Any]) -> None:
             f"Hint, no more: {modes['candidates_hint']} candidate{'s' if modes['candidates_hint'] != 1 else ''}, about "
             f"4 for each way."
         )
-    if figures.get("replay"):
-        replay = figures["replay"]
+    replay = figures.get("replay")
+    if replay is not None and "steps" in replay:
         console.print(
             f"Replay of {replay['steps']} steps: drift {replay['drift_median']:.2g} of a typical step in the median, "
             f"{replay['drift_max']:.2g} at most."

@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drol.cli import needs
 from drol.cli.numbers import count, seed
-from drol.cli.options import add_limits, cores, limits_of
-from drol.cli.platform import check_platform
-from drol.evaluation.results import (
+from drol.cli.options import add_limits, limits_of
+from drol.environments.results import (
     EpisodeResult,
     as_record,
     finished,
@@ -19,12 +17,21 @@ from drol.evaluation.results import (
     success_rate,
     unfinished,
 )
-from drol.extras import require_all
-from drol.files import DataError, null_for_nan, refuse_folder, write_json
+from drol.errors import DataError
+from drol.experiment import needs
+from drol.experiment.platform import check_platform
+from drol.extras import lazy, require_all
+from drol.files import null_for_nan, refuse_folder, write_json
+from drol.processes import cores
 from drol.signals import stop_requests
+from drol.sources import environment_in_file, environment_of, environment_of_task
 
 if TYPE_CHECKING:
+    from drol.environments import rollout
     from drol.environments.spec import EnvironmentSpec
+    from drol.policy import files as policies
+else:
+    rollout, policies = lazy("drol.environments.rollout"), lazy("drol.policy.files")
 
 KINDS = ("one", "centre", "best-of-n", "dense")
 
@@ -63,24 +70,21 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
 
 def run(parsed: argparse.Namespace) -> int:
     """Evaluate, print the figures, write them if asked."""
-    from drol.bundle import load_policy
-    from drol.evaluation.rollout import Evaluator
-
     check_platform()
     if parsed.json is not None:
         refuse_folder(parsed.json)
-    loaded = load_policy(parsed.path, kind=parsed.policy)
+    loaded = policies.load_policy(parsed.path, kind=parsed.policy)
     spec = _environment(parsed.environment, loaded.facts, parsed.path)
     if spec is None:
         raise DataError(f"{parsed.path} does not name an environment to be evaluated in; give one with --env")
     limits = limits_of(parsed)
-    with stop_requests(), Evaluator(spec, workers=parsed.workers, limits=limits) as evaluator:
+    with stop_requests(), rollout.Evaluator(spec, workers=parsed.workers, limits=limits) as evaluator:
         environment = evaluator.describe()
         results = evaluator.run(loaded.policy, episodes=parsed.episodes, seed=parsed.seed)
     summary = {
         "path": str(parsed.path),
         "task": parsed.environment or loaded.facts.get("task") or spec.id,
-        "policy": loaded.policy.config()["kind"],
+        "policy": loaded.policy.choice.how,
         **_figures(results),
         "seed": parsed.seed,
         "limits": dataclasses.asdict(limits),
@@ -126,19 +130,16 @@ def _environment(name: str | None, facts: Mapping[str, Any], where: Path) -> "En
     """The environment that was asked for, else the one the policy was judged in while it was trained.
 
     Raises:
-        DataError: if there is none of that name, or only the policy's file names it: see `drol.environments.named`.
+        DataError: if there is none of that name, or only the policy's file names it: see `environment_in_file`.
     """
-    from drol.data.tasks import environment_of, environment_of_task
-    from drol.environments.named import from_file
-
     if name is not None:
         require_all(needs.of_environment(name))
         return environment_of(name)
     if facts.get("environment") is not None:
-        spec = from_file(facts["environment"], str(where))
+        spec = environment_in_file(facts["environment"], str(where))
     else:
         # Files of the first version name their task alone.
         spec = None if "environment" in facts else environment_of_task(facts.get("task"), str(where))
     if spec is not None:
-        require_all(needs.of_record(spec.as_record()))
+        require_all(needs.of_spec(spec))
     return spec

@@ -2,6 +2,8 @@
 
 import argparse
 
+from drol.sources.d4rl import install
+
 
 def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
     """Declare the options."""
@@ -14,10 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
 
 def run(parsed: argparse.Namespace) -> int:
     """Install, or print the commands."""
-    from drol.environments import install_d4rl
-
     if parsed.dry_run:
-        print(*install_d4rl.steps(), sep="\n")
+        print(*install.steps(), sep="\n")
     else:
-        install_d4rl.install(lambda line: print(line, flush=True))
+        install.install(lambda line: print(line, flush=True))
     return 0

@@ -4,10 +4,19 @@ import argparse
 import importlib
 import os
 import sys
+from typing import TYPE_CHECKING
 
+import drol
 from drol.cli.output import BROKEN_PIPE, OutputError, guarded_output, open_closed_streams, say
-from drol.cli.parser import Parser, UsageError
+from drol.cli.parser import Parser
+from drol.errors import DivergedError, LostProcessError, UsageError
+from drol.extras import MissingExtraError, lazy
 from drol.signals import StoppedError
+
+if TYPE_CHECKING:
+    from drol import processes
+else:
+    processes = lazy("drol.processes")
 
 COMMANDS = {
     "collect": "make a data set with the experts of OGBench or of D4RL's maze2d",
@@ -43,9 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _end_with_asker() -> None:
     """Watch the comparison that this command is a part of, if any: `drol --help` imports nothing of it."""
     if "DROL_ASKED_BY" in os.environ:
-        from drol.processes import end_with_asker
-
-        end_with_asker()
+        processes.end_with_asker()
 
 
 def _status(arguments: list[str]) -> int:
@@ -88,9 +95,7 @@ def _run(arguments: list[str]) -> int:
             chosen.add_arguments(command, arguments[1:])
     parsed = parser.parse_args(arguments)
     if parsed.version:
-        from drol import __version__
-
-        print(f"drol {__version__}")
+        print(f"drol {drol.__version__}")
         return 0
     if chosen is None:
         parser.print_help()
@@ -100,12 +105,7 @@ def _run(arguments: list[str]) -> int:
 
 def _expected_errors() -> tuple[type[Exception], ...]:
     """What a user can mend: bad input, missing parts, a full disk, a failed environment or process, divergence."""
-    from drol.extras import MissingExtraError
-    from drol.processes import WorkerError
-    from drol.training.distributed import LostProcessError
-    from drol.training.run import DivergedError
-
-    return (ValueError, OSError, MissingExtraError, WorkerError, LostProcessError, DivergedError)
+    return (ValueError, OSError, MissingExtraError, processes.WorkerError, LostProcessError, DivergedError)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import argparse
 import decimal
+import math
 import re
 from collections.abc import Callable
 
@@ -93,3 +94,18 @@ def sha256_of(text: str) -> str:
         return checksum(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def seconds(text: str) -> float:
+    """A positive number of seconds, or `inf`, for argparse's `type`.
+
+    Raises:
+        argparse.ArgumentTypeError: if it is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"expected a positive number of seconds, found {text!r}")
+    return value

@@ -1,16 +1,12 @@
 """The parser of every command: one line says what is wrong, and what was probably meant."""
 
 import argparse
-import difflib
 from collections.abc import Callable, Collection
 from typing import Any, NoReturn
 
 from drol.cli.numbers import NEGATIVE
-from drol.files import DataError, listed
-
-
-class UsageError(DataError):
-    """A command line that cannot be meant: exit status 2."""
+from drol.errors import UsageError, nearest
+from drol.files import listed
 
 
 class Parser(argparse.ArgumentParser):
@@ -61,11 +57,6 @@ class Parser(argparse.ArgumentParser):
             what = "command" if action.dest == "command" else action.dest
             raise UsageError(f"there is no {what} {value!r}{hint or f'; there are {listed(names)}'}")
         raise argparse.ArgumentError(action, f"expected one of {listed(names, 20)}, found {value!r}{hint}")
-
-
-def nearest(name: str, names: Collection[str], most: int = 1) -> list[str]:
-    """The names most like another, if any are."""
-    return difflib.get_close_matches(name, names, n=most, cutoff=0.6)
 
 
 def did_you_mean(names: Collection[str]) -> str:

@@ -4,14 +4,15 @@ import argparse
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from drol.algorithms.tables import BORROWED
 from drol.cli.terminal import SIMPLE, Column, Console, Table
-from drol.presets import ADVICE, BORROWED, FIELDS, PRESETS, SIZES, TITLES, preset_for
+from drol.presets import SIZES, TITLES, preset_for, published
 
 if TYPE_CHECKING:
-    from drol.presets import Preset
+    from drol.presets import Preset, Published
 
-NAMES = (*PRESETS, *(name for name in TITLES if name not in PRESETS))
-"""Every method, those without a table last."""
+NAMES = ("drol", *(name for name in TITLES if name != "drol"))
+"""Every method, DROL first."""
 
 WIDE = 110
 """Columns that the compact table takes."""
@@ -37,7 +38,9 @@ def run(parsed: argparse.Namespace) -> int:
         _print_one(console, parsed.algorithm)
     console.print("OGBench tasks are FAMILY-singletask-taskN-v0 with N from 1 to 5.")
     if parsed.algorithm != "all":
-        console.print(f"Without a preset {TITLES[parsed.algorithm]}'s defaults apply: {ADVICE[parsed.algorithm]}.")
+        console.print(
+            f"Without a preset {TITLES[parsed.algorithm]}'s defaults apply: {_published(parsed.algorithm).advice}."
+        )
     console.print(_sizes())
     return 0
 
@@ -45,10 +48,10 @@ def run(parsed: argparse.Namespace) -> int:
 def _print_one(console: Console, algorithm: str) -> None:
     """A method's presets, a row each, with the sources below."""
     title = f"Presets of {TITLES[algorithm]}"
-    if algorithm not in PRESETS:
+    presets, fields = _published(algorithm).presets, _published(algorithm).fields
+    if not presets:
         console.print(f"{title}: none are published for these tasks.")
         return
-    presets, fields = PRESETS[algorithm], FIELDS[algorithm]
     sources = "; ".join(dict.fromkeys(preset.source for preset in presets if preset.mark is None))
     if not fields:
         same, borrowed = _further(presets[0]), [preset.source for preset in presets if preset.mark == "borrowed"]
@@ -72,6 +75,13 @@ def _print_one(console: Console, algorithm: str) -> None:
     console.print(f"Source: {sources}.{notes}{star}" if sources else f"Sources:{notes}")
 
 
+def _published(algorithm: str) -> "Published":
+    """What is published of a registered algorithm, which always says what to tune."""
+    found = published(algorithm)
+    assert found is not None
+    return found
+
+
 def _footnotes(presets: Iterable["Preset"]) -> dict[str, int]:
     """Numbers for what there is to remark on presets."""
     remarks = dict.fromkeys(remark for preset in presets if (remark := _remark(preset)) is not None)
@@ -88,7 +98,7 @@ def _remark(preset: "Preset") -> str | None:
 def _print_all() -> None:
     """A row per family and a column per method that has something to tune."""
     # Where the terminal is narrower, it wraps lines: nothing is cut.
-    console, tuned = Console(width=max(Console().width, WIDE)), [name for name, fields in FIELDS.items() if fields]
+    console, tuned = Console(width=max(Console().width, WIDE)), [name for name in NAMES if _published(name).fields]
     table = Table(
         Column("family or task", no_wrap=True),
         *(Column(TITLES[name], no_wrap=True) for name in tuned),
@@ -96,10 +106,10 @@ def _print_all() -> None:
         box=SIMPLE,
         padding=(0, 1, 0, 0),
     )
-    for family in [preset.family for preset in PRESETS["fql"] if preset.mark != "borrowed"]:
+    for family in [preset.family for preset in _published("fql").presets if preset.mark != "borrowed"]:
         table.add_row(family, *(_compact(_of(family, algorithm)) for algorithm in tuned))
     console.print(table)
-    columns = "; ".join(f"{TITLES[name]} {', '.join(FIELDS[name])}" for name in tuned)
+    columns = "; ".join(f"{TITLES[name]} {', '.join(_published(name).fields)}" for name in tuned)
     console.print(f"Columns: {columns}. ~: inferred, or hard to read in the source. ?: unknown.")
     console.print(f"pointmaze: {BORROWED}. BC and flow BC have nothing to tune, ReFORM has one set for all.")
     console.print("Sources and further fields: `drol presets --algorithm NAME`.")
@@ -112,7 +122,7 @@ def _of(family: str, algorithm: str) -> "Preset | None":
 def _compact(preset: "Preset | None") -> str:
     if preset is None or preset.mark == "unknown":
         return "?"
-    numbers = ", ".join(_number(preset.values[field]) for field in FIELDS[preset.algorithm])
+    numbers = ", ".join(_number(preset.values[field]) for field in _published(preset.algorithm).fields)
     return numbers if preset.mark is None else f"~{numbers}"
 
 
@@ -122,7 +132,7 @@ def _number(value: int | float | None) -> str:
 
 def _further(preset: "Preset") -> str:
     """What is not in a column of its own."""
-    texts = [_fields({name: v for name, v in preset.values.items() if name not in FIELDS[preset.algorithm]})]
+    texts = [_fields({name: v for name, v in preset.values.items() if name not in _published(preset.algorithm).fields})]
     texts += [f"size {size}: {_fields(values)}" for size, values in preset.at_size.items()]
     return "; ".join(filter(None, texts))
 

@@ -1,10 +1,19 @@
 """What arrays must be before they make a log: tables of numbers, columns of numbers, flags."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drol.files import DataError, listed
+from drol.errors import DataError
+from drol.files import listed
+
+if TYPE_CHECKING:
+    # Not at run time: JAX comes with it, and reading a file needs none.
+    from drol.types import Units
+
+ACTION_LIMIT = 1 - 1e-5
+"""Data set actions are clipped to +- this value (as in the authors' code)."""
 
 NUMBERS = "fiub"
 """NumPy's kinds of data types that are numbers here."""
@@ -125,3 +134,82 @@ def check_flags(name: str, array: np.ndarray, rows: int, where: str) -> np.ndarr
         row = int(np.argmax(wrong))
         raise DataError(f"{where}: {name!r} must be 0 or 1, found {flags[row]:g} in row {row}")
     return flags.astype(bool)
+
+
+def check_array(
+    name: str,
+    array: np.ndarray,
+    shape: tuple[int | None, ...],
+    where: str,
+    rows: np.ndarray | None = None,
+    place: Callable[[int], str] = "row {}".format,
+) -> np.ndarray:
+    """`array` as float32, checked.
+
+    Args:
+        name: what the message calls it.
+        array: anything NumPy holds.
+        shape: expected lengths, None where any will do.
+        where: the file or call it came from.
+        rows: the source's number of each row; 0, 1, ... without.
+        place: a row's number in words.
+
+    Raises:
+        DataError: for a wrong number of dimensions or length, a type that is no number, NaN or infinity.
+    """
+    expected = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
+    matches = array.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape, array.shape, strict=True))
+    if not matches:
+        raise DataError(f"{where}: {name!r} must have shape {expected}, found {array.shape}")
+    check_numbers(name, array, where)
+    with np.errstate(over="ignore"):
+        single = array.astype(np.float32)
+    finite = np.isfinite(single)
+    if not finite.all():
+        row, count = int(np.argwhere(~finite)[0][0]), int((~finite).sum())
+        row = row if rows is None else rows[row]
+        raise DataError(
+            f"{where}: {name!r} has {count} NaN or infinite values (in float32), the first in {place(int(row))}; "
+            f"remove or mend it"
+        )
+    return single
+
+
+def check_actions(
+    actions: np.ndarray,
+    where: str,
+    units: "Units | None" = None,
+    rows: np.ndarray | None = None,
+    place: Callable[[int], str] = "row {}".format,
+) -> np.ndarray:
+    """Actions in the learner's units, clipped to +-(1 - 1e-5).
+
+    Args:
+        actions: (T, action).
+        where: the file or call they came from.
+        units: whose bounds they keep to; [-1, 1] without.
+        rows: the source's number of each row; 0, 1, ... without.
+        place: a row's number in words.
+
+    Raises:
+        DataError: if an action lies outside its bounds by more than rounding.
+    """
+    scaled = actions if units is None else units.action_inward(actions)
+    beyond = np.abs(scaled).max(axis=-1, initial=0) > 1 + 1e-4
+    if beyond.any():
+        first = int(np.argmax(beyond))
+        row = first if rows is None else rows[first]
+        bounds = "[-1, 1]" if units is None else f"{_shown(units.action_low)} to {_shown(units.action_high)}"
+        what = (
+            f"{where}: actions must lie in {bounds}; {int(beyond.sum())} rows do not, the first is {place(int(row))} "
+            f"with {_shown(actions[first])}; state the bounds they keep to"
+        )
+        raise DataError(
+            f"{what} (units= for arrays, bounds= for a file), or mend them",
+            f"{what} (--action-low, --action-high), or mend them",
+        )
+    return np.clip(scaled, -ACTION_LIMIT, ACTION_LIMIT).astype(np.float32)
+
+
+def _shown(numbers: Any) -> str:
+    return np.array2string(np.asarray(numbers), precision=3, threshold=8)

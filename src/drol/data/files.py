@@ -7,17 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from drol.data import imitation
-from drol.data.arrays import hold_out, in_memory, to_transitions, units_of
-from drol.data.assemble import log_of_columns
-from drol.data.columns import BOUNDS, NOTHING, Columns, canonical, choose
-from drol.data.formats import Arrays, absence, data_files, kind_of, opened
-from drol.data.layout import Layout, layout_of
+from drol.data.dataset import Dataset
 from drol.data.log import Log
-from drol.data.mapped import MEMORY_SHARE, Column, memory_bytes, room_in
-from drol.data.npz import UNREAD
-from drol.data.offline import OfflineData
-from drol.files import DataError, listed, sha256
+from drol.data.mapped import MEMORY_SHARE, Column, memory_bytes
+from drol.data.readers import imitation
+from drol.data.readers.columns import BOUNDS, NOTHING, Columns, canonical, choose
+from drol.data.readers.formats import Arrays, absence, data_files, kind_of, opened
+from drol.data.readers.layout import Layout, layout_of
+from drol.data.readers.named_arrays import log_of_columns
+from drol.data.readers.npz import UNREAD
+from drol.data.split import hold_out
+from drol.data.transitions import to_transitions
+from drol.data.units import units_of
+from drol.errors import DataError
+from drol.files import listed, sha256
 
 LARGE = ("observations", "actions", "next_observations")
 SMALL = ("rewards", "terminated", "truncated", "ends", "index", "next_index", "rows")
@@ -32,7 +35,7 @@ def load(
     default_bounds: Bounds | None = None,
     folder: Path | None = None,
     columns: Columns = NOTHING,
-) -> OfflineData:
+) -> Dataset:
     """Training and validation data of a log, in the learner's units.
 
     Validation are the episodes of `NAME-val.npz` (or `.hdf5`) beside the file if it is there, else one episode in
@@ -62,7 +65,7 @@ def load(
     if bounds is not None:
         parts = [dataclasses.replace(part, action_low=bounds[0], action_high=bounds[1]) for part in parts]
     units = units_of(parts[0])
-    first = to_transitions(parts[0], units, allocate=in_memory if folder is None else room_in(folder))
+    first = to_transitions(parts[0], units, folder=folder)
     rest = [to_transitions(part, units) for part in parts[1:]]
     files = data_files(path) if path.is_dir() else [path, beside] if has_validation else [path]
     names = [f.relative_to(path).as_posix() if path.is_dir() else f.name for f in files]
@@ -73,7 +76,7 @@ def load(
         ],
     }
     left_out = () if log.left_out is None else (f"{log.where}: {log.left_out}",)
-    return OfflineData(first, rest[0] if rest else None, source, units, (*log.notes, *left_out))
+    return Dataset(first, rest[0] if rest else None, source, units, (*log.notes, *left_out))
 
 
 def read(path: Path, folder: Path | None = None, columns: Columns = NOTHING) -> Log:

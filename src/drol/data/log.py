@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from drol.data.checks import check_flags, check_table, column
+from drol.errors import DataError
+
 BLOCK = 65_536
 """Rows gone through at a time, so that tables larger than memory can be."""
 
@@ -110,3 +113,145 @@ class Log:
     def successors(self) -> np.ndarray:
         """The table that `next_index` points into."""
         return self.observations if self.next_observations is None else self.next_observations
+
+
+def log_of_tuples(columns: dict[str, np.ndarray], where: str) -> Log:
+    """A log of tuples with the names of `from_arrays`; lengths and flags are checked.
+
+    Raises:
+        DataError: if lengths differ or a flag is neither true nor false.
+    """
+    observations, actions = columns["observations"], columns["actions"]
+    if observations.ndim and not len(observations):
+        raise DataError(f"{where}: 'observations' has no rows; at least one transition is needed")
+    check_table("observations", observations, None, where)
+    count = len(observations)
+    check_table("actions", actions, count, where)
+    following = columns["next_observations"]
+    if following.shape != observations.shape:
+        raise DataError(f"{where}: 'next_observations' must have shape {observations.shape}, found {following.shape}")
+    check_table("next_observations", following, count, where)
+    terminated = check_flags("terminated", columns["terminated"], count, where)
+    truncated = None
+    if "truncated" in columns:
+        truncated = check_flags("truncated", columns["truncated"], count, where)
+    rewards = columns.get("rewards")
+    number = np.arange(count)
+    # Without time-outs, an episode ends where the next row begins elsewhere.
+    ends = terminated | (~follows(observations, following, number, number) if truncated is None else truncated)
+    ends[-1:] = True
+    return Log(
+        where=where,
+        observations=observations,
+        actions=actions,
+        rewards=None if rewards is None else column("rewards", rewards, count, where),
+        terminated=terminated,
+        truncated=truncated,
+        ends=ends,
+        index=number,
+        next_index=number,
+        rows=number,
+        next_observations=following,
+    )
+
+
+def follows(observations: np.ndarray, following: np.ndarray, index: np.ndarray, next_index: np.ndarray) -> np.ndarray:
+    """(T,) whether each transition's s' is the next one's s; the last one's is not."""
+    result = np.zeros(len(index), bool)
+    for start in range(0, len(index) - 1, BLOCK):
+        stop = min(start + BLOCK, len(index) - 1)
+        # As they will be stored: the two tables may be of different precision.
+        after = observations[index[start + 1 : stop + 1]].astype(np.float32)
+        result[start:stop] = (following[next_index[start:stop]].astype(np.float32) == after).all(axis=-1)
+    return result
+
+
+def log_of_states(columns: Mapping[str, np.ndarray], where: str) -> Log:
+    """A log of episodes of states, in OGBench's format: each episode ends with a state that has no successor.
+
+    Args:
+        columns: `observations` (M, observation), every state, final ones included; `actions` (M, action), of which
+            those at final states mean nothing; `terminals` (M,) true at final states; and, where there are such,
+            `rewards` and `masks` (1 - terminated), (T,) for the states that have a successor.
+        where: the file or call they came from.
+
+    Raises:
+        DataError: for wrong lengths or flags, an episode cut off, or one of a single state.
+    """
+    check_table("observations", columns["observations"], None, where)
+    count = len(columns["observations"])
+    check_table("actions", columns["actions"], count, where)
+    final = check_flags("terminals", columns["terminals"], count, where)
+    if not final.any() or not final[-1]:
+        raise DataError(f"{where}: 'terminals' must be true in its last row, where the last episode ends; cut off?")
+    alone = final & np.concatenate([[True], final[:-1]])
+    if alone.any():
+        raise DataError(
+            f"{where}: the episode at row {int(np.argmax(alone))} has a single state and so no transition; remove "
+            f"one-step episodes"
+        )
+    rows = np.flatnonzero(~final)
+    ends = final[rows + 1]
+    rewards = columns.get("rewards")
+    terminated = np.zeros(len(rows), bool)
+    if "masks" in columns:
+        terminated = ~check_flags("masks", columns["masks"], len(rows), where)
+    return Log(
+        where=where,
+        observations=columns["observations"],
+        actions=columns["actions"][rows],
+        rewards=None if rewards is None else column("rewards", rewards, len(rows), where),
+        terminated=terminated,
+        truncated=ends & ~terminated,
+        ends=ends,
+        index=rows,
+        next_index=rows + 1,
+        rows=rows,
+    )
+
+
+def log_of_rows(columns: Mapping[str, np.ndarray], where: str, episode: bool) -> Log:
+    """Rows in the order of time, without successors of their own."""
+    observations, actions = columns["observations"], columns["actions"]
+    count = len(actions)
+    if len(observations) not in (count, count + 1):
+        raise DataError(
+            f"{where}: 'observations' must have as many rows as 'actions', {count}, or one more; found "
+            f"{len(observations)}"
+        )
+    terminated = check_flags("terminated", columns["terminated"], count, where)
+    truncated = check_flags("truncated", columns["truncated"], count, where) if "truncated" in columns else None
+    number, ends = np.arange(count), terminated if truncated is None else terminated | truncated
+    kept = np.full(count, True)
+    if len(observations) == count:
+        # What followed a time-out is unknown; what followed an end does not matter.
+        kept = ~ends | terminated
+        kept[-1:] &= terminated[-1:]
+        next_index = np.where(terminated, number, number + 1)
+    else:
+        if ends[:-1].any() and not episode:
+            row = int(np.argmax(ends))
+            raise DataError(
+                f"{where}: with one more row of observations than of actions it must be a single episode, but it ends "
+                f"in row {row} of {count}; put each episode into a file of its own"
+            )
+        next_index = number + 1
+    rows = number[kept]
+    last = np.append(rows[1:] != rows[:-1] + 1, True)[: len(rows)] | ends[kept]
+    rewards = columns.get("rewards")
+    if rewards is not None:
+        rewards = column("rewards", rewards, count, where)
+    return Log(
+        where=where,
+        observations=observations,
+        actions=actions if kept.all() else actions[kept],
+        rewards=None if rewards is None else rewards[kept],
+        terminated=terminated[kept],
+        # A row that is both stays both, for the doctor to find.
+        truncated=None if truncated is None else (last & ~terminated[kept]) | truncated[kept],
+        ends=last,
+        index=rows,
+        next_index=next_index[kept],
+        rows=rows,
+        left_out=LeftOut.of(rewards, ~kept),
+    )

@@ -1,4 +1,4 @@
-"""Data larger than memory: tables on the disk, of which each chunk of updates takes the rows it draws."""
+"""Tables on the disk, for data larger than memory, and the folder that holds them while a process lives."""
 
 import contextlib
 import fcntl
@@ -11,19 +11,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
-from drol.data.arrays import Allocate
-from drol.data.episodes import Transitions
-from drol.data.replay import ReplayData
-from drol.files import DataError, clear_write_errors
-from drol.types import Spec
+from drol.errors import DataError
+from drol.files import clear_write_errors
 
 MEMORY_SHARE = 0.25
-"""Data that take more than this share of the machine's memory are mapped: as read, converted and on the device they
-would be there three times."""
+"""Data that take more than this share of the machine's memory are mapped: as read, as converted and on the device, they
+would be held three times."""
 
 
 def memory_bytes() -> int:
@@ -39,11 +34,12 @@ LOCK = "lock"
 def scratch() -> Iterator[Path]:
     """A folder for mapped tables, removed at the end: in `$DROL_SCRATCH`, or in ~/.cache/drol.
 
-    What dead processes of this machine left there is removed, too. Whether one is dead tells its lock, which the system
-    releases however it ends: a number says nothing where several machines, or containers, share the folder.
+    What dead processes of this machine left there is removed, too. A process is dead if its lock is free: the system
+    releases the lock however the process ends. Process numbers would not do, because several machines or containers may
+    share the folder.
     """
     parent = Path(os.environ.get("DROL_SCRATCH", "~/.cache/drol")).expanduser()
-    # Never a digit at its start: earlier versions remove what looks like theirs.
+    # It must not begin with a digit: earlier versions remove folders that look like their own.
     name = f"mapped-on-{re.sub(r'[^A-Za-z0-9.]', '_', socket.gethostname()) or 'unnamed'}-"
     with contextlib.ExitStack() as stack:
         with clear_write_errors(parent):
@@ -55,14 +51,14 @@ def scratch() -> Iterator[Path]:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=name, dir=parent)))
                 handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 stack.callback(os.close, handle)
-                with contextlib.suppress(OSError):  # a file system without locks: then nobody can take it, either
+                with contextlib.suppress(OSError):  # a file system without locks: then nobody can take it
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield folder
 
 
 @contextlib.contextmanager
 def _undisturbed(parent: Path) -> Iterator[bool]:
-    """Keep others from cleaning up between a new folder and its lock; whether that can be had here."""
+    """Keep others from cleaning up before a new folder is locked; yields False on file systems without locks."""
     handle = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
@@ -76,7 +72,7 @@ def _undisturbed(parent: Path) -> Iterator[bool]:
 
 
 def _is_dead(folder: Path) -> bool:
-    """Whether no process holds the lock of such a folder; False where there is no lock, or it cannot be told."""
+    """Whether no process holds the lock of such a folder; False where there is no lock, or where it is unknown."""
     try:
         handle = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -114,7 +110,7 @@ class Column:
         if self._file is None:
             self._parts.append(rows)
             return
-        # The first part decides the type; only that it is like the others' is kept.
+        # The first part decides the type; of the parts, only an empty one with that type is kept.
         self._parts = self._parts or [rows[:0]]
         if not np.can_cast(rows.dtype, self._parts[0].dtype, "same_kind"):
             raise DataError(
@@ -140,70 +136,14 @@ class Column:
         return np.memmap(self._path, empty.dtype, "r", shape=(self._rows, *empty.shape[1:]))
 
 
-def room_in(folder: Path) -> Allocate:
-    """Room for the tables of `to_transitions` in files."""
-
-    def allocate(name: str, shape: tuple[int, int]) -> np.ndarray:
-        return np.lib.format.open_memmap(folder / f"table-{name}.npy", "w+", np.float32, shape)
-
-    return allocate
-
-
-class MappedData:
-    """Transitions on the disk, fed to the device window by window.
-
-    A run draws what it would draw with all of them on the device.
+def new_table(name: str, shape: tuple[int, int], folder: Path | None) -> np.ndarray:
+    """Room for a table of float32, to be filled.
 
     Args:
-        transitions: the large tables memory-mapped.
+        name: of its file.
+        shape: (rows, numbers).
+        folder: of its file, which is memory-mapped; None for memory.
     """
-
-    sharding = None
-
-    def __init__(self, transitions: Transitions):
-        self._transitions = transitions
-
-    @property
-    def size(self) -> int:
-        """The number of transitions."""
-        return len(self._transitions)
-
-    @property
-    def spec(self) -> Spec:
-        """The dimensions of observations and actions."""
-        return Spec(self._transitions.observations.shape[-1], self._transitions.actions.shape[-1])
-
-    def window(self, numbers: np.ndarray) -> ReplayData:
-        """The transitions with these numbers, as data that still go by the numbers of the whole.
-
-        Args:
-            numbers: (N,) of transitions, in any order, repeated or not; the result's shapes depend on N alone.
-        """
-        whole, capacity = self._transitions, 2 * len(numbers)
-        drawn = np.unique(numbers)
-        # The actions that follow are needed as well, but not their observations.
-        present = np.union1d(drawn, whole.next_action_index[drawn])
-        places = np.searchsorted(present, drawn)
-        index = np.zeros(capacity, np.int32)
-        index[places] = np.arange(len(drawn))
-        next_action_index = np.zeros(capacity, np.int32)
-        next_action_index[places] = np.searchsorted(present, whole.next_action_index[drawn])
-        observations = np.zeros((capacity, self.spec.observation_dim), np.float32)
-        observations[: len(drawn)] = whole.observations[whole.index[drawn]]
-        observations[len(numbers) :][: len(drawn)] = whole.observations[whole.next_index[drawn]]
-
-        def padded(table: np.ndarray, fill: int = 0) -> Array:
-            missing = capacity - len(table)
-            return jnp.asarray(np.pad(table, [(0, missing)] + [(0, 0)] * (table.ndim - 1), constant_values=fill))
-
-        return ReplayData(
-            observations=jnp.asarray(observations),
-            actions=padded(whole.actions[present]),
-            rewards=padded(whole.rewards[present]),
-            masks=padded(whole.masks[present]),
-            index=jnp.asarray(index),
-            next_index=jnp.asarray(index + len(numbers)),
-            next_action_index=jnp.asarray(next_action_index),
-            numbers=padded(present.astype(np.int32), np.iinfo(np.int32).max),
-            total=self.size,
-        )
+    if folder is None:
+        return np.empty(shape, np.float32)
+    return np.lib.format.open_memmap(folder / f"table-{name}.npy", "w+", np.float32, shape)

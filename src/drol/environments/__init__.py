@@ -1,4 +1,4 @@
-"""Environments by name: gymnasium's, D4RL's behind an adapter, and those Minari data sets were recorded in.
+"""Environments: what makes them, wrappers, groups in worker processes, and rollouts of a policy in them.
 
-Knows nothing of learning, and imports no JAX.
+Knows no algorithm and no source of data; only `rollout` and `episodes` import JAX.
 """

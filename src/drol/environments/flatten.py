@@ -13,8 +13,8 @@ def flatten(observation: Any, rows: int | None = None) -> np.ndarray:
     order.
 
     Args:
-        observation: one observation; or, with `rows`, arrays that hold so many each, along their first axis.
-        rows: how many.
+        observation: one observation; or, with `rows`, arrays that hold as many each, along their first axis.
+        rows: how many observations the arrays hold.
 
     Returns:
         (observation,), or (rows, observation).

@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Space, Tuple
 
-from drol.files import DataError
+from drol.errors import DataError
 from drol.seeding import reset_seeded
 
 Step = tuple[np.ndarray, float, bool, bool, bool | None]

@@ -4,97 +4,57 @@ Names alone need no gymnasium, an optional dependency: it is imported where envi
 """
 
 import dataclasses
-import textwrap
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drol.files import DataError
-from drol.seeding import make_reproducible
+from drol.extras import lazy
 
 if TYPE_CHECKING:
     import gymnasium
 
-Kind = Literal["gymnasium", "d4rl", "minari"]
-KINDS: tuple[str, ...] = get_args(Kind)
+    from drol.environments import making
+else:
+    gymnasium, making = lazy("gymnasium", "train"), lazy("drol.environments.making", "train")
+
+GYMNASIUM = "drol.environments.making:registered"
+"""The factory of what is registered with gymnasium."""
 
 
 @dataclasses.dataclass(frozen=True)
 class EnvironmentSpec:
-    """An environment by name.
+    """An environment by name, and what makes it.
 
     Attributes:
-        id: a gymnasium id (`module:id` imports the module that registers it first), a D4RL id such as `pen-human-v1`,
-            or the name of a Minari data set.
-        options: keyword arguments of `gymnasium.make`.
-        kind: whose id it is.
+        id: what the factory knows it by: for gymnasium's, an id (`module:id` imports the module that registers it
+            first).
+        options: the factory's keyword arguments.
+        kind: what records call the factory.
+        factory: `module:function`, which is called with the id and the options. This library chooses it: no file names
+            it, and records hold the kind instead.
     """
 
     id: str
     options: tuple[tuple[str, Any], ...] = ()
-    kind: Kind = "gymnasium"
+    kind: str = "gymnasium"
+    factory: str = GYMNASIUM
 
     def as_record(self) -> dict[str, Any]:
-        """The same as JSON values."""
+        """Id, kind and options as JSON values; `drol.sources.environment_of_record` reads them."""
         return {"id": self.id, "kind": self.kind, "options": [list(option) for option in self.options]}
-
-    @classmethod
-    def from_record(cls, record: Any) -> "EnvironmentSpec":
-        """What `as_record` gave.
-
-        Raises:
-            DataError: if it gave no such thing.
-        """
-        try:
-            name, kind, options = record["id"], record["kind"], [(option, value) for option, value in record["options"]]
-        except (TypeError, KeyError, ValueError):
-            name, kind, options = None, None, []
-        if not isinstance(name, str) or not all(isinstance(option, str) for option, _ in options) or kind not in KINDS:
-            raise DataError(
-                f"expected an 'id', a 'kind' (one of {', '.join(KINDS)}) and 'options' by name, found {_shown(record)}"
-            )
-        return cls(name, tuple(options), kind)
 
     def make(self) -> "gymnasium.Env":
         """Build the environment, ready for `reset_seeded`, its observations and boxes of actions laid in rows.
 
         Raises:
-            InterfaceError: if its observations are images, or hold anything but numbers, or it is no environment of
-                gymnasium's.
+            InterfaceError: if its observations are images, or hold anything but numbers, or it does not have
+                gymnasium's interface.
         """
-        from drol.environments.wrappers import flat
-
-        return flat(make_reproducible(self._make()))
-
-    def _make(self) -> "gymnasium.Env":
-        if self.kind == "d4rl":
-            from drol.environments import d4rl
-
-            return d4rl.make(self.id)
-        if self.kind == "minari":
-            from drol.environments import minari
-
-            return minari.make(self.id)
-        import gymnasium
-
-        from drol.environments.interface import STRUCTURAL, InterfaceError, is_gymnasiums
-
-        try:
-            return gymnasium.make(self.id, **dict(self.options))
-        except (gymnasium.error.Error, *STRUCTURAL) as error:
-            if not is_gymnasiums(error):
-                raise
-            raise InterfaceError(f"the environment {self.id} cannot be made: {error}") from None
+        return making.make(self)
 
 
 def action_bounds(space: "gymnasium.Space") -> tuple[np.ndarray, np.ndarray] | None:
     """The bounds of a box of actions, flat, (action,) each; None for other spaces and for boxes without end."""
-    import gymnasium
-
     if not isinstance(space, gymnasium.spaces.Box) or not np.isfinite([space.low, space.high]).all():
         return None
     return space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
-
-
-def _shown(record: Any) -> str:
-    return textwrap.shorten(repr(record), 200)

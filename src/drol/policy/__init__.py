@@ -1,14 +1,13 @@
 """Policies: what acts after training, and what a policy file stores."""
 
-from drol.policy.contract import POLICY_KINDS as POLICY_KINDS
+from drol.policy.choice import POLICY_KINDS as POLICY_KINDS
+from drol.policy.choice import Choice as Choice
+from drol.policy.choice import PolicyKind as PolicyKind
 from drol.policy.contract import Policy as Policy
-from drol.policy.contract import PolicyKind as PolicyKind
 from drol.policy.flow import FlowPolicy as FlowPolicy
 from drol.policy.flow import ShortcutPolicy as ShortcutPolicy
 from drol.policy.latent import LatentPolicy as LatentPolicy
 from drol.policy.mean import MeanPolicy as MeanPolicy
 from drol.policy.steered import SteeredPolicy as SteeredPolicy
-from drol.policy.units import POLICIES as POLICIES
 from drol.policy.units import PolicyInUnits as PolicyInUnits
 from drol.policy.units import in_units as in_units
-from drol.policy.units import kind_of as kind_of

@@ -1,7 +1,6 @@
 """What every policy is."""
 
 import abc
-from typing import Any, Literal, get_args
 
 import equinox as eqx
 import jax
@@ -9,14 +8,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from drol.numerics import threefry
+from drol.policy.choice import Choice, PolicyKind
 from drol.types import Key, Spec
-
-PolicyKind = Literal["one", "centre", "best-of-n", "dense"]
-POLICY_KINDS: tuple[str, ...] = get_args(PolicyKind)
 
 
 class Policy(eqx.Module):
     """A function from one observation to one action; use `jax.vmap` for a batch."""
+
+    choice: eqx.AbstractVar[Choice]
 
     def __call__(self, observation: Float[Array, " observation"], *, key: Key) -> Float[Array, " action"]:
         """Choose an action: `act` on the draws of `noise`.
@@ -43,16 +42,7 @@ class Policy(eqx.Module):
 
     @abc.abstractmethod
     def with_kind(self, kind: PolicyKind) -> "Policy":
-        """The same networks, acting in another way."""
-
-    @abc.abstractmethod
-    def config(self) -> dict[str, Any]:
-        """What rebuilds the policy's structure, as JSON values; see `empty`."""
-
-    @classmethod
-    @abc.abstractmethod
-    def empty(cls, config: dict[str, Any]) -> "Policy":
-        """The policy that `config` describes, with shapes in place of arrays."""
+        """The same networks, acting in another way: `kind` becomes `choice.how`."""
 
     @property
     @abc.abstractmethod

@@ -1,6 +1,4 @@
-"""Policies that integrate a flow, in full (flow BC and its kin) or in a few shortcut steps (SORL)."""
-
-from typing import Any
+"""Policies that integrate a flow, in full (flow BC and its relatives) or in a few shortcut steps (SORL)."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -9,27 +7,23 @@ from jaxtyping import Array, Float
 from drol.nn.actor import clip_action
 from drol.nn.critic import CriticEnsemble
 from drol.nn.flow import VectorField, flow_actions, shortcut_actions
-from drol.ops.bellman import Aggregation
 from drol.policy.checks import MOST_STEPS, check_count
-from drol.policy.contract import PolicyKind
-from drol.policy.sampled import Actions, Latents, SampledPolicy, describe, described, widths
-from drol.types import Key, Spec
+from drol.policy.choice import Choice
+from drol.policy.sampled import Actions, Latents, SampledPolicy, network
+from drol.types import Spec
 
 
 class FlowPolicy(SampledPolicy):
-    """`flow_steps` of Euler's method from a standard normal latent, clipped. See `SampledPolicy` for kinds.
+    """`flow_steps` of Euler's method from a standard normal latent, clipped.
 
     A refiner, where there is one, adds its correction g(s, a) to the clipped result (DeFlow).
     """
 
-    flow: VectorField
-    refiner: VectorField | None
-    critic: CriticEnsemble | None
-    kind: PolicyKind = eqx.field(static=True, default="one")
+    flow: VectorField = network(VectorField)
+    refiner: VectorField | None = network(VectorField, optional=True, conditions=0)
+    critic: CriticEnsemble | None = network(CriticEnsemble, optional=True)
+    choice: Choice = eqx.field(static=True, default=Choice())
     flow_steps: int = eqx.field(static=True, default=10)
-    num_samples: int = eqx.field(static=True, default=32)
-    dense_topk: int = eqx.field(static=True, default=8)
-    q_agg: Aggregation = eqx.field(static=True, default="mean")
 
     def __check_init__(self):
         check_count("flow_steps", self.flow_steps, MOST_STEPS)
@@ -42,40 +36,21 @@ class FlowPolicy(SampledPolicy):
     def spec(self) -> Spec:
         return self.flow.spec
 
-    def config(self) -> dict[str, Any]:
-        return {
-            **describe(self.spec, self.critic),
-            "flow_hidden": widths(self.flow.mlp),
-            "refiner_hidden": self.refiner and widths(self.refiner.mlp),
-            "flow_steps": self.flow_steps,
-            **self.choosing(),
-        }
-
-    @classmethod
-    def build(cls, options: dict[str, Any], *, key: Key) -> "FlowPolicy":
-        spec, critic = described(options, key=key)
-        flow, hidden = VectorField(spec, options.pop("flow_hidden"), key=key), options.pop("refiner_hidden")
-        refiner = None if hidden is None else VectorField(spec, hidden, conditions=0, key=key)
-        return cls(flow=flow, refiner=refiner, critic=critic, **options)
-
 
 STEPS = (1, 2, 4, 8)
 """In how many steps a shortcut model can act."""
 
 
 class ShortcutPolicy(SampledPolicy):
-    """A shortcut model in `steps` steps, with a critic that knows their number (SORL). See `SampledPolicy` for kinds.
+    """A shortcut model in `steps` steps, with a critic that knows their number (SORL).
 
     Its field takes the time and the level log2(steps); its critic takes the number of steps.
     """
 
-    actor: VectorField
-    critic: CriticEnsemble | None
-    kind: PolicyKind = eqx.field(static=True, default="one")
+    actor: VectorField = network(VectorField, conditions=2)
+    critic: CriticEnsemble | None = network(CriticEnsemble, optional=True, conditions=1)
+    choice: Choice = eqx.field(static=True, default=Choice())
     steps: int = eqx.field(static=True, default=1)
-    num_samples: int = eqx.field(static=True, default=32)
-    dense_topk: int = eqx.field(static=True, default=8)
-    q_agg: Aggregation = eqx.field(static=True, default="mean")
 
     def __check_init__(self):
         if isinstance(self.steps, bool) or self.steps not in STEPS:
@@ -91,17 +66,3 @@ class ShortcutPolicy(SampledPolicy):
     def spec(self) -> Spec:
         task = self.actor.spec
         return Spec(task.observation_dim - 1, task.action_dim)
-
-    def config(self) -> dict[str, Any]:
-        return {
-            **describe(self.spec, self.critic),
-            "actor_hidden": widths(self.actor.mlp),
-            "steps": self.steps,
-            **self.choosing(),
-        }
-
-    @classmethod
-    def build(cls, options: dict[str, Any], *, key: Key) -> "ShortcutPolicy":
-        spec, critic = described(options, conditions=1, key=key)
-        actor = VectorField(spec, options.pop("actor_hidden"), conditions=2, key=key)
-        return cls(actor=actor, critic=critic, **options)

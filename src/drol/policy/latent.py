@@ -1,6 +1,6 @@
 """The one-step policies of DROL and FQL."""
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import equinox as eqx
 import jax
@@ -9,11 +9,10 @@ from jaxtyping import Array, Float
 from drol.nn.actor import LatentActor
 from drol.nn.critic import CriticEnsemble
 from drol.numerics import draw_type
-from drol.ops.bellman import Aggregation
 from drol.ops.latent import default_radius, sample_ball
 from drol.policy.checks import check_choice, check_number
-from drol.policy.contract import PolicyKind
-from drol.policy.sampled import Actions, Latents, SampledPolicy, describe, described, widths
+from drol.policy.choice import Choice
+from drol.policy.sampled import Actions, Latents, SampledPolicy, network
 from drol.types import Key, Spec
 
 Prior = Literal["ball", "normal"]
@@ -26,19 +25,17 @@ def one_step_actions(actor: LatentActor, observation: Float[Array, " observation
 
 
 class LatentPolicy(SampledPolicy):
-    """A latent-conditioned one-step actor (eq. 6): `kind` one is the paper's policy. See `SampledPolicy`.
+    """A latent-conditioned one-step actor (eq. 6); choosing `one` is the paper's policy.
 
     The prior of its latents is uniform in a ball, as DROL's, or standard normal, as FQL's.
     """
 
-    actor: LatentActor
-    critic: CriticEnsemble | None
-    kind: PolicyKind = eqx.field(static=True, default="one")
+    actor: LatentActor = network(LatentActor)
+    critic: CriticEnsemble | None = network(CriticEnsemble, optional=True)
+    choice: Choice = eqx.field(static=True, default=Choice())
     latent_radius: float | None = eqx.field(static=True, default=None)
-    num_samples: int = eqx.field(static=True, default=32)
-    dense_topk: int = eqx.field(static=True, default=8)
-    q_agg: Aggregation = eqx.field(static=True, default="mean")
-    prior: Prior = eqx.field(static=True, default="ball")
+    # Unwritten where it is the default: the first files of version 1 know no other prior.
+    prior: Prior = eqx.field(static=True, default="ball", metadata={"unwritten": "ball"})
 
     def __check_init__(self):
         check_choice("prior", self.prior, PRIORS)
@@ -60,19 +57,3 @@ class LatentPolicy(SampledPolicy):
         layers = self.actor.mlp.layers
         action_dim = layers[-1].weight.shape[-1]
         return Spec(layers[0].weight.shape[-2] - action_dim, action_dim)
-
-    def config(self) -> dict[str, Any]:
-        return {
-            **describe(self.spec, self.critic),
-            "actor_hidden": widths(self.actor.mlp),
-            "latent_radius": self.latent_radius,
-            # Left out where files of the first version know nothing else.
-            **({} if self.prior == "ball" else {"prior": self.prior}),
-            **self.choosing(),
-        }
-
-    @classmethod
-    def build(cls, options: dict[str, Any], *, key: Key) -> "LatentPolicy":
-        spec, critic = described(options, key=key)
-        actor = LatentActor(spec, options.pop("actor_hidden"), key=key)
-        return cls(actor=actor, critic=critic, **options)

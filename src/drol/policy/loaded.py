@@ -1,16 +1,21 @@
 """A policy that acts on NumPy observations, ready to deploy."""
 
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Array, PyTree
 
 from drol.numerics import key_of_seed, threefry
 from drol.policy.contract import Policy
-from drol.policy.units import kind_of
+from drol.policy.description import kind_of
+from drol.policy.units import PolicyInUnits
 from drol.seeding import checked_seed
+
+Observations = np.ndarray | jax.Array | Sequence[float] | Sequence[Sequence[float]]
+"""One observation, or several."""
 
 AHEAD = 64
 """Calls on a single observation whose draws are made at once."""
@@ -19,10 +24,11 @@ AHEAD = 64
 class LoadedPolicy:
     """A policy that acts on NumPy observations, ready to deploy; see `load_policy`.
 
-    A call is one compiled pass with the weights as its constants. The draws are compiled apart, and those of single
-    observations are made `AHEAD` calls at a time: threads that hand each other such small work cost more than the work.
+    A call is one compiled pass with the weights as its constants. The draws are compiled separately, and those of
+    single observations are made `AHEAD` calls at a time: handing such small work between threads costs more than the
+    work itself.
 
-    Copies and pickles go on from where the original is: their next call draws what its next call draws.
+    Copies and pickles continue where the original is: their next call draws what its next call draws.
 
     Attributes:
         policy: the pure function inside, for use under `jax.jit` and `jax.vmap`.
@@ -39,13 +45,13 @@ class LoadedPolicy:
         self.seed = checked_seed(seed)
         self._width = policy.spec.observation_dim
         self._calls = 0
-        self._drawn: tuple[int, Any] = (-1, None)
+        self._drawn: tuple[int, PyTree[np.ndarray]] = (-1, None)
         root = key_of_seed(seed)
 
-        def of_key(key: jax.Array, rows: jax.Array) -> Any:
+        def of_key(key: jax.Array, rows: jax.Array) -> PyTree[Array]:
             return jax.vmap(lambda row: policy.noise(key=jax.random.fold_in(key, row)))(rows)
 
-        def of_call(call: jax.Array, rows: jax.Array) -> Any:
+        def of_call(call: jax.Array, rows: jax.Array) -> PyTree[Array]:
             return of_key(jax.random.fold_in(root, call), rows)
 
         self._noise_of_key = jax.jit(of_key)
@@ -54,18 +60,18 @@ class LoadedPolicy:
         self._act = jax.jit(jax.vmap(policy.act))
 
     def __repr__(self) -> str:
-        config, spec = self.policy.config(), self.policy.spec
-        name = config.get("policy", kind_of(self.policy))
+        policy, spec = self.policy, self.policy.spec
+        name = kind_of(policy.policy if isinstance(policy, PolicyInUnits) else policy)
         task = f", task {reprlib.repr(self.facts['task'])}" if "task" in self.facts else ""
         return (
-            f"LoadedPolicy({name}, kind {config['kind']!r}, observation {spec.observation_dim}, action "
+            f"LoadedPolicy({name}, kind {policy.choice.how!r}, observation {spec.observation_dim}, action "
             f"{spec.action_dim}{task}, seed {self.seed})"
         )
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self):
         return _rebuilt, (self.policy, self.facts, self.seed, self._calls)
 
-    def __call__(self, observation: Any, *, key: jax.Array | None = None) -> np.ndarray:
+    def __call__(self, observation: Observations, *, key: jax.Array | None = None) -> np.ndarray:
         """Act on one observation (observation,) or on a batch (n, observation).
 
         Batches are padded to the next power of two, so that varying sizes compile a handful of programs.
@@ -76,7 +82,7 @@ class LoadedPolicy:
 
         Returns:
             float32 actions in the units of the training data ([-1, 1] unless they had bounds of their own), (action,)
-            or (n, action), an array of the caller's own.
+            or (n, action), an array that belongs to the caller.
 
         Raises:
             ValueError: if the observation does not fit the task, or holds anything but finite numbers; the call does
@@ -92,7 +98,7 @@ class LoadedPolicy:
         actions = np.array(self._act(padded, noise))
         return actions[:count] if observations.ndim == 2 else actions[0]
 
-    def _checked(self, observation: Any) -> np.ndarray:
+    def _checked(self, observation: Observations) -> np.ndarray:
         """An observation, or several, as float32."""
         try:
             found = np.asarray(observation)
@@ -102,7 +108,7 @@ class LoadedPolicy:
             what = type(observation).__name__ if found.dtype == object else f"an array of {found.dtype}"
             raise ValueError(
                 f"expected an observation of {self._width} numbers, or n of them, found {what}; dictionaries and lists "
-                f"of different lengths must be laid in a row first"
+                f"of different lengths must be flattened first"
             )
         if found.ndim not in (1, 2) or found.shape[found.ndim - 1] != self._width:
             raise ValueError(
@@ -116,8 +122,8 @@ class LoadedPolicy:
             raise ValueError(f"expected finite float32 observations, found {found[*row, number]} as {where}")
         return observations
 
-    def _next_noise(self, rows: np.ndarray) -> Any:
-        """The draws of the call that this is."""
+    def _next_noise(self, rows: np.ndarray) -> PyTree[Array | np.ndarray]:
+        """The draws of this call."""
         call = self._calls
         self._calls += 1
         if len(rows) > 1:
@@ -130,7 +136,7 @@ class LoadedPolicy:
 
 
 def _rebuilt(policy: Policy, facts: Mapping[str, Any], seed: int, calls: int) -> LoadedPolicy:
-    """A copy that has made so many calls."""
+    """A copy that has made as many calls."""
     copy = LoadedPolicy(policy, facts, seed=seed)
     copy._calls = calls
     return copy

@@ -1,22 +1,18 @@
-"""Policies in the user's units, and what policy files call each class."""
+"""Policies in the user's units."""
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from drol.policy.contract import Policy, PolicyKind
-from drol.policy.flow import FlowPolicy, ShortcutPolicy
-from drol.policy.latent import LatentPolicy
-from drol.policy.mean import MeanPolicy
-from drol.policy.steered import SteeredPolicy
+from drol.policy.choice import Choice, PolicyKind
+from drol.policy.contract import Policy
 from drol.types import Key, Spec, Units, inward
 
 
 class PolicyInUnits(Policy):
-    """A policy that sees and speaks the user's units: raw observations in, actions within the user's bounds out."""
+    """A policy in the user's units: it takes raw observations and returns actions within the user's bounds."""
 
     policy: Policy
     units: Units
@@ -33,34 +29,13 @@ class PolicyInUnits(Policy):
         return dataclasses.replace(self, policy=self.policy.with_kind(kind))
 
     @property
+    def choice(self) -> Choice:  # pyright: ignore[reportIncompatibleVariableOverride]  (an AbstractVar)
+        """That of the policy inside."""
+        return self.policy.choice
+
+    @property
     def spec(self) -> Spec:
         return self.policy.spec
-
-    def config(self) -> dict[str, Any]:
-        return {"policy": kind_of(self.policy), **self.policy.config()}
-
-    @classmethod
-    def empty(cls, config: dict[str, Any]) -> "PolicyInUnits":
-        options = dict(config)
-        policy = POLICIES[options.pop("policy")].empty(options)
-        units = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), Units.identity(policy.spec))
-        return cls(policy, units)
-
-
-POLICIES: dict[str, type[Policy]] = {
-    "latent": LatentPolicy,
-    "flow": FlowPolicy,
-    "shortcut": ShortcutPolicy,
-    "steered": SteeredPolicy,
-    "mean": MeanPolicy,
-    "in-units": PolicyInUnits,
-}
-"""What policy files call each class."""
-
-
-def kind_of(policy: Policy) -> str:
-    """What policy files call the policy's class."""
-    return next(name for name, cls in POLICIES.items() if type(policy) is cls)
 
 
 def in_units(policy: Policy, units: Units | None) -> Policy:
@@ -70,4 +45,5 @@ def in_units(policy: Policy, units: Units | None) -> Policy:
     if not isinstance(units.action_low, jax.Array) and not isinstance(units.action_high, jax.Array):
         low, high = inward(units.action_low, units.action_high)
         units = dataclasses.replace(units, action_low=low, action_high=high)
-    return PolicyInUnits(policy, jax.tree.map(jnp.asarray, units))
+    # `choice` is an AbstractVar of the base, and no argument.
+    return PolicyInUnits(policy=policy, units=jax.tree.map(jnp.asarray, units))  # pyright: ignore[reportCallIssue]

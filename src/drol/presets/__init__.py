@@ -1,21 +1,10 @@
-"""Tasks, published hyperparameters of every method, and sizes of runs."""
+"""Looking published hyperparameters up, and sizes of runs."""
 
-from drol.presets.advice import ADVICE, note
-from drol.presets.preset import Preset
+from drol.algorithms.registry import TITLES
+from drol.presets.look_up import note, preset_for, published
 from drol.presets.sizes import SIZES, Size
-from drol.presets.sources import AUTHORS, BORROWED, TITLES
-from drol.presets.tables import FIELDS, PRESETS, preset_for
+from drol.published import Preset, Published
 
-__all__ = [
-    "ADVICE",
-    "AUTHORS",
-    "BORROWED",
-    "FIELDS",
-    "PRESETS",
-    "SIZES",
-    "TITLES",
-    "Preset",
-    "Size",
-    "note",
-    "preset_for",
-]
+preset = preset_for
+
+__all__ = ["SIZES", "TITLES", "Preset", "Published", "Size", "note", "preset", "preset_for", "published"]

@@ -1,1 +1,1 @@
-"""What trained runs amount to: comparisons of methods and their table. Nothing here needs JAX."""
+"""What a run amounts to."""

@@ -8,16 +8,22 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
 
 from drol.algorithm import TrainState
-from drol.extras import require
-from drol.files import DataError, Remedy, WriteError, clear_write_errors, null_for_nan, read_json, sha256, write_json
+from drol.errors import DataError
+from drol.extras import lazy, require
+from drol.files import Remedy, WriteError, clear_write_errors, null_for_nan, read_json, sha256, write_json
 from drol.training.orbax_errors import drop_late_callbacks, said_once
 from drol.types import Key
+
+if TYPE_CHECKING:
+    import orbax.checkpoint as ocp
+else:
+    ocp = lazy("orbax.checkpoint", "train")
 
 logger = logging.getLogger("drol")
 
@@ -48,16 +54,13 @@ class Checkpoints:
 
     def __init__(self, folder: Path, *, keep_last: int = 2, keep_every: int = 0):
         require("orbax.checkpoint", "train")
-        import orbax.checkpoint as ocp
-
-        self._ocp = ocp
         self._folder = folder.absolute()
         self._keep_last, self._keep_every = keep_last, keep_every
         # Orbax measures its time limits by the wall clock: with its twenty minutes, a clock set forward while a
         # checkpoint is being written would end the run.
         options = ocp.CheckpointManagerOptions(
             async_options=ocp.AsyncOptions(timeout_secs=A_CENTURY),
-            multiprocessing_options=_alone(ocp),
+            multiprocessing_options=_alone(),
             create=False,
         )
         with clear_write_errors(self._folder):
@@ -124,7 +127,7 @@ class Checkpoints:
         with self._clear_errors():
             # As NumPy arrays: no buffer that training reuses, and nothing that remembers devices.
             arrays = jax.tree.map(np.array, _named(state, key))
-            self._manager.save(update, args=self._ocp.args.StandardSave(arrays))
+            self._manager.save(update, args=ocp.args.StandardSave(arrays))
         self._unsealed = update, metrics
 
     def finish(self) -> None:
@@ -183,7 +186,7 @@ class Checkpoints:
                 f"or other shapes or types of them"
             )
         with self._unreadable(update):
-            arrays = self._manager.restore(update, args=self._ocp.args.StandardRestore(jax.tree.map(np.asarray, named)))
+            arrays = self._manager.restore(update, args=ocp.args.StandardRestore(jax.tree.map(np.asarray, named)))
         stored = jax.tree.map(lambda array, leaf: jax.device_put(array, leaf.sharding), arrays, named)
         run_key = jax.random.wrap_key_data(stored["key"], impl=jax.random.key_impl(key))
         leaves = [stored["state"][name] for name in named["state"]]
@@ -265,7 +268,7 @@ class Checkpoints:
             raise DataError(f"checkpoint {update} in {self._folder} cannot be read ({error})") from error
 
 
-def _alone(ocp: Any) -> Any:
+def _alone() -> "ocp.options.MultiprocessingOptions":
     """Process 0 of several keeps the checkpoints, and no other takes part."""
     if jax.process_count() == 1:
         return ocp.options.MultiprocessingOptions()

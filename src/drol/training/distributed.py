@@ -14,23 +14,18 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from drol.algorithm import Algorithm
-from drol.data.mapped import MappedData
-from drol.data.replay import ReplayData
-from drol.files import DataError
+from drol.algorithm import Algorithm, TrainState
+from drol.data.replay import Replay
+from drol.errors import DataError, LostProcessError
 from drol.signals import stop_requests
 from drol.training.keeper import initial
-from drol.training.seeds import Member, Pack, Refused
+from drol.training.pack import Member, Pack, Refused
 from drol.types import Key
 
 HEARTBEAT_SECONDS = 30
 """A process that gives no sign of life for so long is lost, and the others end."""
 
 SHUTDOWN_SECONDS = 10
-
-
-class LostProcessError(RuntimeError):
-    """Another process of the run is gone."""
 
 
 class Command(enum.IntEnum):
@@ -149,7 +144,7 @@ class LeadingPack(Pack):
         requests: signals to stop; those that reached another process are added.
     """
 
-    def __init__(self, members: Sequence[Member], data: ReplayData | MappedData, *, requests: list[int]):
+    def __init__(self, members: Sequence[Member], data: Replay, *, requests: list[int]):
         _announce(Command.BEGIN)
         ((algorithm, state, key),) = members
         super().__init__([(algorithm, *_same(state, key))], data)
@@ -166,7 +161,7 @@ class LeadingPack(Pack):
         return super().replay(run, batch_size=batch_size, length=length)
 
 
-def follow(algorithm: Algorithm, data: ReplayData, seed: int) -> bool:
+def follow(algorithm: Algorithm, data: Replay, seed: int) -> TrainState | None:
     """Train along with process 0 until it is done.
 
     Args:
@@ -175,27 +170,27 @@ def follow(algorithm: Algorithm, data: ReplayData, seed: int) -> bool:
         seed: the run's.
 
     Returns:
-        Whether process 0 ended as it should.
+        The last state; None if process 0 failed.
 
     Raises:
         LostProcessError: if it is gone.
     """
-    pack: Any = None
+    state, key, _ = initial(algorithm, data.spec, seed)
+    pack: Pack | None = None
     try:
         with stop_requests() as requests:
             while True:
                 command, batch_size, length = _hear()
                 match command:
                     case Command.BEGIN:
-                        state, key, _ = initial(algorithm, data.spec, seed)
                         pack = Pack([(algorithm, *_same(state, key))], data)
-                    case Command.TRAIN:
+                    case Command.TRAIN if pack is not None:
                         pack.train(batch_size=batch_size, length=length)
                         _gather(requests[0] if requests else 0)
-                    case Command.REPLAY:
+                    case Command.REPLAY if pack is not None:
                         pack.replay(0, batch_size=batch_size, length=length)
                     case _:
-                        return command == Command.DONE
+                        return None if command != Command.DONE else state if pack is None else pack.state(0)
     except jax.errors.JaxRuntimeError as error:
         raise LostProcessError("process 0 of this run, or another one, is gone; start all of them again") from error
 

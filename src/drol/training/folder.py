@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from drol.files import DataError, clear_write_errors, read_json, write_json
+from drol.errors import DataError
+from drol.files import clear_write_errors, read_json, write_json
 from drol.training.records import JsonLines
 from drol.training.settings import Settings
 

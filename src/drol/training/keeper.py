@@ -12,18 +12,18 @@ import jax
 import numpy as np
 
 from drol.algorithm import Algorithm, TrainState
-from drol.bundle import save_policy
 from drol.data.replay import ReplayData
 from drol.files import write_json
 from drol.numerics import key_of_seed
 from drol.policy import Policy, in_units
+from drol.policy.files import save_policy
 from drol.processes import WorkerError
 from drol.signals import StoppedError, raise_if_stopped
 from drol.training.checkpoint import Checkpoints
 from drol.training.folder import RunFolder
 from drol.training.loop import held_out_metrics
+from drol.training.pack import Refused
 from drol.training.records import Sink
-from drol.training.seeds import Refused
 from drol.training.settings import Settings
 from drol.types import Key, Spec, Units
 

@@ -4,10 +4,16 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from drol.extras import require
+from drol.extras import lazy
 from drol.files import clear_write_errors, null_for_nan, parse_json, read_bytes, write_atomic
+
+if TYPE_CHECKING:
+    import tensorboardX
+    import wandb  # pyright: ignore[reportMissingImports]
+else:
+    tensorboardX, wandb = lazy("tensorboardX", "tensorboard"), lazy("wandb", "wandb")
 
 
 @runtime_checkable
@@ -80,10 +86,7 @@ class TensorBoardSink:
     """Metrics as TensorBoard scalars in a folder."""
 
     def __init__(self, folder: Path):
-        require("tensorboardX", "tensorboard")
-        from tensorboardX import SummaryWriter
-
-        self._writer = SummaryWriter(str(folder))
+        self._writer = tensorboardX.SummaryWriter(str(folder))
 
     def write(self, update: int, metrics: Mapping[str, Any]) -> None:
         for name, value in metrics.items():
@@ -98,9 +101,6 @@ class WandbSink:
     """Metrics in a Weights & Biases project."""
 
     def __init__(self, project: str, config: Mapping[str, Any], folder: Path):
-        require("wandb", "wandb")
-        import wandb  # pyright: ignore[reportMissingImports]
-
         # Several runs in one process are several runs there, too.
         self._run = wandb.init(
             project=project, name=folder.name, config=dict(config), dir=str(folder), reinit="create_new"

@@ -4,25 +4,17 @@ import contextlib
 import dataclasses
 import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import jax
 
-from drol.algorithm import Algorithm, TrainState
-from drol.data.mapped import MappedData
-from drol.data.replay import ReplayData
+from drol.algorithm import TrainState
+from drol.data.replay import Replay, ReplayData
 from drol.signals import stop_requests
 from drol.training.distributed import LeadingPack
-from drol.training.folder import RunFolder
-from drol.training.keeper import Evaluate, Keeper, Run
-from drol.training.records import Sink
-from drol.training.seeds import Pack
-from drol.training.settings import Settings
-
-
-class DivergedError(RuntimeError):
-    """A loss or a parameter became NaN or infinite."""
+from drol.training.keeper import Keeper, Run
+from drol.training.pack import Pack
 
 
 class Outcome(NamedTuple):
@@ -39,37 +31,9 @@ class Outcome(NamedTuple):
     stopped_by: int | None
 
 
-def train(
-    algorithm: Algorithm,
-    data: ReplayData | MappedData,
-    folder: RunFolder,
-    settings: Settings,
-    *,
-    validation: ReplayData | None = None,
-    evaluate: Evaluate | None = None,
-    sinks: Sequence[Sink] = (),
-    policy_facts: Mapping[str, Any] | None = None,
-) -> TrainState:
-    """Train one run: `train_runs` of one, with the attributes of `Run` as arguments.
-
-    Returns:
-        The state at the end.
-
-    Raises:
-        DivergedError: when a loss or a parameter stops being finite; the run's last finite state is kept.
-        DataError: if another process trains in the folder, or its checkpoints do not fit.
-        OSError: when the disk refuses; the last checkpoint stays.
-    """
-    run = Run(algorithm, folder, settings, evaluate, sinks, policy_facts)
-    (outcome,) = train_runs([run], data, validation=validation)
-    if outcome.divergence is not None:
-        raise DivergedError(outcome.divergence)
-    return outcome.state
-
-
 def train_runs(
     runs: Sequence[Run],
-    data: ReplayData | MappedData,
+    data: Replay,
     *,
     validation: ReplayData | None = None,
     width: int = 1,
@@ -88,8 +52,8 @@ def train_runs(
 
     Args:
         runs: they may differ in seed, in continuous hyperparameters, and in who watches.
-        data: training transitions, on the device, or mapped, with `width` 1; `data.sharded(devices)` for data-parallel
-            training of one run after the other over these devices, with `width` 1. Under `jax.distributed` this is
+        data: training transitions, see `drol.data.replay.replay`. If they are mapped, or sharded over devices for
+            data-parallel training of one run after the other, `width` must be 1. Under `jax.distributed` this is
             process 0's call, with data sharded over all devices, inside a `Leader`; the other processes `follow`.
         validation: held-out transitions, for the metrics prefixed `validation/`.
         width: runs in one compiled program. With 1, each run is bit by bit what it would have been alone; with more,
@@ -133,7 +97,7 @@ class _Group:
     def __init__(
         self,
         keepers: Sequence[Keeper],
-        data: ReplayData | MappedData,
+        data: Replay,
         devices: Sequence[jax.Device],
         requests: list[int],
     ):

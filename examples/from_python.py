@@ -1,0 +1,37 @@
+"""Train, resume, evaluate and load a policy from Python: what `drol train` does, in a script of your own.
+
+    python examples/from_python.py
+
+Makes ten episodes of OGBench's pointmaze with its own expert, trains DROL(16) on them for a moment, continues the run,
+and evaluates its policy; minutes more give a policy that solves the maze. Stop it with Ctrl-C at any time: set
+`resume=True` and run it again.
+"""
+
+from pathlib import Path
+
+import drol
+
+TASK = "pointmaze-medium-navigate-singletask-task1-v0"
+
+
+def main(
+    folder: Path = Path("runs/from-python"), updates: int = 2_000, collect: int = 10, episodes: int = 10
+) -> drol.Evaluation:
+    every = {"eval_every": updates // 2, "eval_episodes": episodes}
+    result = drol.train(drol.RunConfig(task=TASK, collect=collect, updates=updates, out=folder, **every))
+    print(f"success after {updates} updates: {result.figure.value:.2f}")
+
+    # Twice as far: everything else is as it was.
+    longer = drol.RunConfig(task=TASK, collect=collect, updates=2 * updates, out=folder, **every)
+    result = drol.train(longer, resume=True)
+    for line in result.evaluations:
+        print(f"update {line['update']}: success {line['evaluation/success']:.2f}")
+
+    policy = drol.load_policy(result.folder)
+    evaluation = drol.evaluate(policy, drol.environment(TASK), episodes=episodes, seed=1)
+    print(f"{episodes} more episodes: success {evaluation.success:.2f}")
+    return evaluation
+
+
+if __name__ == "__main__":
+    main()

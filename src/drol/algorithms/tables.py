@@ -1,0 +1,177 @@
+"""The tables of hyperparameters in papers and repositories, of which each method has a column beside its class.
+
+The columns IQL, ReBRAC, FAWAC, FBRAC and IFQL are Table 6 of the FQL paper (Park et al. 2025), the column FQL is the
+README of its repository; SORL, DeFlow and DROL are the commands of their repositories. Where the paper's table and the
+README differ on FQL, by a factor of ten on adroit, the README counts: it states the exact flags. FAWAC's and FBRAC's
+entries on adroit are the paper's, and nothing states them a second time.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from drol.algorithms.registry import TITLES
+from drol.published import Mark, Preset
+
+FQL_PAPER = "FQL paper (Park et al. 2025), Table 6"
+BORROWED = "borrowed from antmaze-large-navigate: no published preset"
+INFERRED = "inferred from the offline-to-online runs: FQL paper (Park et al. 2025), Table 7"
+DOUBTFUL = f"{FQL_PAPER}; the number is hard to read there"
+UNREAD = "unknown: the row could not be read in Table 6 of the FQL paper (Park et al. 2025)"
+
+Number = int | float
+
+
+class Cell(NamedTuple):
+    """Numbers with a mark; `value` is None where they are unknown."""
+
+    value: Number | tuple[Number, ...] | None
+    mark: Mark | None = None
+
+
+def inferred(*value: Number) -> Cell:
+    """Taken from the offline-to-online runs of the same paper."""
+    return Cell(value, "inferred")
+
+
+def doubtful(value: Number) -> Cell:
+    """Hard to read in the source."""
+    return Cell(value, "doubtful")
+
+
+UNKNOWN = Cell(None, "unknown")
+
+Entry = Number | tuple[Number, ...] | Cell
+Three = tuple[Entry, Entry, Entry]
+
+FAMILIES: dict[str, dict[str, Any]] = {
+    "antmaze-large-navigate": {"q_agg": "min"},
+    "antmaze-giant-navigate": {"discount": 0.995, "q_agg": "min"},
+    "humanoidmaze-medium-navigate": {"discount": 0.995},
+    "humanoidmaze-large-navigate": {"discount": 0.995},
+    "antsoccer-arena-navigate": {"discount": 0.995},
+    "cube-single-play": {},
+    "cube-double-play": {},
+    "scene-play": {},
+    "puzzle-3x3-play": {},
+    "puzzle-4x4-play": {},
+}
+"""Families of OGBench, five tasks each, and what methods share on them: a discount that is not 0.99, and, of methods
+that choose one, an aggregation in the Bellman target that is not the mean."""
+
+ADROIT = {"q_agg": "min"}
+"""The same on the hands of D4RL."""
+
+POINTMAZE = tuple(
+    f"pointmaze-{size}-{kind}" for size in ("medium", "large", "giant", "teleport") for kind in ("navigate", "stitch")
+)
+ANTMAZES = ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-play", "large-diverse")
+HANDS = ("pen", "door", "hammer", "relocate")
+DATA = ("human", "cloned", "expert")
+D4RL_TASKS = (
+    *(f"antmaze-{maze}-v2" for maze in ANTMAZES),
+    *(f"{hand}-{data}-v1" for hand in HANDS for data in DATA),
+)
+
+
+class OGBench(NamedTuple):
+    """A method's column for `FAMILIES`."""
+
+    antmaze_large: Entry
+    antmaze_giant: Entry
+    humanoidmaze_medium: Entry
+    humanoidmaze_large: Entry
+    antsoccer_arena: Entry
+    cube_single: Entry
+    cube_double: Entry
+    scene: Entry
+    puzzle_3x3: Entry
+    puzzle_4x4: Entry
+
+
+class D4RL(NamedTuple):
+    """A method's column for D4RL: `antmaze` in the order of `ANTMAZES`, each hand in the order of `DATA`."""
+
+    antmaze: tuple[Entry, ...]
+    pen: Three
+    door: Three
+    hammer: Three
+    relocate: Three
+
+    def by_task(self) -> dict[str, Entry]:
+        """The entries by the names of their tasks."""
+        entries = (*self.antmaze, *self.pen, *self.door, *self.hammer, *self.relocate)
+        return dict(zip(D4RL_TASKS, entries, strict=True))
+
+
+def is_antmaze(task: str) -> bool:
+    """Whether a task of D4RL is one of its mazes, and no hand."""
+    return task.startswith("antmaze")
+
+
+def preset(algorithm: str, family: str, values: Mapping[str, Any], source: str, **more: Any) -> Preset:
+    """A preset of a family of OGBench, or of a task of D4RL; `more` are further fields of `Preset`."""
+    pattern = rf"{family}-singletask(-task\d)?-v0" if family in FAMILIES or family in POINTMAZE else family
+    named: dict[str, Any] = {"pattern": pattern} | more
+    return Preset(family, algorithm, TITLES.get(algorithm, algorithm), values=values, source=source, **named)
+
+
+def with_pointmaze(presets: Iterable[Preset]) -> Iterator[Preset]:
+    """Nothing is published for pointmaze: it borrows each method's own row of antmaze-large."""
+    presets = tuple(presets)
+    lender = next(preset for preset in presets if preset.family == "antmaze-large-navigate")
+    yield from presets
+    for family in POINTMAZE:
+        yield preset(lender.algorithm, family, lender.values, BORROWED, mark="borrowed")
+
+
+def everywhere(algorithm: str, source: str, *, on_d4rl: str | None = None) -> Iterator[Preset]:
+    """A method with nothing to tune, or one set of values for all tasks: that is a fact, not a gap."""
+    for family in (*FAMILIES, *POINTMAZE):
+        yield preset(algorithm, family, {}, source)
+    for task in D4RL_TASKS:
+        yield preset(algorithm, task, {}, on_d4rl or source)
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """How a method's entries become presets.
+
+    Attributes:
+        algorithm: the method's registered name.
+        fields: what its entries stand for; an entry has one number for each.
+        source: where they come from.
+        number: their type.
+        always: fields that have the same value in every preset.
+        chooses_aggregation: whether the method has the field `q_agg`.
+        missing: why an entry may be unknown.
+    """
+
+    algorithm: str
+    fields: tuple[str, ...]
+    source: str
+    number: type[int] | type[float] = float
+    always: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    chooses_aggregation: bool = True
+    missing: str = UNREAD
+
+    def ogbench(self, entries: OGBench) -> Iterator[Preset]:
+        """One preset for each family, and those that pointmaze borrows."""
+        rows = zip(FAMILIES.items(), entries, strict=True)
+        return with_pointmaze(self._preset(family, entry, shared) for (family, shared), entry in rows)
+
+    def d4rl(self, entries: D4RL) -> Iterator[Preset]:
+        """One preset for each task."""
+        for task, entry in entries.by_task().items():
+            # Where nothing is published, the aggregation is not either.
+            yield self._preset(task, entry, {} if is_antmaze(task) or entry is UNKNOWN else ADROIT)
+
+    def _preset(self, family: str, entry: Entry, shared: Mapping[str, Any]) -> Preset:
+        value, mark = entry if isinstance(entry, Cell) else Cell(entry)
+        shared = {name: v for name, v in shared.items() if name != "q_agg" or self.chooses_aggregation}
+        if value is None:
+            return preset(self.algorithm, family, shared, self.missing, mark=mark, unknown=self.fields)
+        numbers = value if isinstance(value, tuple) else (value,)
+        values = {field: self.number(number) for field, number in zip(self.fields, numbers, strict=True)}
+        source = {"inferred": INFERRED, "doubtful": DOUBTFUL}.get(mark or "", self.source)
+        return preset(self.algorithm, family, {**values, **self.always, **shared}, source, mark=mark)

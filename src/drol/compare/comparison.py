@@ -1,0 +1,220 @@
+"""A comparison of methods: what is compared, and the one protocol that all of it follows."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from drol.data.readers.columns import columns_as_text, parse_columns
+from drol.environments.limits import DEFAULT, EvaluationLimits
+from drol.errors import DataError
+from drol.files import read_json, write_json
+from drol.training.settings import chunk_length
+
+FILE = "comparison.json"
+
+LATER = ("columns", "eval_max_steps", "eval_max_seconds", "step_seconds")
+"""Fields that files of earlier versions lack."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """How long every method trains on a task.
+
+    Attributes:
+        updates: of a run.
+        eval_every: updates between evaluations.
+
+    Raises:
+        DataError: if one of them is not positive.
+        ValueError: if no chunk of at least 2 updates divides both.
+    """
+
+    updates: int = 20_000
+    eval_every: int = 2_500
+
+    def __post_init__(self):
+        _refuse_below_one(self, ("updates", "eval_every"))
+        chunk_length(self.updates, self.eval_every)
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What every method is trained on, for how long, and how it is judged.
+
+    Attributes:
+        tasks: a budget by the label of each task.
+        algorithms: names in the registry.
+        size: of networks, one of `drol.presets.SIZES`.
+        seeds: one run of each method on each task per seed.
+        eval_episodes: episodes per evaluation.
+        hidden: hidden widths of every network; None for those of the size.
+        env: the environment of evaluation; None for the task's own.
+        columns: names of the arrays of logs of the user's own; None where all go by their own.
+        eval_max_steps, eval_max_seconds, step_seconds: see `EvaluationLimits`.
+
+    Raises:
+        DataError: if there are no tasks, algorithms or seeds, or eval_episodes is not positive.
+    """
+
+    tasks: Mapping[str, Budget]
+    algorithms: tuple[str, ...]
+    size: str = "laptop"
+    seeds: tuple[int, ...] = (0, 1, 2)
+    eval_episodes: int = 20
+    hidden: tuple[int, ...] | None = None
+    env: str | None = None
+    columns: Mapping[str, str | None] | None = None
+    eval_max_steps: int | None = DEFAULT.steps
+    eval_max_seconds: float | None = DEFAULT.seconds
+    step_seconds: float | None = DEFAULT.step_seconds
+
+    def __post_init__(self):
+        for name in ("tasks", "algorithms", "seeds"):
+            if not getattr(self, name):
+                raise DataError(f"a comparison needs {name}, found none")
+        _refuse_below_one(self, ("eval_episodes",))
+
+    def extended(
+        self, *, tasks: Iterable[str], algorithms: Iterable[str], budget: Mapping[str, int], given: Mapping[str, Any]
+    ) -> "Comparison":
+        """The same with further tasks and algorithms, further seeds or more updates.
+
+        Args:
+            tasks, algorithms: to add, or to go on with.
+            budget: fields of these tasks' budget; what it leaves out stays as it was. A task that joins takes that from
+                the others.
+            given: further fields by name.
+
+        Raises:
+            DataError: for a change that would make old and new cells incomparable; for a task that joins others whose
+                budgets differ, and has none of its own.
+        """
+        changes = {name: value for name, value in given.items() if value != getattr(self, name)}
+        for name, value in changes.items():
+            before = getattr(self, name)
+            if name in ("eval_max_seconds", "step_seconds"):
+                continue
+            if name != "seeds":
+                raise DataError(
+                    f"the comparison was begun with {name} {_shown(before)}, not {_shown(value)}: {_REMEDY}"
+                )
+            if not set(before) <= set(value):
+                raise DataError(f"the comparison was begun with seeds {_listed(before)}; add to them, or {_REMEDY}")
+        budgets = {task: self._budget(task, budget) for task in tasks}
+        return dataclasses.replace(
+            self,
+            tasks=dict(sorted((dict(self.tasks) | budgets).items())),
+            algorithms=tuple(sorted({*algorithms, *self.algorithms})),
+            **changes,
+        )
+
+    def _budget(self, task: str, given: Mapping[str, int]) -> Budget:
+        """The budget of a task that joins or goes on; what is not given stays, or is that of the others."""
+        before = self.tasks.get(task)
+        if before is None:
+            names = ("updates", "eval_every")
+            return Budget(**{name: given[name] if name in given else self._agreed(task, name) for name in names})
+        after = dataclasses.replace(before, **given)
+        if after.eval_every != before.eval_every:
+            raise DataError(
+                f"{task} was begun with eval_every {before.eval_every}, not {after.eval_every}: {_REMEDY_OF_TASKS}"
+            )
+        if after.updates < before.updates:
+            raise DataError(
+                f"{task} has {before.updates} updates and can only be extended, not cut to {after.updates}: "
+                f"{_REMEDY_OF_TASKS}"
+            )
+        return after
+
+    def _agreed(self, task: str, name: str) -> int:
+        """What the budgets of all tasks have in common."""
+        values = {getattr(budget, name) for budget in self.tasks.values()}
+        if len(values) > 1:
+            option = name.replace("_", "-")
+            raise DataError(f"{task} joins tasks that differ in {name} ({_listed(sorted(values))}): add --{option}")
+        return values.pop()
+
+    def save(self, results: Path) -> None:
+        """Write it into a folder of results."""
+        write_json(results / FILE, dict(sorted(dataclasses.asdict(self).items())))
+
+
+def load(results: Path) -> Comparison:
+    """The comparison that a folder of results belongs to.
+
+    Raises:
+        DataError: if there is none, or it is damaged.
+    """
+    path = results / FILE
+    stored = read_json(path)
+    try:
+        return _rebuilt(stored)
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise DataError(
+            f"{path} does not describe a comparison ({error}); was it edited, or written by another version?"
+        ) from None
+
+
+def _rebuilt(stored: Any) -> Comparison:
+    """A comparison from its JSON; whatever is missing, unknown or of another type raises one of many errors."""
+    if isinstance(stored, dict):
+        stored = {name: getattr(Comparison, name) for name in LATER} | stored
+    budgets = stored["tasks"]
+    for cls, found in ((Comparison, stored), *((Budget, budget) for budget in budgets.values())):
+        names = [field.name for field in dataclasses.fields(cls)]
+        if set(found) != set(names):
+            raise TypeError(f"expected the fields {', '.join(names)}, found {', '.join(found)}")
+    seeds, algorithms, hidden = (_items(stored[name]) for name in ("seeds", "algorithms", "hidden"))
+    counts = [stored["eval_episodes"], *(count for budget in budgets.values() for count in budget.values())]
+    for kind, values in ((int, (*counts, *seeds, *hidden)), (str, (stored["size"], *algorithms))):
+        if wrong := [value for value in values if type(value) is not kind]:
+            raise TypeError(f"expected {kind.__name__}, found {wrong[0]!r}")
+    if outside := [name for name in (*budgets, *algorithms) if name in ("", ".", "..") or set(name) & set("/\0")]:
+        raise ValueError(f"expected names of tasks and algorithms, found {outside[0]!r}")
+    if type(stored["env"]) not in (str, type(None)):
+        raise TypeError(f"expected the name of an environment, found {stored['env']!r}")
+    columns, *limits = (stored[name] for name in LATER)
+    _check_columns(columns)
+    _check_limits(limits)
+    fields = {"seeds": seeds, "algorithms": algorithms, "hidden": hidden or None}
+    return Comparison(**(stored | fields | {"tasks": {task: Budget(**budget) for task, budget in budgets.items()}}))
+
+
+def _check_columns(columns: Any) -> None:
+    if columns is None:
+        return
+    if not isinstance(columns, dict) or not all(isinstance(source, str | None) for source in columns.values()):
+        raise TypeError(f"expected names of columns, found {columns!r}")
+    parse_columns(columns_as_text(columns))
+
+
+def _check_limits(limits: list[Any]) -> None:
+    for limit, kinds in zip(limits, ((int,), (int, float), (int, float)), strict=True):
+        if limit is not None and type(limit) not in kinds:
+            raise TypeError(f"expected {kinds[-1].__name__}, found {limit!r}")
+    EvaluationLimits(*limits)
+
+
+def _items(value: Any) -> tuple[Any, ...]:
+    if value is not None and not isinstance(value, list):
+        raise TypeError(f"expected a list, found {value!r}")
+    return tuple(value or ())
+
+
+_REMEDY = "leave the option out, or choose another folder with --out"
+_REMEDY_OF_TASKS = f"name the TASKs that are meant, {_REMEDY}"
+
+
+def _refuse_below_one(numbers: Any, names: tuple[str, ...]) -> None:
+    for name in names:
+        if getattr(numbers, name) < 1:
+            raise DataError(f"{name} must be at least 1, found {getattr(numbers, name)}")
+
+
+def _shown(value: Any) -> str:
+    return "by default" if value is None else _listed(value) if isinstance(value, tuple) else repr(value)
+
+
+def _listed(values: Iterable[int]) -> str:
+    return ", ".join(map(str, values))

@@ -1,0 +1,26 @@
+"""A data set as it is once loaded: training and validation transitions, and the user's units."""
+
+import dataclasses
+from typing import Any
+
+from drol.data.transitions import Transitions
+from drol.types import Units
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A data set ready for training.
+
+    Attributes:
+        train: transitions to learn from.
+        validation: held-out ones, or None where there are none.
+        source: where they came from, for the run's record: `kind`, and `files` with name, bytes and SHA-256 each.
+        units: what leads from the user's units to those of `train` and back; None where they are the same.
+        notes: what the reader took for granted or left out, in sentences for the user.
+    """
+
+    train: Transitions
+    validation: Transitions | None
+    source: dict[str, Any]
+    units: Units | None = None
+    notes: tuple[str, ...] = ()

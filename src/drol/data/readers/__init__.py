@@ -1,0 +1,1 @@
+"""Readers of file formats: from a file to named arrays, and from named arrays to a log."""

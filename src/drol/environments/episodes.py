@@ -1,0 +1,153 @@
+"""Episodes under way: one batched policy call per step for all slots."""
+
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from drol.environments.limits import EvaluationLimits
+from drol.environments.results import Cut, EpisodeResult, StepResult, normalised_score
+from drol.numerics import key_of_seed
+from drol.policy import Policy
+from drol.seeding import episode_seed
+from drol.types import Key
+
+logger = logging.getLogger("drol")
+
+EVALUATION = 0x4556414C
+"""Tells evaluation episodes from collected ones of the same seed and number."""
+
+
+@jax.jit
+def _act(
+    policy: Policy,
+    observations: Float[Array, "slots observation"],
+    episodes: Int[Array, " slots"],
+    steps: Int[Array, " slots"],
+    key: Key,
+) -> Float[Array, "slots action"]:
+    """One action per slot; the draw depends on the run's key, the episode and the step, not on the slot."""
+
+    def act(observation, episode, step):
+        return policy(observation, key=jax.random.fold_in(jax.random.fold_in(key, episode), step))
+
+    return jax.vmap(act)(observations, episodes, steps)
+
+
+class Rollout:
+    """One evaluation under way.
+
+    Args:
+        exchange: calls `reset` or `step` on the environments of the named slots.
+        facts: about the environment.
+        policy: acts.
+        episodes: how many.
+        seed: of the environments' resets and the policy's draws.
+        slots: environments side by side.
+        limits: what ends an episode that would not end by itself.
+
+    Attributes:
+        results: of the episodes that have ended.
+    """
+
+    def __init__(
+        self,
+        exchange: Callable[[str, dict[int, Any]], dict[int, StepResult]],
+        facts: Mapping[str, Any],
+        policy: Policy,
+        episodes: int,
+        seed: int,
+        *,
+        slots: int,
+        limits: EvaluationLimits,
+    ):
+        self._exchange, self._facts, self._policy, self._seed = exchange, facts, policy, seed
+        self._episodes, self._step_limit, self._key = episodes, limits.steps_in(facts), key_of_seed(seed)
+        self._queues = [list(range(slot, episodes, slots)) for slot in range(slots)]
+        self._observations = np.zeros((slots, policy.spec.observation_dim), np.float32)
+        self._running = np.full(slots, -1)
+        self._steps = np.zeros(slots, np.int32)
+        self._returns = np.zeros(slots)
+        self._success: list[bool | None] = [None] * slots
+        self._warned = False
+        self.results: list[EpisodeResult] = []
+
+    def advance(self) -> bool:
+        """Start an episode in every free slot, then take one step in all; False if none is left."""
+        self._start()
+        actions = self._actions()
+        if not actions:
+            return bool((self._running >= 0).any() or any(self._queues))
+        for slot, result in self._exchange("step", actions).items():
+            self._steps[slot] += 1
+            self._returns[slot] += result.reward
+            self._success[slot] = result.success
+            self._observe(slot, result)
+            if result.terminated or result.truncated:
+                self._finish(slot)
+            elif self._steps[slot] >= self._step_limit:
+                self._finish(slot, "step limit")
+        return True
+
+    def cut_short(self) -> None:
+        """End the episodes that have begun, and mark all as those of an incomplete evaluation."""
+        for slot in np.flatnonzero(self._running >= 0):
+            self._finish(int(slot), "time limit")
+        self.results = [dataclasses.replace(result, planned=self._episodes) for result in self.results]
+
+    def _start(self) -> None:
+        free = [slot for slot, queue in enumerate(self._queues) if self._running[slot] < 0 and queue]
+        starting = {slot: self._queues[slot].pop(0) for slot in free}
+        seeds = {slot: episode_seed(self._seed, EVALUATION, episode) for slot, episode in starting.items()}
+        for slot, result in self._exchange("reset", seeds).items():
+            self._running[slot], self._steps[slot], self._returns[slot] = starting[slot], 0, 0
+            self._success[slot] = None
+            self._observe(slot, result)
+
+    def _actions(self) -> dict[int, np.ndarray]:
+        """What the policy does in every running slot; episodes in which it cannot act end."""
+        if not (self._running >= 0).any():
+            return {}
+        # Copies: JAX may still read a NumPy buffer after the call returns, and these are written to later.
+        numbers = jnp.array(np.maximum(self._running, 0))
+        observations, steps = jnp.array(self._observations), jnp.array(self._steps)
+        actions = np.asarray(_act(self._policy, observations, numbers, steps, self._key))
+        for slot in np.flatnonzero((self._running >= 0) & ~np.isfinite(actions).all(axis=1)):
+            self._warn(int(slot), "the policy's action")
+            self._finish(int(slot), "not finite")
+        return {int(slot): actions[slot] for slot in np.flatnonzero(self._running >= 0)}
+
+    def _observe(self, slot: int, result: StepResult) -> None:
+        self._observations[slot] = result.observation
+        if not np.isfinite(result.observation).all():
+            self._warn(slot, "the observation")
+        if not np.isfinite(result.reward):
+            self._warn(slot, "the reward")
+
+    def _warn(self, slot: int, what: str) -> None:
+        """Say what was not finite, and where: once in an evaluation, since one such number leads to others."""
+        if not self._warned:
+            where = f"episode {self._running[slot]}, step {self._steps[slot]}"
+            logger.warning("%s: %s holds NaN or infinity (in %s)", where, what, self._facts["id"])
+        self._warned = True
+
+    def _finish(self, slot: int, cut: Cut | None = None) -> None:
+        episode, episode_return = int(self._running[slot]), float(self._returns[slot])
+        references = self._facts["reference_scores"]
+        self.results.append(
+            EpisodeResult(
+                episode=episode,
+                seed=episode_seed(self._seed, EVALUATION, episode),
+                episode_return=episode_return,
+                length=int(self._steps[slot]),
+                success=self._success[slot],
+                score=None if references is None else normalised_score(episode_return, *references),
+                cut=cut,
+            )
+        )
+        self._running[slot] = -1

@@ -1,0 +1,87 @@
+"""Groups of gymnasium environments, as a worker process holds them. Imports no JAX."""
+
+import contextlib
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from drol.environments import interface
+from drol.environments.results import StepResult
+from drol.environments.spec import EnvironmentSpec
+
+
+class EnvironmentGroup:
+    """Several environments stepped together, each with random draws of its own.
+
+    Each has its own copy of NumPy's global generator, switched in around every call: OGBench's mazes draw from it, and
+    neighbours in one process must not disturb each other.
+    """
+
+    def __init__(self, spec: EnvironmentSpec, count: int):
+        self._spec = spec
+        self._environments = [spec.make() for _ in range(count)]
+        self._generators = [np.random.MT19937(0) for _ in range(count)]
+
+    def describe(self) -> dict[str, Any]:
+        """Facts for the run's record."""
+        env = self._environments[0]
+        limit = env.spec.max_episode_steps if env.spec else None
+        return {
+            "id": env.spec.id if env.spec else None,
+            "max_episode_steps": None if limit is None else int(limit),
+            "success_timing": getattr(env.unwrapped, "_success_timing", None),
+            "observation_dim": _width(env.observation_space),
+            "action_dim": _width(env.action_space),
+            "reference_scores": getattr(env.unwrapped, "reference_scores", None),
+        }
+
+    def action_space(self) -> str:
+        """The environments' space of actions, in words."""
+        return str(self._environments[0].action_space)
+
+    def rehearse(self) -> None:
+        """Take one step in an environment of its own: what breaks the interface then shows before any episode.
+
+        Raises:
+            InterfaceError: saying what.
+        """
+        _switch_to(np.random.MT19937(0))
+        with contextlib.closing(self._spec.make()) as env:
+            env.action_space.seed(0)
+            _first(env, 0)
+            _next(env, env.action_space.sample())
+
+    def reset(self, seeds: dict[int, int]) -> dict[int, StepResult]:
+        """Start an episode in each named environment."""
+        results = {}
+        for index, seed in seeds.items():
+            _switch_to(self._generators[index])
+            results[index] = _first(self._environments[index], seed)
+        return results
+
+    def step(self, actions: dict[int, np.ndarray]) -> dict[int, StepResult]:
+        """Take one action in each named environment."""
+        results = {}
+        for index, action in actions.items():
+            _switch_to(self._generators[index])
+            results[index] = _next(self._environments[index], action)
+        return results
+
+
+def _first(env: gymnasium.Env, seed: int) -> StepResult:
+    return StepResult(interface.start(env, seed).astype(np.float32))
+
+
+def _next(env: gymnasium.Env, action: np.ndarray) -> StepResult:
+    observation, reward, terminated, truncated, success = interface.act(env, action)
+    return StepResult(observation.astype(np.float32), reward, terminated, truncated, success)
+
+
+def _width(space: gymnasium.Space) -> int | None:
+    return int(np.prod(space.shape)) if isinstance(space, gymnasium.spaces.Box) else None
+
+
+def _switch_to(generator: np.random.MT19937) -> None:
+    """Make `generator` the one behind NumPy's global functions."""
+    np.random.set_bit_generator(generator)  # pyright: ignore[reportAttributeAccessIssue]  (missing from the stubs)

@@ -1,1 +1,0 @@
-"""Policies in environments: worker processes, rollouts, scores."""

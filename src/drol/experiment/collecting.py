@@ -1,0 +1,44 @@
+"""Data sets made by experts, with a progress bar."""
+
+from pathlib import Path
+
+from drol.errors import DataError, UsageError, both
+from drol.experiment.progress import counting
+from drol.sources import Source, Task
+
+
+def collected(task: Task, episodes: int, seed: int, folder: Path, workers: int) -> Path:
+    """The task's data set of so many episodes, made now unless it is in `folder` already.
+
+    Raises:
+        DataError: if the task has no expert.
+    """
+    data_set = task.source.data_set(task.name)
+    if data_set is None:
+        raise DataError(
+            *both(f"--collect is for tasks with an expert of their own, OGBench's and maze2d; {task.name} has none")
+        )
+    suffix = Path(task.source.file_name(data_set)).suffix
+    path = folder / f"{data_set}-{episodes}episodes-seed{seed}{suffix}"
+    if not path.exists():
+        # The training file is written last: without it, its companion is a leftover.
+        path.with_name(f"{path.stem}-val{suffix}").unlink(missing_ok=True)
+        collect_data_set(task.source, data_set, episodes, seed, path, workers)
+    return path
+
+
+def collect_data_set(
+    source: Source, data_set: str, episodes: int | None, seed: int, out: Path, workers: int
+) -> list[Path]:
+    """Make a data set with an expert, and show how far it has come.
+
+    Raises:
+        UsageError: for a file name of another format.
+        DataError: if it cannot be made.
+    """
+    suffix = Path(source.file_name(data_set)).suffix
+    source.check_collection(data_set, out)
+    if out.suffix != suffix:
+        raise UsageError(*both(f"--out must be a file name ending in {suffix}, found {str(out)!r}"))
+    with counting(f"collecting {data_set}") as progress:
+        return source.collect(data_set, out=out, episodes=episodes, seed=seed, workers=workers, progress=progress)

@@ -1,0 +1,491 @@
+"""The configuration of a run: every option declared once, from which config.json and the command line are made."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from drol.algorithm import Algorithm, from_hyperparameters, from_record
+from drol.algorithm import hyperparameters as values_of
+from drol.algorithms.registry import ALGORITHMS, algorithm_class, registered_name
+from drol.data.readers.columns import Columns
+from drol.environments.limits import DEFAULT, UNLIMITED_STEPS, EvaluationLimits
+from drol.environments.spec import EnvironmentSpec
+from drol.errors import DataError, UsageError, both, nearest
+from drol.experiment.options import Rule, checked, explanation, option, option_of
+from drol.experiment.records import Json, found, placed, plain_mapping
+from drol.experiment.resume import (
+    Changes,
+    canonical,
+    check_longer,
+    checked_preset,
+    environment_in,
+    hyperparameters_in,
+    hyperparameters_of,
+    refuse_change,
+    refuse_unnamed,
+    with_tuples,
+)
+from drol.presets import SIZES, Size, preset_for
+from drol.sources import Task, parse_task
+from drol.training.folder import RunFolder
+from drol.training.settings import Settings, chunk_length
+
+Hyperparameter = bool | int | float | str | tuple[int, ...] | None
+"""A hyperparameter as a plain value."""
+
+Hyperparameters = Mapping[str, Hyperparameter]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One run: one seed, and one value of each hyperparameter.
+
+    What is left at None is filled in by `resolved`: from the published preset of the method on the task, then from the
+    size. Relative paths are those of the folder in which the run is started.
+
+    `hyperparameters` holds those of the algorithm by name; the algorithm's own documentation explains them.
+
+    Raises:
+        UsageError: for a value of another kind or out of range, or options that contradict each other.
+    """
+
+    task: str = option(
+        "",
+        "text",
+        "an OGBench or D4RL task (cube-single-play-singletask-task2-v0, pen-human-v1, ...;\nsee `drol presets`), "
+        "minari:DATASET, or a log of your own: FILE.npz, FILE.hdf5, or a\nfolder with one such file per episode",
+        resume="fixed",
+        at="task",
+        metavar="TASK",
+        group="",
+    )
+    algorithm: str | Algorithm = option(
+        "drol",
+        "text",
+        f"one of {', '.join(ALGORITHMS)},\nor MODULE:CLASS of your own",
+        resume="fixed",
+        at="algorithm",
+        metavar="NAME",
+        group="",
+    )
+    hyperparameters: Hyperparameters = dataclasses.field(default_factory=dict)
+
+    data: Path | str | None = option(
+        None,
+        "path",
+        "the task's training file: OGBench's npz, with FILE-val.npz next to it, or D4RL's HDF5",
+        at="data_file",
+        metavar="FILE",
+        group="data",
+    )
+    sha256: str | None = option(
+        None,
+        "sha256",
+        "refuse a training file, downloaded or not, that has another SHA-256",
+        metavar="HEX",
+        group="data",
+    )
+    collect: int | None = option(
+        None,
+        "count",
+        "make N episodes here with the experts of OGBench, or of D4RL's maze2d\n(kept in data/ next to the run, and "
+        "used again)",
+        resume="fixed",
+        at="collect",
+        metavar="N",
+        group="data",
+    )
+    collect_seed: int = option(
+        0, "seed", "seed of that collection", resume="fixed", at="collect_seed", metavar="S", group="data"
+    )
+    env: str | None = option(
+        None,
+        "text",
+        "evaluate in this gymnasium environment (module:Id-v0) or task instead, or in none;\na log of your own is not "
+        "evaluated unless you set it",
+        metavar="ENV",
+        group="data",
+    )
+    action_low: float | Sequence[float] | None = option(
+        None,
+        "bounds",
+        "lower bound of the log's actions, one number or one per dimension",
+        resume="fixed",
+        at="action_low",
+        shown="as the log states, else the environment's, else -1 and 1",
+        metavar="X",
+        group="data",
+    )
+    action_high: float | Sequence[float] | None = option(
+        None,
+        "bounds",
+        "upper bound of the log's actions, one number or one per dimension",
+        resume="fixed",
+        at="action_high",
+        shown="as the log states, else the environment's, else -1 and 1",
+        metavar="X",
+        group="data",
+    )
+    columns: Columns | None = option(
+        None,
+        "columns",
+        "names of the log's arrays, where they are not these: observations=obs,actions=acts,...\n(also group/obs; a+b: "
+        "side by side; terminated=none: there are no true ends)",
+        resume="fixed",
+        at="columns",
+        metavar="NAME=COLUMN,...",
+        group="data",
+    )
+    normalize_observations: bool = option(
+        False,
+        "flag",
+        "to mean 0 and standard deviation 1; the policy keeps both",
+        resume="fixed",
+        at="normalize_observations",
+        group="data",
+    )
+
+    size: str = option(
+        "laptop",
+        "text",
+        "networks, updates and evaluations",
+        resume="fixed",
+        at="size",
+        choices=tuple(SIZES),
+        group="length and size",
+    )
+    updates: int | None = option(
+        None, "count", "updates in all", resume="extend", at="settings.updates", metavar="N", group="length and size"
+    )
+    eval_every: int | None = option(
+        None,
+        "count",
+        "updates between evaluations",
+        resume="fixed",
+        at="settings.eval_every",
+        metavar="N",
+        group="length and size",
+    )
+    eval_episodes: int | None = option(
+        None,
+        "count",
+        "episodes per evaluation",
+        resume="fixed",
+        at="eval_episodes",
+        metavar="N",
+        group="length and size",
+    )
+    eval_max_steps: int | None = option(
+        None,
+        "count",
+        "cut an episode after N steps",
+        resume="fixed",
+        at="evaluation_limits.steps",
+        shown=f"the environment's own limit, else {UNLIMITED_STEPS:,}",
+        metavar="N",
+        group="length and size",
+    )
+    eval_max_seconds: float = option(
+        DEFAULT.seconds or math.inf,
+        "seconds",
+        "end an evaluation after S seconds and mark it as incomplete;\ninf: never",
+        at="evaluation_limits.seconds",
+        metavar="S",
+        group="length and size",
+    )
+    step_seconds: float = option(
+        DEFAULT.step_seconds or math.inf,
+        "seconds",
+        "give an environment up that takes longer for a step or a reset",
+        at="evaluation_limits.step_seconds",
+        metavar="S",
+        group="length and size",
+    )
+    batch_size: int = option(
+        256,
+        "count",
+        "transitions per update",
+        resume="fixed",
+        at="settings.batch_size",
+        metavar="N",
+        group="length and size",
+    )
+
+    seed: int = option(
+        0,
+        "seed",
+        "of networks, batches, latents, evaluations",
+        resume="fixed",
+        at="settings.seed",
+        metavar="S",
+    )
+    out: Path | str | None = option(
+        None,
+        "path",
+        "run folder, or the folder of several",
+        shown="runs/TASK-ALGORITHM-seedS",
+        metavar="DIR",
+    )
+    keep_last: int = option(2, "count", "newest checkpoints to keep", at="settings.keep_last", metavar="N")
+    keep_every: int = option(
+        0,
+        "count",
+        "also keep those at multiples of N updates",
+        at="settings.keep_every",
+        low=0,
+        shown="none",
+        metavar="N",
+    )
+    workers: int | None = option(
+        None,
+        "count",
+        "processes for collection and evaluation",
+        shown="all cores, at most 8",
+        metavar="W",
+    )
+    tuned: bool = option(False, "flag", "the preset's DROL* instead of DROL(16); for DROL only", resume="fixed")
+    tensorboard: bool = option(False, "flag", "also write TensorBoard files into the run folder")
+    wandb: str | None = option(None, "text", "also log to a Weights & Biases project", metavar="PROJECT")
+
+    shard_batch: bool = option(
+        False, "flag", "spread one run's data and batches over all devices instead", group="devices"
+    )
+    distributed: bool = option(
+        False,
+        "flag",
+        "likewise over the devices of several processes, each started with this\ncommand (Slurm, Open MPI, Kubernetes "
+        "and TPU slices need no more)",
+        group="devices",
+    )
+    coordinator: str | None = option(
+        None, "text", "process 0 ($JAX_COORDINATOR_ADDRESS)", metavar="HOST:PORT", group="devices"
+    )
+    processes: int | None = option(
+        None, "count", "how many there are ($JAX_NUM_PROCESSES)", metavar="N", group="devices"
+    )
+    process: int | None = option(
+        None, "count", "which one this is, from 0 ($JAX_PROCESS_ID)", low=0, metavar="I", group="devices"
+    )
+
+    chunk: int | None = None
+    """Updates in one compiled call; derived from `updates` and `eval_every`, and fixed for the life of a run."""
+    evaluated_in: EnvironmentSpec | None = None
+    """Where policies are evaluated; derived from `task` and `env`."""
+    preset: Mapping[str, str | bool] | None = None
+    """Where the hyperparameters come from: `family`, `source`, `tuned`; derived."""
+
+    def __post_init__(self) -> None:
+        for name, declared in OPTIONS.items():
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Algorithm):
+                object.__setattr__(self, name, checked(name, declared, value))
+        if not self.task:
+            raise UsageError("task must name what to train on, such as cube-single-play-singletask-task2-v0")
+        _refuse_contradictions(self)
+
+    @property
+    def algorithm_name(self) -> str:
+        """The algorithm's name in the registry, or `module:Class`."""
+        return self.algorithm if isinstance(self.algorithm, str) else registered_name(type(self.algorithm))
+
+    def build(self) -> Algorithm:
+        """The algorithm with its hyperparameters.
+
+        Raises:
+            ValueError: for hyperparameters that it does not have, or a value out of range.
+        """
+        if isinstance(self.algorithm, Algorithm):
+            return self.algorithm
+        if self.hyperparameters.get("optimizer") is not None:
+            raise DataError(
+                "the run has an optimizer of its own, which no file can hold; resume it from Python, with "
+                "drol.train(drol.RunConfig(algorithm=...), resume=True)"
+            )
+        return from_record(algorithm_class(self.algorithm), self.hyperparameters)
+
+    def settings(self) -> Settings:
+        """The lengths of a resolved run, for the training loop."""
+        return Settings(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Settings)})
+
+    def limits(self) -> EvaluationLimits:
+        """What ends an evaluation that would not end by itself."""
+        seconds = (None if value == math.inf else value for value in (self.eval_max_seconds, self.step_seconds))
+        return EvaluationLimits(self.eval_max_steps, *seconds)
+
+    def resolved_task(self) -> Task:
+        """The task, in the environment that a resolved run is evaluated in."""
+        return dataclasses.replace(parse_task(self.task), environment=self.evaluated_in)
+
+    def resolved(self) -> "RunConfig":
+        """The same run with everything filled in: from the preset, then from the size.
+
+        Raises:
+            DataError: if the task or the environment is unknown, or a file of your own is not there.
+            UsageError: if DROL* is asked for and not published.
+            ValueError: if the lengths cannot be cut into equal chunks, or a hyperparameter is wrong.
+        """
+        task, size = parse_task(self.task, environment=self.env, present=True), SIZES[self.size]
+        updates = task.source.updates(size) if self.updates is None else self.updates
+        eval_every = min(size.eval_every, updates) if self.eval_every is None else self.eval_every
+        preset = None
+        if isinstance(self.algorithm, Algorithm):
+            hyperparameters = with_tuples(values_of(self.algorithm))
+        else:
+            preset, hyperparameters = _published(self, task, size)
+        return dataclasses.replace(
+            self,
+            task=task.name,
+            hyperparameters=hyperparameters,
+            data=None if self.data is None else Path(self.data).absolute(),
+            updates=updates,
+            eval_every=eval_every,
+            eval_episodes=size.eval_episodes if self.eval_episodes is None else self.eval_episodes,
+            chunk=chunk_length(updates, eval_every),
+            # One that is resolved already, as read from a file, may be evaluated where its task alone would not be.
+            evaluated_in=task.environment if self.chunk is None or self.env is not None else self.evaluated_in,
+            preset=preset,
+        )
+
+    def extended(self, by: Changes) -> "RunConfig":
+        """A resolved run as it is resumed.
+
+        Args:
+            by: options by name, and hyperparameters by theirs in `hyperparameters`. What is fixed may be given again,
+                `updates` may grow, and what is free changes.
+
+        Raises:
+            UsageError, DataError: for anything else; the message says what the run was started with.
+        """
+        stored, given = canonical(_checked(by), self)
+        before = vars(stored) | {"algorithm": stored.algorithm_name}
+        changes: dict[str, object] = {}
+        for name, rule in RULES.items():
+            if name not in given:
+                continue
+            if rule == "fixed":
+                refuse_change(name, before[name], given[name])
+                continue
+            if given[name] is None:
+                continue  # left open
+            changes[name] = given[name]
+            if rule == "extend":
+                check_longer(stored, given[name])
+        for name, value in hyperparameters_in(given, stored).items():
+            refuse_change(name, stored.hyperparameters[name], value)
+        return dataclasses.replace(stored, **changes)  # pyright: ignore[reportArgumentType]
+
+    def changes(self) -> Changes:
+        """Every option, for `extended`: a resolved run that is compared with the one in its folder."""
+        return {name: getattr(self, name) for name in (*RULES, "hyperparameters")}
+
+    def to_json(self) -> Json:
+        """What config.json holds of a resolved run."""
+        record = placed(vars(self) | {"algorithm": self.algorithm_name}, OPTIONS)
+        settings = record["settings"]
+        assert isinstance(settings, dict)
+        return record | {
+            "hyperparameters": plain_mapping(self.hyperparameters),
+            "evaluated_in": self.evaluated_in and self.evaluated_in.as_record(),
+            "settings": settings | {"chunk": self.chunk},
+            "preset": self.preset and dict(self.preset),
+        }
+
+    @classmethod
+    def read(cls, folder: str | Path, *, named: Changes | None = None) -> "RunConfig":
+        """The configuration of the run in a folder; `extended` continues it with other values of what is not fixed.
+
+        Args:
+            folder: the run's.
+            named: see `from_json`.
+
+        Raises:
+            DataError: if there is no run, or as `from_json`.
+        """
+        run = RunFolder(folder)
+        return dataclasses.replace(cls.from_json(run.read_config(), str(run.config), named), out=run.path)
+
+    @classmethod
+    def from_json(
+        cls, record: Mapping[str, object], where: str = "config.json", named: Changes | None = None
+    ) -> "RunConfig":
+        """A run from what `to_json` made of it, or an earlier version.
+
+        A file is data: a module that only the file names is not imported.
+
+        Args:
+            record: the object in config.json.
+            where: the file, for messages.
+            named: options that the user gives; what they name as well is trusted.
+
+        Raises:
+            DataError: if it is no such object, or names a module that `named` does not name.
+        """
+        try:
+            values = found(record, OPTIONS)
+            settings = Settings(**record["settings"])  # pyright: ignore
+            preset, evaluated_in = checked_preset(record["preset"]), environment_in(record)
+            config = cls(
+                **values | dataclasses.asdict(settings),  # pyright: ignore[reportArgumentType]
+                hyperparameters=hyperparameters_of(record),
+                evaluated_in=evaluated_in,
+                preset=preset,
+                tuned=bool(preset and preset.get("tuned")),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{where} is not the configuration of a run ({error}); was it edited?") from None
+        refuse_unnamed(config, where, named or {})
+        return config
+
+
+def _checked(by: Changes) -> Changes:
+    """Given options, each of its kind.
+
+    Raises:
+        UsageError: for an unknown option, or a value of another kind.
+    """
+    known = {field.name for field in dataclasses.fields(RunConfig)}
+    for name in by:
+        if name not in known:
+            near = nearest(name, known)
+            raise UsageError(f"there is no option {name!r}{f'; did you mean {near[0]!r}?' if near else ''}")
+    return {
+        name: checked(name, OPTIONS[name], value)
+        if name in OPTIONS and value is not None and not isinstance(value, Algorithm)
+        else value
+        for name, value in by.items()
+    }
+
+
+def _published(config: RunConfig, task: Task, size: Size) -> tuple[Mapping[str, str | bool] | None, Hyperparameters]:
+    """Where a named algorithm's hyperparameters come from, and all of them."""
+    name = config.algorithm_name
+    preset, cls = preset_for(task.name, name), algorithm_class(name)
+    if config.tuned and preset is None:
+        raise UsageError(*both(f"no preset is published for {name} on {task.name}: leave --tuned out"))
+    published = preset.hyperparameters(tuned=config.tuned, size=size.name) if preset else {}
+    chosen = from_hyperparameters(cls, {"hidden": size.hidden} | published | dict(config.hyperparameters))
+    source = preset and {"family": preset.family, "source": preset.source, "tuned": config.tuned}
+    return source, with_tuples(values_of(chosen))
+
+
+def _refuse_contradictions(config: RunConfig) -> None:
+    """Raise for options that do not go together."""
+    if isinstance(config.algorithm, Algorithm) and (config.hyperparameters or config.tuned) and config.chunk is None:
+        raise UsageError("an algorithm that is given as such has its hyperparameters itself: leave others out")
+    if (config.action_low is None) != (config.action_high is None):
+        raise UsageError(*both("--action-low and --action-high belong together: give both"))
+    if config.data is not None and config.collect is not None:
+        raise UsageError(*both("--data and --collect cannot be combined: name a file, or have one made"))
+    if not config.distributed and {config.coordinator, config.processes, config.process} != {None}:
+        raise UsageError(*both("--coordinator, --processes and --process belong to --distributed: add it"))
+
+
+OPTIONS = {field.name: declared for field in dataclasses.fields(RunConfig) if (declared := option_of(field))}
+"""What is known of each option, by name."""
+
+RULES: Mapping[str, Rule] = {**{name: declared.resume for name, declared in OPTIONS.items()}, "evaluated_in": "fixed"}
+"""What a resumed run may do with each."""
+
+if RunConfig.__doc__:  # absent under `python -OO`
+    RunConfig.__doc__ = f"{RunConfig.__doc__.rstrip()}\n\n{explanation(OPTIONS)}\n    "

@@ -1,0 +1,366 @@
+"""From a configuration to trained runs: plan them, load their data, train them side by side."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+
+from drol.algorithm import Algorithm, TrainState
+from drol.algorithms.registry import algorithm_class
+from drol.data.dataset import Dataset
+from drol.data.mapped import scratch
+from drol.data.readers.columns import NOTHING
+from drol.data.replay import Replay, ReplayData, replay
+from drol.environments.results import as_record
+from drol.environments.rollout import Evaluator
+from drol.errors import UsageError, both
+from drol.experiment import devices, needs
+from drol.experiment.config import RunConfig
+from drol.experiment.inputs import (
+    check_named_file,
+    check_same_data,
+    load_inputs,
+    refuse_to_collect,
+    sums_in,
+    sums_of,
+)
+from drol.experiment.machine import continued, machine
+from drol.experiment.many import (
+    Sweep,
+    check_alike,
+    check_sweep,
+    like_stored,
+    members,
+    new_config,
+    refuse_twice,
+    stored_config,
+)
+from drol.experiment.platform import check_platform
+from drol.experiment.progress import TrainingProgress
+from drol.experiment.records import Json
+from drol.experiment.resume import Changes
+from drol.extras import require_all
+from drol.files import WriteError, write_json
+from drol.numerics import check_precision, precision
+from drol.policy import Policy, in_units
+from drol.presets import note
+from drol.processes import cores
+from drol.seeding import episode_seed
+from drol.signals import stop_requests
+from drol.sources import Task, parse_task
+from drol.training.distributed import Leader
+from drol.training.folder import RunFolder
+from drol.training.keeper import Evaluate, Run, initial
+from drol.training.pack import fastest_width
+from drol.training.records import Sink, TensorBoardSink, WandbSink
+from drol.training.run import Outcome, train_runs
+from drol.training.settings import slowed
+
+Tell = Callable[[str], None]
+"""Says a line to the user."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What is to be trained.
+
+    Attributes:
+        config: of new runs; where they are many, without what tells them apart.
+        given: what resumed runs are compared with: the options that the user gave.
+        seeds: of several runs; None for the one seed of `config`.
+        sweep: values of continuous hyperparameters, each of which is a run.
+        width: how many runs share a program; None for what was fastest, or is found to be.
+        resume: whether runs may be in their folders already.
+        sinks: what receives the metrics of one run, beside those that `config` names.
+        tell: says what to know before training.
+        warn: says what may matter afterwards.
+        progress: whether to show bars.
+    """
+
+    config: RunConfig
+    given: Changes
+    seeds: Sequence[int] | None = None
+    sweep: Sweep = dataclasses.field(default_factory=dict)
+    width: int | None = None
+    resume: bool = False
+    sinks: Sequence[Sink] = ()
+    tell: Tell = print
+    warn: Tell = print
+    progress: bool = True
+
+    @property
+    def is_several(self) -> bool:
+        """Whether runs have folders of their own inside the one that is named."""
+        return self.seeds is not None or bool(self.sweep)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A run that was trained, to its end or to a stop.
+
+    Attributes:
+        config: resolved.
+        folder: its files; None on the processes that follow another one.
+        outcome: how it ended.
+        policy: of its last state, in the units of its data.
+    """
+
+    config: RunConfig
+    folder: RunFolder | None
+    outcome: Outcome
+    policy: Policy
+
+
+@dataclasses.dataclass(frozen=True)
+class _Planned:
+    """A run that is to be trained.
+
+    Attributes:
+        config: resolved.
+        folder: its files.
+        record: what config.json holds, if the run has begun.
+        width: how many runs shared its program, or are to do so, as far as anybody said.
+    """
+
+    config: RunConfig
+    folder: RunFolder
+    record: Json | None
+    width: int | None
+
+
+def launch(request: Request) -> list[Trained]:
+    """Train what is asked for.
+
+    Raises:
+        MissingExtraError: naming all packages that this needs and that are not installed.
+        DataError, UsageError, ValueError: before anything is written, where the request cannot be met.
+        OSError: when the disk refuses; the last checkpoints stay.
+    """
+    config = request.config
+    require_all(_needs(config))
+    _refuse_contradictions(request)
+    if not config.distributed:
+        check_platform()
+        return _lead(request, None)
+    if devices.join(config) > 0:
+        return _follow(config)
+    with Leader() as leader:
+        return _lead(request, leader)
+
+
+def _needs(config: RunConfig) -> needs.Needs:
+    sinks = {"tensorboardX": "tensorboard"} if config.tensorboard else {}
+    sinks |= {"wandb": "wandb"} if config.wandb else {}
+    return needs.RUNS | needs.of_data(config.task) | needs.of_evaluation(config.task, config.env) | sinks
+
+
+def _refuse_contradictions(request: Request) -> None:
+    config = request.config
+    if (config.shard_batch or config.distributed) and request.width not in (None, 1):
+        raise UsageError(
+            *both("--shard-batch and --distributed train one run at a time over all devices: leave --width out")
+        )
+    if config.distributed and request.is_several:
+        raise UsageError(*both("--distributed trains one run over all processes: leave --seeds and --sweep out"))
+
+
+def _follow(config: RunConfig) -> list[Trained]:
+    led, state = devices.follow(config)
+    if state is None:
+        return []
+    return [Trained(led, None, Outcome(state, None, None), led.build().policy(state))]
+
+
+def _lead(request: Request, leader: Leader | None) -> list[Trained]:
+    sharded = request.config.shard_batch or leader is not None
+    plans = _planned(request)
+    configs, folders = [plan.config for plan in plans], [plan.folder for plan in plans]
+    check_alike(configs, [folder.path for folder in folders])
+    if leader is not None:
+        refuse_to_collect(configs[0])
+    if sharded:
+        configs[0].settings().check_devices(jax.device_count())
+    # What is resumed is judged where it was, whatever was left out of the command.
+    task = configs[0].resolved_task()
+    stored = [sums_in(plan.record) for plan in plans if plan.record is not None]
+    if stored and request.given.get("data") is None and configs[0].data is not None:
+        check_named_file(Path(configs[0].data), stored)
+    with contextlib.ExitStack() as stack:
+        mapped = not sharded and task.source.is_large(task.name, configs[0].columns or NOTHING)
+        room = stack.enter_context(scratch()) if mapped else None
+        data = load_inputs(configs[0], task, folders[0].path.parent / "data", room)
+        for sums in stored:
+            check_same_data(sums, sums_of(data.source))
+        for folder in folders:
+            stack.enter_context(folder.locked())
+        # Not before it is sure that there will be any training.
+        for line in notes(request, configs[0], task, data.notes):
+            request.tell(line)
+        outcomes = _train(request, plans, data, leader)
+    policies = [in_units(c.build().policy(o.state), data.units) for c, o in zip(configs, outcomes, strict=True)]
+    return [Trained(*fields) for fields in zip(configs, folders, outcomes, policies, strict=True)]
+
+
+def _planned(request: Request) -> list[_Planned]:
+    """The configuration of each run: the stored one of a run that is resumed, a new one otherwise. Writes nothing."""
+    config = request.config
+    task = parse_task(config.task, environment=config.env, present=True)
+    cls = type(config.algorithm) if isinstance(config.algorithm, Algorithm) else algorithm_class(config.algorithm)
+    refuse_twice(request.sweep, config.hyperparameters)
+    if not request.resume:
+        check_sweep(cls, request.sweep)
+    runs = members([config.seed] if request.seeds is None else request.seeds, request.sweep)
+    folders = [RunFolder(_path(request, f"{task.label}-{cls.name}", member.name)) for member in runs]
+    begun = [request.resume and folder.config.exists() for folder in folders]
+    if request.resume and not any(begun):
+        folders[0].read_config()  # which says what is missing
+    plans = []
+    for member, folder, there in zip(runs, folders, begun, strict=True):
+        if not there:
+            folder.refuse_existing()
+        if not request.resume:
+            plans.append(_Planned(new_config(config, member), folder, None, request.width))
+            continue
+        # Runs that are new among old ones are of their kind.
+        source = folder if there else folders[begun.index(True)]
+        stored, record = stored_config(source, request.given), source.read_config()
+        given = dict(request.given) | {"hyperparameters": {**given_values(request.given), **member.values}}
+        if request.seeds is not None:
+            given["seed"] = member.seed
+        if there:
+            check_precision(record.get("precision", {}))
+        else:
+            check_sweep(type(stored.build()), request.sweep)
+            stored = like_stored(stored, member)
+        width = record.get("width") if request.width is None else request.width
+        plans.append(_Planned(stored.extended(given), folder, record if there else None, width))
+    return plans
+
+
+def given_values(given: Changes) -> dict[str, object]:
+    """The hyperparameters that were given."""
+    values = given.get("hyperparameters")
+    return dict(values) if isinstance(values, dict) else {}
+
+
+def _path(request: Request, start: str, name: str) -> Path:
+    out = request.config.out
+    if out is None:
+        return Path("runs") / f"{start}-{name}"
+    return Path(out, name) if request.is_several else Path(out)
+
+
+def notes(request: Request, config: RunConfig, task: Task, further: Sequence[str]) -> list[str]:
+    """What there is to know before training."""
+    lines = [f"note: {line}" for line in further]
+    if request.resume:
+        return lines
+    settings = config.settings()
+    if (line := slowed(settings.updates, settings.eval_every, settings.chunk)) is not None:
+        lines.insert(0, f"note: {line}")
+    if isinstance(config.algorithm, str):
+        given = {*request.config.hyperparameters, *request.sweep}
+        if (line := note(task.name, config.algorithm, task.label, given)) is not None:
+            lines.insert(0, line)
+    return lines
+
+
+def _train(request: Request, plans: Sequence[_Planned], data: Dataset, leader: Leader | None) -> list[Outcome]:
+    sharded = request.config.shard_batch or leader is not None
+    config, training = plans[0].config, replay(data.train)
+    validation = None if data.validation is None else ReplayData.from_transitions(data.validation)
+    with contextlib.ExitStack() as stack:
+        evaluator = _evaluator(config, training, stack)
+        width = 1 if sharded or not training.shareable else _width(request, plans, training)
+        bars = stack.enter_context(TrainingProgress(config.settings().updates)) if request.progress else None
+        runs = []
+        for plan in plans:
+            record = _record(request, plan, data, evaluator)
+            if len(plans) > 1 and not sharded:
+                record |= {"width": width}
+            write_json(plan.folder.config, record)
+            if leader is not None:
+                leader.brief(record)
+            sinks = [stack.enter_context(contextlib.closing(sink)) for sink in _sinks(plan.config, plan.folder, record)]
+            bar = [] if bars is None else [bars.of(plan.folder.path.name if len(plans) > 1 else "training")]
+            runs.append(_run(plan, [*sinks, *request.sinks, *bar], evaluator, data))
+        if sharded:
+            training = replay(data.train, jax.devices())
+        try:
+            return train_runs(runs, training, validation=validation, width=width, devices=jax.devices())
+        except WriteError as error:
+            # What was trained so far is kept, so that this is no command to run again from the start.
+            again = "continue with the same command and --resume"
+            raise WriteError(error.errno or 0, error.path, error.remedy, again) from error
+
+
+def _evaluator(config: RunConfig, training: Replay, stack: contextlib.ExitStack) -> Evaluator | None:
+    if config.evaluated_in is None:
+        return None
+    with stop_requests():
+        workers = config.workers or min(cores(), 8)
+        evaluator = stack.enter_context(Evaluator(config.evaluated_in, workers=workers, limits=config.limits()))
+        evaluator.check(training.spec)
+    return evaluator
+
+
+def _record(request: Request, plan: _Planned, data: Dataset, evaluator: Evaluator | None) -> Json:
+    """What config.json is to hold."""
+    if plan.record is not None:
+        return continued(plan.record | plan.config.to_json() | {"width": plan.width}, request.warn)
+    environment = evaluator and evaluator.describe()
+    facts = {"precision": precision(), "width": plan.width, "data": data.source, "environment": environment}
+    return plan.config.to_json() | facts | machine()
+
+
+def _run(plan: _Planned, sinks: Sequence[Sink], evaluator: Evaluator | None, data: Dataset) -> Run:
+    config = plan.config
+    facts = {
+        "task": config.task,
+        "environment": config.evaluated_in and config.evaluated_in.as_record(),
+        "algorithm": config.algorithm_name,
+        "seed": config.seed,
+    }
+    evaluate = None if evaluator is None else _evaluation(evaluator, config)
+    return Run(config.build(), plan.folder, config.settings(), evaluate, sinks, facts, data.units)
+
+
+def _width(request: Request, plans: Sequence[_Planned], data: Replay) -> int:
+    """How many runs share a program: as given or as before, else by trial."""
+    if len(plans) == 1:
+        return 1
+    widths = {plan.width for plan in plans}
+    if len(widths) == 1 and (known := widths.pop()) is not None:
+        return known
+    request.tell(f"finding out how many of {len(plans)} runs to train side by side")
+    trial: list[tuple[Algorithm, TrainState, jax.Array]] = []
+    for plan in plans:
+        algorithm = plan.config.build()
+        state, key, _ = initial(algorithm, data.spec, plan.config.seed)
+        trial.append((algorithm, state, key))
+    width = fastest_width(trial, data, batch_size=plans[0].config.batch_size, devices=jax.devices())
+    request.tell(f"{width} of {len(plans)} runs share a program")
+    return width
+
+
+def _sinks(config: RunConfig, folder: RunFolder, record: Json) -> list[Sink]:
+    sinks: list[Sink] = []
+    if config.tensorboard:
+        sinks.append(TensorBoardSink(folder.path / "tensorboard"))
+    if config.wandb:
+        sinks.append(WandbSink(config.wandb, record, folder.path))
+    return sinks
+
+
+def _evaluation(evaluator: Evaluator, config: RunConfig) -> Evaluate:
+    """Rollouts of a run's policy, seeded by its seed and the update."""
+    episodes = config.eval_episodes
+    assert episodes is not None
+
+    def evaluate(policy: Policy, update: int) -> list[Json]:
+        seed = episode_seed(config.seed, update)
+        return [as_record(result) for result in evaluator.run(policy, episodes=episodes, seed=seed)]
+
+    return evaluate

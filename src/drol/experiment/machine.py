@@ -1,0 +1,44 @@
+"""Records of what a run was trained on: versions, device, machine, command."""
+
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from importlib import metadata
+
+import jax
+
+from drol.experiment.records import Json
+from drol.processes import cores
+
+PACKAGES = (
+    *("drol", "jax", "jaxlib", "equinox", "optax", "numpy", "orbax-checkpoint"),
+    *("ogbench", "gymnasium", "mujoco", "d4rl", "free-mujoco-py", "minari"),
+)
+
+
+def machine() -> Json:
+    """Versions and hardware, for the record."""
+    versions: dict[str, str | None] = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = None
+    device = jax.devices()[0]
+    return {
+        "versions": versions | {"python": platform.python_version()},
+        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+        "machine": {"cores": cores(), "processor": platform.machine(), "system": platform.system()},
+        "command": sys.argv[1:],
+    }
+
+
+def continued(stored: Mapping[str, object], warn: Callable[[str], None]) -> Json:
+    """The record of a resumed run, with what it is continued on; says where that differs from its start."""
+    now = machine()
+    for name in ("versions", "device", "machine"):
+        if stored[name] != now[name]:
+            warn(f"note: {name} differ from the run's start; results may differ in rounding")
+    earlier = stored.get("resumes", [])
+    assert isinstance(earlier, list)
+    return {**stored, "resumes": [*earlier, now]}

@@ -1,0 +1,171 @@
+"""How a run's configuration declares its options: default, help, range and what a resumed run may do, in one place."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from drol.data.readers.columns import canonical
+from drol.errors import UsageError
+from drol.files import checksum
+from drol.seeding import checked_seed
+
+T = TypeVar("T")
+
+Rule = Literal["fixed", "extend", "free"]
+"""What a resumed run may do with an option: nothing, make it larger, or change it."""
+
+Kind = Literal["text", "path", "count", "seed", "seconds", "flag", "bounds", "columns", "sha256"]
+"""What an option holds; `bounds` are one number or one per dimension, `seconds` may be infinite."""
+
+Value = bool | int | float | str | Path | tuple[float, ...] | Mapping[str, str | None] | None
+"""What options hold, once they are checked."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """What is known of one option beside its name and default.
+
+    Attributes:
+        kind: what it holds.
+        help: one sentence, for the command line and the documentation.
+        resume: what a resumed run may do with it.
+        at: its place in config.json; None for what is not kept there.
+        low: the least that a count may be.
+        choices: the words that are allowed.
+        shown: the default in words, where it depends on something.
+        metavar: what stands for its value in the help.
+        group: the heading it is listed under.
+    """
+
+    kind: Kind
+    help: str
+    resume: Rule = "free"
+    at: tuple[str, ...] | None = None
+    low: int = 1
+    choices: tuple[str, ...] | None = None
+    shown: str | None = None
+    metavar: str | None = None
+    group: str = "the run"
+
+
+def option(
+    default: T,
+    kind: Kind,
+    help: str,
+    *,
+    resume: Rule = "free",
+    at: str | None = None,
+    low: int = 1,
+    choices: tuple[str, ...] | None = None,
+    shown: str | None = None,
+    metavar: str | None = None,
+    group: str = "the run",
+) -> T:
+    """A field of a configuration; see `Option` for the arguments. `at` is written with dots."""
+    place = None if at is None else tuple(at.split("."))
+    declared = Option(kind, help, resume, place, low, choices, shown, metavar, group)
+    return dataclasses.field(default=default, metadata={"option": declared})  # pyright: ignore[reportReturnType]
+
+
+def option_of(field: "dataclasses.Field[Value]") -> Option | None:
+    """What a field declares; None for one that is derived from others."""
+    return field.metadata.get("option")
+
+
+def explanation(options: Mapping[str, Option]) -> str:
+    """The lines of a documentation that explain options, and what a resumed run may do with them."""
+    rules = {"fixed": "fixed for the life of a run", "extend": "may grow when a run is resumed", "free": ""}
+    lines = []
+    for name, option in options.items():
+        rule = f" ({rules[option.resume]})" if rules[option.resume] else ""
+        lines.append(f"        {name}: {' '.join(option.help.split())}{rule}.")
+    return "\n".join(["    Options:", *lines])
+
+
+def checked(name: str, option: Option, value: object) -> Value:
+    """A value of the option's kind, plain and comparable.
+
+    Raises:
+        UsageError: naming the option, what was expected and what was found.
+    """
+    try:
+        return _CHECKS[option.kind](value, option)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name} {error}", f"--{name.replace('_', '-')} {error}") from None
+
+
+def _text(value: object, option: Option) -> str:
+    if not isinstance(value, str) or (option.choices is not None and value not in option.choices):
+        expected = "a string" if option.choices is None else f"one of {', '.join(option.choices)}"
+        raise ValueError(f"must be {expected}, found {value!r:.100}")
+    return value
+
+
+def _path(value: object, option: Option) -> Path:
+    if not isinstance(value, str | Path):
+        raise TypeError(f"must be a path, found {value!r:.100}")
+    return Path(value)
+
+
+def _count(value: object, option: Option) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise ValueError(f"must be a whole number, found {value!r:.100}")
+    number = int(value)  # pyright: ignore[reportArgumentType]
+    if not option.low <= number < 2**63:
+        expected = "not be negative" if option.low == 0 else f"be at least {option.low}"
+        raise ValueError(f"must {expected}, found {number}")
+    return number
+
+
+def _seed(value: object, option: Option) -> int:
+    try:
+        return checked_seed(value)
+    except ValueError:
+        raise ValueError(f"must be a whole number from 0 to 2^64 - 1, found {value!r:.100}") from None
+
+
+def _seconds(value: object, option: Option) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise ValueError(f"must be a positive number of seconds, found {value!r:.100}")
+    return float(value)
+
+
+def _flag(value: object, option: Option) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"must be True or False, found {value!r:.100}")
+    return value
+
+
+def _bounds(value: object, option: Option) -> tuple[float, ...]:
+    several: Sequence[object] = value if isinstance(value, list | tuple) else (value,)
+    numbers = [float(number) for number in several if isinstance(number, int | float) and math.isfinite(number)]
+    if not numbers or len(numbers) < len(several) or any(isinstance(number, bool) for number in several):
+        raise ValueError(f"must be finite numbers, found {value!r:.100}")
+    return tuple(numbers)
+
+
+def _columns(value: object, option: Option) -> Mapping[str, str | None]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"must be a mapping of names to arrays, found {value!r:.100}")
+    return canonical(value)
+
+
+def _sha256(value: object, option: Option) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"must be a SHA-256 in hexadecimal, found {value!r:.100}")
+    return checksum(value)
+
+
+_CHECKS: dict[Kind, Callable[[object, Option], Value]] = {
+    "text": _text,
+    "path": _path,
+    "count": _count,
+    "seed": _seed,
+    "seconds": _seconds,
+    "flag": _flag,
+    "bounds": _bounds,
+    "columns": _columns,
+    "sha256": _sha256,
+}

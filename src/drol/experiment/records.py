@@ -1,0 +1,65 @@
+"""Options as config.json holds them, those of earlier versions included."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from drol.experiment.options import Option, Value
+
+Json = dict[str, object]
+
+LATER = {"evaluation_limits", "action_low", "action_high", "normalize_observations", "columns"}
+"""Entries that runs of earlier versions lack; the settings' own defaults are those of `Settings`."""
+
+
+def placed(values: Mapping[str, Value], options: Mapping[str, Option]) -> Json:
+    """The options that are kept, each at its place."""
+    record: Json = {}
+    for name, option in options.items():
+        if option.at is not None:
+            inner = record
+            for part in option.at[:-1]:
+                inner = inner.setdefault(part, {})
+                assert isinstance(inner, dict)
+            inner[option.at[-1]] = _plain(values[name])
+    return record
+
+
+def found(record: Mapping[str, object], options: Mapping[str, Option]) -> dict[str, object]:
+    """The options that a record holds, by name.
+
+    Raises:
+        TypeError, ValueError: naming what is missing, or no object where there should be one.
+    """
+    values: dict[str, object] = {}
+    missing = []
+    for name, option in options.items():
+        if option.at is None:
+            continue
+        inner: object = record
+        for part in option.at[:-1]:
+            inner = inner.get(part, {}) if isinstance(inner, Mapping) else inner
+        if not isinstance(inner, Mapping):
+            raise TypeError(f"{option.at[0]!r} should be an object, found {inner!r:.100}")
+        if option.at[-1] in inner:
+            value = inner[option.at[-1]]
+            values[name] = math.inf if value is None and option.kind == "seconds" else value
+        elif len(option.at) == 1 and name not in LATER:
+            missing.append(option.at[0])
+    if missing:
+        raise ValueError(f"{', '.join(missing)} missing")
+    return values
+
+
+def _plain(value: object) -> object:
+    """A value as JSON has it; an infinite limit is none."""
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, Path):
+        return str(value)
+    return None if value == math.inf else value
+
+
+def plain_mapping(values: Mapping[str, object]) -> Json:
+    """Hyperparameters as JSON has them."""
+    return {name: _plain(value) for name, value in values.items()}

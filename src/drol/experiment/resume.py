@@ -1,0 +1,167 @@
+"""What a resumed run may change, and how that is compared."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from drol.algorithm import Algorithm
+from drol.algorithm import hyperparameters as values_of
+from drol.algorithms.registry import registered_name
+from drol.environments.spec import EnvironmentSpec
+from drol.errors import DataError, both
+from drol.sources import NOWHERE, environment_in_file, environment_of, environment_of_record, parse_task
+
+if TYPE_CHECKING:
+    from drol.experiment.config import Hyperparameter, Hyperparameters, RunConfig
+
+Changes = Mapping[str, object]
+"""Options by name, as far as they were given."""
+
+
+def canonical(by: Changes, stored: "RunConfig") -> "tuple[RunConfig, dict[str, object]]":
+    """Given options in the form in which a resolved run holds them.
+
+    Returns:
+        The stored run, which takes over the new place of a log of one's own, and what was given.
+    """
+    given = dict(by)
+    if "task" in given:
+        task = parse_task(str(given["task"]), present=True)
+        given["task"] = task.name
+        if task.source.named_by_path and parse_task(stored.task).source is task.source:
+            # It may have been moved: what counts is what is in it, which is compared when it is loaded.
+            stored = dataclasses.replace(stored, task=task.name)
+    if isinstance(algorithm := given.get("algorithm"), Algorithm):
+        given["hyperparameters"] = values_of(algorithm)
+        given["algorithm"] = registered_name(type(algorithm))
+        if given["algorithm"] == stored.algorithm:
+            # It may hold what no file can: an optimizer of the user's own.
+            stored = dataclasses.replace(stored, algorithm=algorithm)
+    if "evaluated_in" not in given and given.get("env") is not None:
+        given["evaluated_in"] = environment_of(str(given["env"]))
+    return stored, given
+
+
+def hyperparameters_in(by: Changes, stored: "RunConfig") -> dict[str, object]:
+    """The hyperparameters that are given.
+
+    Raises:
+        DataError: for one that the run's algorithm does not have.
+    """
+    values = by.get("hyperparameters") or {}
+    assert isinstance(values, Mapping)
+    for name in values:
+        if name not in stored.hyperparameters:
+            raise DataError(f"the run is of {stored.algorithm_name}, which has no {name}: leave it out")
+    return dict(values)
+
+
+def refuse_change(name: str, before: object, now: object) -> None:
+    """Raise if something fixed is given another value.
+
+    Raises:
+        DataError: naming both.
+    """
+    if not _alike(now, before):
+        raise DataError(
+            *both(
+                f"the run was started with {name} {_shown(before)}, and --resume cannot change it to {_shown(now)}; "
+                f"leave the option out, or start a new run with another --out"
+            )
+        )
+
+
+def _alike(given: object, stored: object) -> bool:
+    """Whether two values are the same; hyperparameters are kept in float32."""
+    if isinstance(given, float) and isinstance(stored, int | float):
+        return given == stored or abs(given - stored) <= 1e-6 * abs(given)
+    if isinstance(given, list | tuple) and isinstance(stored, list | tuple):
+        return tuple(given) == tuple(stored)
+    return given == stored
+
+
+def check_longer(stored: "RunConfig", now: object) -> None:
+    """Refuse a number of updates that a resumed run cannot have.
+
+    Raises:
+        DataError: with the nearest numbers that it can have.
+    """
+    settings = stored.settings()
+    before, chunk = settings.updates, settings.chunk
+    assert isinstance(now, int)
+    if now < before:
+        raise DataError(
+            *both(
+                f"the run was started with {before} updates, and --resume can only extend it, not shorten it to {now}"
+            )
+        )
+    if now % chunk:
+        below = now // chunk * chunk
+        raise DataError(
+            *both(
+                f"the run is trained in chunks of {chunk} updates, so --updates must be a multiple of {chunk}, found "
+                f"{now}; the nearest are {below} and {below + chunk}"
+            )
+        )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, EnvironmentSpec):
+        return value.id
+    return repr(list(value) if isinstance(value, tuple) else value)
+
+
+def refuse_unnamed(config: "RunConfig", where: str, named: Changes) -> None:
+    """Refuse to import what a run's configuration names and its user does not.
+
+    Raises:
+        DataError: saying what to add to the command.
+    """
+    if ":" in config.algorithm_name and named.get("algorithm") is None:
+        raise DataError(
+            *both(
+                f"the run is of the algorithm {config.algorithm_name!r}, and a module is not imported because a file "
+                f"says so; if you trust it, name it yourself: add --algorithm {config.algorithm_name}"
+            )
+        )
+    environment = named.get("env")
+    if (environment is None or environment == NOWHERE) and config.evaluated_in is not None:
+        environment_in_file(config.evaluated_in.as_record(), "the run's configuration")
+
+
+def environment_in(record: Mapping[str, object]) -> EnvironmentSpec | None:
+    """Where a run is evaluated; runs of earlier versions leave that to their task."""
+    if "evaluated_in" not in record:
+        return parse_task(str(record["task"])).environment
+    stored = record["evaluated_in"]
+    return None if stored is None else environment_of_record(stored)  # pyright: ignore[reportArgumentType]  (it checks)
+
+
+def checked_preset(value: object) -> Mapping[str, str | bool] | None:
+    """Where hyperparameters came from.
+
+    Raises:
+        TypeError: if it is no object of words.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, Mapping) or not all(isinstance(entry, str | bool) for entry in value.values()):
+        raise TypeError(f"'preset' should be null or an object of words, found {value!r:.100}")
+    return value
+
+
+def hyperparameters_of(record: Mapping[str, object]) -> "Hyperparameters":
+    """A run's hyperparameters as plain values, lists as tuples.
+
+    Raises:
+        TypeError: if there are none.
+    """
+    values = record["hyperparameters"]
+    if not isinstance(values, Mapping):
+        raise TypeError(f"'hyperparameters' should be an object, found {values!r:.100}")
+    return with_tuples(values)
+
+
+def with_tuples(values: "Mapping[str, Hyperparameter | list[int]]") -> "Hyperparameters":
+    """Hyperparameters with tuples in the place of JSON's lists."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

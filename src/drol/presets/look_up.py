@@ -1,0 +1,60 @@
+"""What is published for a method on a task, and what to say where defaults stand in for it."""
+
+import re
+from collections.abc import Collection
+
+from drol.algorithms.registry import ALGORITHMS, TITLES, algorithm_class
+from drol.published import Preset, Published
+
+
+def published(algorithm: str) -> Published | None:
+    """What is published of an algorithm; its module, and with it jax, is imported.
+
+    Args:
+        algorithm: a registered name, or the `module:Class` of an algorithm from elsewhere.
+
+    Returns:
+        None where nothing is, or the name is unknown.
+    """
+    known = algorithm in ALGORITHMS or ":" in algorithm
+    return algorithm_class(algorithm).published if known else None
+
+
+def preset_for(task: str, algorithm: str = "drol") -> Preset | None:
+    """The preset of a task; its `mark` says where something is not simply published.
+
+    Args:
+        task: the name of a task, with or without its number.
+        algorithm: as for `published`.
+
+    Returns:
+        None where nothing is published for the task.
+    """
+    found = published(algorithm)
+    presets = () if found is None else found.presets
+    return next((preset for preset in presets if re.fullmatch(preset.pattern, task)), None)
+
+
+def note(task: str, algorithm: str, label: str, given: Collection[str] = ()) -> str | None:
+    """What to know before training: which published numbers are missing, what to tune, how published runs differ.
+
+    Args:
+        task: the task's full name.
+        algorithm: as for `published`.
+        label: the task's name for people.
+        given: hyperparameters whose values the user chose.
+
+    Returns:
+        One line; None where the preset holds all that was published.
+    """
+    found, preset, title = published(algorithm), preset_for(task, algorithm), TITLES.get(algorithm, algorithm)
+    advice = "" if found is None else f"; {found.advice}"
+    if preset is None:
+        return f"note: no hyperparameters are published for {label}, so {title}'s defaults apply{advice}"
+    missing = [name for name in preset.unknown if name not in given]
+    if not missing and preset.beside is not None:
+        return f"note: {title}'s values for {label} are those of {preset.source}, where {preset.beside}"
+    if not missing:
+        return None
+    names, defaults = " and ".join(missing), "default applies" if len(missing) == 1 else "defaults apply"
+    return f"note: {title}'s {names} for {label}: {preset.source}; the {defaults}{advice}"

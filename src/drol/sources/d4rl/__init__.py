@@ -1,0 +1,1 @@
+"""D4RL: its tasks, its data sets, its environments behind gymnasium's interface, and their installation."""

@@ -1,0 +1,154 @@
+"""D4RL's data sets, read from their HDF5 files as d4rl itself reads them. Needs h5py and nothing else of D4RL."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+
+from drol.data.checks import check_flags, check_table, column
+from drol.data.dataset import Dataset
+from drol.data.log import LeftOut, Log
+from drol.data.readers.hdf5 import read_hdf5
+from drol.data.transitions import to_transitions
+from drol.errors import DataError
+from drol.files import listed
+from drol.sources.d4rl.tasks import D4RLTask, task
+from drol.sources.download import Progress, download, verify_record
+
+NEEDED = ("observations", "actions", "rewards", "terminals")
+
+STATES = ("qpos", "qvel")
+PLACED = ("desired_orien", "door_body_pos", "board_pos")
+"""Simulator states in the group `infos`; `PLACED` are where adroit's goals and objects are."""
+
+
+def dataset_folder() -> Path:
+    """Where d4rl keeps its data sets: $D4RL_DATASET_DIR, else ~/.d4rl/datasets."""
+    return Path(os.environ.get("D4RL_DATASET_DIR", "~/.d4rl/datasets")).expanduser()
+
+
+def load(
+    name: str,
+    *,
+    path: str | Path | None = None,
+    folder: str | Path | None = None,
+    progress: Progress | None = None,
+    expected: str | None = None,
+) -> Dataset:
+    """A task's data, prepared as for the published results: see `read`, and antmaze's rewards become -1 and 0.
+
+    Masks are 1 - terminals, actions are clipped to +-(1 - 1e-5), nothing is normalised and nothing held out.
+
+    Args:
+        name: D4RL's id.
+        path: the data set's file; looked for in `folder`, and downloaded there if absent, without.
+        folder: `dataset_folder()` without.
+        progress: called with (bytes so far, bytes in all or None) during a download.
+        expected: the file's SHA-256, should it be downloaded.
+
+    Raises:
+        DataError: if the name is unknown, the file damaged or of another task, or the download cannot be done.
+    """
+    known = task(name)
+    there = Path(folder or dataset_folder()).expanduser()
+    file = _locate(known, there, progress, expected) if path is None else Path(path).expanduser()
+    log = read(name, file)
+    # As for the published results: what lies outside is clipped, not refused.
+    train = to_transitions(dataclasses.replace(log, actions=np.clip(log.actions, -1, 1)))
+    if known.family == "antmaze":
+        train = dataclasses.replace(train, rewards=train.rewards - 1)
+    source = {
+        "kind": "d4rl",
+        "files": [{"name": file.name, "bytes": file.stat().st_size, "sha256": verify_record(file)}],
+    }
+    return Dataset(train, None, source)
+
+
+def read(name: str, path: Path) -> Log:
+    """A task's file, with the transitions of `d4rl.qlearning_dataset`.
+
+    A row's successor is the next row, so rows that timed out, and the last one, make no transition (`next_observations`
+    are not used, should a file have them). An episode ends where a row was left out; but for antmaze, whose ants
+    walk on from the goal, at terminals as well. Where `timeouts` are missing, rows are counted up to the task's limit.
+
+    Raises:
+        DataError: saying what was expected of the file and what was found.
+    """
+    known, where = task(name), str(path)
+    columns = _columns(known, path)
+    observations, terminals = columns["observations"], columns["terminals"]
+    timed_out = columns["timeouts"] if "timeouts" in columns else _time_outs(terminals, known.max_episode_steps)
+    left_out = np.append(timed_out[:-1], True)
+    rows = np.flatnonzero(~left_out)
+    terminated, last = terminals[rows], left_out[rows + 1]
+    return Log(
+        where=where,
+        observations=observations,
+        actions=columns["actions"][rows],
+        rewards=columns["rewards"][rows],
+        terminated=terminated,
+        truncated=last & ~terminated,
+        ends=last if known.family == "antmaze" else last | terminated,
+        index=rows,
+        next_index=rows + 1,
+        rows=rows,
+        states={s: columns[f"infos/{s}"] for s in (*STATES, *PLACED) if f"infos/{s}" in columns},
+        left_out=LeftOut.of(columns["rewards"], left_out),
+    )
+
+
+def _columns(known: D4RLTask, path: Path) -> dict[str, np.ndarray]:
+    """A file's arrays, with shapes checked and flags as booleans."""
+    where, infos = str(path), [f"infos/{name}" for name in (*STATES, *PLACED)]
+    wanted = {*NEEDED, "timeouts", *infos}
+    columns = {name: array for name, array in read_hdf5(path, wanted=wanted.__contains__).items() if name in wanted}
+    missing = [name for name in NEEDED if name not in columns]
+    if missing:
+        raise DataError(
+            f"{where}: expected D4RL's arrays {', '.join(NEEDED)}; {', '.join(missing)} missing, "
+            f"found {listed(sorted(columns))}"
+        )
+    check_table("observations", columns["observations"], None, where)
+    count = len(columns["observations"])
+    if not count:
+        raise DataError(f"{where}: 'observations' has no rows; at least two are needed for a transition")
+    check_table("actions", columns["actions"], count, where)
+    for name, width in (("observations", known.observation_dim), ("actions", known.action_dim)):
+        if columns[name].shape[1] != width:
+            raise DataError(
+                f"{where}: {known.name} has {name} of {width} numbers, found an array of shape {columns[name].shape}; "
+                f"is the file of another task?"
+            )
+    columns["rewards"] = column("rewards", columns["rewards"], count, where)
+    for name in {"terminals", "timeouts"} & columns.keys():
+        columns[name] = check_flags(name, columns[name], count, where)
+    for name in columns.keys() & set(infos):
+        check_table(name, columns[name], count, where)
+    return columns
+
+
+def _time_outs(terminals: np.ndarray, limit: int) -> np.ndarray:
+    """(N,) rows that d4rl takes for time-outs where a file marks none.
+
+    The first episode, and one after a time-out, has `limit` rows; one after a terminal times out a row earlier, because
+    d4rl counts that terminal in.
+    """
+    timed_out = np.zeros(len(terminals), bool)
+    step = 0
+    for row, terminal in enumerate(terminals.tolist()):
+        timed_out[row] = step == limit - 1
+        step = 0 if timed_out[row] else 1 if terminal else step + 1
+    return timed_out
+
+
+def _locate(known: D4RLTask, folder: Path, progress: Progress | None, expected: str | None) -> Path:
+    file = folder / known.file
+    if not file.exists():
+        make = f" or make data of this kind with `drol collect {known.name}`," if known.family == "maze2d" else ""
+        other_ways = (
+            f"Other ways: fetch {known.file} on another machine and put it into {folder} (D4RL_DATASET_DIR names "
+            f"another folder),{make} or name a file with --data."
+        )
+        download(known.url, file, progress, other_ways=other_ways, expected=expected)
+    return file

@@ -1,0 +1,1 @@
+"""Minari: its data sets, and the environments they were recorded in."""

@@ -1,0 +1,45 @@
+"""The environments that Minari data sets were recorded in."""
+
+import gymnasium
+
+from drol.errors import DataError
+from drol.extras import MissingExtraError, quiet
+from drol.sources.minari.folders import check_environments, folder, open_dataset, read_metadata, shown
+
+
+def make(dataset_id: str) -> gymnasium.Env:
+    """The environment a data set names for evaluation, else the one it was recorded in.
+
+    The two may differ, and not in the time limit alone.
+
+    Raises:
+        DataError: if the data set is missing or damaged, names no environment, or one that cannot be made.
+        MissingExtraError: if the environment's package is not installed.
+    """
+    dataset = open_dataset(dataset_id)
+    metadata = read_metadata(folder(dataset_id))
+    if dataset.env_spec is None:
+        raise DataError(
+            f"Minari data set {dataset_id!r} does not say which environment it was recorded in; evaluate in a "
+            f"gymnasium environment that you name yourself, or train with --env none"
+        )
+    wanted = metadata.get("requirements")
+    required = ", ".join(map(str, wanted)) if wanted and isinstance(wanted, list) else "nothing in particular"
+    try:
+        with quiet():
+            check_environments(dataset_id, metadata)
+            return dataset.recover_environment(eval_env=True)
+    except DataError:
+        raise
+    except (ModuleNotFoundError, gymnasium.error.DependencyNotInstalled) as error:
+        package = getattr(error, "name", None)
+        raise MissingExtraError(
+            f"the environment of Minari data set {dataset_id!r}, {dataset.env_spec.id}, needs "
+            f"{f'the package {package!r}' if package else 'a package'}, which is not installed ({error}); the data set "
+            f"asks for: {required}"
+        ) from None
+    except Exception as error:
+        raise DataError(
+            f"the environment of Minari data set {dataset_id!r}, {dataset.env_spec.id}, cannot be made "
+            f"({shown(error)}); are the installed packages of other versions? The data set asks for: {required}"
+        ) from None

@@ -1,0 +1,172 @@
+"""Data sets made on the spot by OGBench's own scripted experts, in parallel processes.
+
+Generation settings are those of OGBench's published data sets (Park et al., 2025, appendix on data collection, and
+seohongpark/ogbench: data_gen_scripts/commands.sh). An episode depends on the seed and its number alone, so the file
+does not depend on how many processes made it.
+"""
+
+import dataclasses
+import errno
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from drol.errors import DataError, nearest
+from drol.extras import require
+from drol.files import clear_write_errors, write_atomic
+from drol.processes import pool, ready
+from drol.seeding import checked_seed
+from drol.signals import stop_requests
+
+CUBES = ("cube-single", "cube-double", "cube-triple", "cube-quadruple")
+PUZZLES = ("puzzle-3x3", "puzzle-4x4", "puzzle-4x5", "puzzle-4x6")
+MANIPULATION = (*CUBES, "scene", *PUZZLES)
+MAZES = ("pointmaze-medium", "pointmaze-large", "pointmaze-giant", "pointmaze-teleport")
+COLLECTIBLE = tuple(f"{env}-{kind}" for env in MANIPULATION for kind in ("play", "noisy")) + tuple(
+    f"{env}-{kind}" for env in MAZES for kind in ("navigate", "stitch")
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Collection:
+    """A collectible data set: environment, kind of expert, and the published numbers."""
+
+    env: str
+    kind: str
+
+    @property
+    def steps(self) -> int:
+        """States per episode."""
+        if self.kind == "stitch":
+            return 201
+        return 2001 if self.env == "pointmaze-giant" else 1001
+
+    @property
+    def episodes(self) -> int:
+        """Episodes of the published training set."""
+        larger = {"cube-triple": 3000, "cube-quadruple": 5000, "puzzle-4x5": 3000, "puzzle-4x6": 5000}
+        if self.kind == "stitch":
+            return 5000
+        if self.env == "pointmaze-giant":
+            return 500
+        return larger.get(self.env, 1000)
+
+    @property
+    def random_action(self) -> float:
+        """The probability of a random action."""
+        if self.kind != "noisy":
+            return 0.0
+        return 0.2 if self.env.startswith("puzzle") else 0.1
+
+
+def parse_collection(name: str) -> Collection:
+    """The data set called `name`, for instance `cube-single-play` (a trailing `-v0` is accepted).
+
+    Raises:
+        DataError: if no scripted expert can make it; names the nearest that can be made.
+    """
+    short = name.removesuffix("-v0")
+    if short not in COLLECTIBLE:
+        near = nearest(short, COLLECTIBLE, cutoff=0.3)
+        raise DataError(
+            f"cannot collect {name!r}: expected ENV-DATASET with a scripted expert; the nearest is {near[0]!r}"
+            if near
+            else f"cannot collect {name!r}: expected one of {', '.join(COLLECTIBLE)}"
+        )
+    env, kind = short.rsplit("-", 1)
+    return Collection(env, kind)
+
+
+def collect(
+    name: str,
+    *,
+    out: str | Path,
+    episodes: int | None = None,
+    seed: int = 0,
+    workers: int = 1,
+    steps: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Path, Path]:
+    """Collect a data set and write it in OGBench's format: `out` and, next to it, `*-val.npz`.
+
+    Args:
+        name: a data set of `COLLECTIBLE`.
+        out: path of the training file, ending in `.npz`.
+        episodes: training episodes, by default as many as OGBench published; a tenth as many (at least one) are added
+            for validation.
+        seed: makes the file; the same seed gives the same bytes, whatever `workers` is.
+        workers: processes.
+        steps: states per episode, by default as many as OGBench published.
+        progress: called with (episodes done, episodes in all).
+
+    Returns:
+        The paths of the training and the validation file.
+
+    Raises:
+        DataError: for a name or path that cannot be used, before any work is done.
+        ValueError: for a seed out of range.
+        OSError: if the files cannot be written; neither is left half-written.
+        StoppedError: on SIGINT or SIGTERM while episodes are made; nothing is written then.
+    """
+    collection = parse_collection(name)
+    require("ogbench", "ogbench")
+    paths = _output_paths(Path(out))
+    count = collection.episodes if episodes is None else episodes
+    steps = collection.steps if steps is None else steps
+    if count < 1 or workers < 1 or steps < 2:
+        raise DataError(
+            f"episodes and workers must be at least 1 and steps at least 2, found {count}, {workers} and {steps}"
+        )
+    seed = checked_seed(seed)
+    total = count + max(1, count // 10)
+    results = _episodes(collection, total, seed, steps, workers, progress)
+    # The training file last: where it is, both are.
+    for path, part in zip(reversed(paths), (results[count:], results[:count]), strict=True):
+        arrays = {key: np.concatenate([episode[key] for episode in part]) for key in part[0]}
+        write_atomic(path, lambda file, arrays=arrays: _write_npz(file, arrays))
+    return paths
+
+
+def _episodes(
+    collection: Collection, total: int, seed: int, steps: int, workers: int, progress: Callable[[int, int], None] | None
+) -> list[dict[str, np.ndarray]]:
+    """All episodes in order, each made by the first worker that is free."""
+    results: dict[int, dict[str, np.ndarray]] = {}
+    collector = "drol.sources.ogbench.experts:Collector"
+    with stop_requests(), pool(min(workers, total), collector, collection, steps) as processes:
+        waiting = iter(range(total))
+        assigned = {}
+        for worker in processes:
+            assigned[worker] = next(waiting)
+            worker.send("episode", seed, assigned[worker])
+        while assigned:
+            for worker in ready(list(assigned)):
+                results[assigned.pop(worker)] = worker.receive()
+                if progress is not None:
+                    progress(len(results), total)
+                following = next(waiting, None)
+                if following is not None:
+                    assigned[worker] = following
+                    worker.send("episode", seed, following)
+    return [results[number] for number in range(total)]
+
+
+def _output_paths(out: Path) -> tuple[Path, Path]:
+    if out.suffix != ".npz" or out.name.endswith("-val.npz"):
+        raise DataError(f"--out must be a file name ending in .npz (and not in -val.npz), found {str(out)!r}")
+    paths = (out, out.with_name(out.stem + "-val.npz"))
+    for path in paths:
+        if path.exists():
+            raise DataError(f"{path} exists already; choose another name with --out or remove it")
+    with clear_write_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(out.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, f"no permission to write into {out.parent}")
+    return paths
+
+
+def _write_npz(file: BinaryIO, arrays: Mapping[str, Any]) -> None:
+    np.savez_compressed(file, **arrays)

@@ -1,0 +1,94 @@
+"""OGBench as a source of tasks."""
+
+import re
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from drol.data.readers.formats import looks_like_a_path
+from drol.environments.spec import GYMNASIUM as REGISTERED
+from drol.environments.spec import EnvironmentSpec
+from drol.extras import lazy
+from drol.sources.contract import GYMNASIUM, Needs, Request, Source, Task
+from drol.sources.ogbench import names
+
+if TYPE_CHECKING:
+    from drol.data.dataset import Dataset
+    from drol.data.log import Log
+    from drol.sources.ogbench import collection, reading
+else:
+    collection, reading = lazy("drol.sources.ogbench.collection"), lazy("drol.sources.ogbench.reading")
+
+NEEDS: Needs = {"ogbench": "ogbench"}
+ENVIRONMENT = re.compile(r"ogbench:[\w.-]+")
+
+
+class OGBenchSource(Source):
+    """OGBench's single tasks, such as `cube-single-play-singletask-task2-v0`."""
+
+    environment_needs: ClassVar[Needs] = GYMNASIUM | NEEDS
+    collection_needs: ClassVar[Needs] = NEEDS
+
+    def tasks(self) -> Collection[str]:
+        """All state-based single tasks, of which OGBench keeps the list."""
+        return names.known_tasks()
+
+    def claims(self, name: str) -> bool:
+        """Whether it says `-singletask`, and is not the name of a file."""
+        return "-singletask" in name and not (looks_like_a_path(name) and Path(name).suffix)
+
+    def knows(self, name: str) -> bool:
+        """Whether OGBench does."""
+        return self.claims(name) and name in names.known_tasks()
+
+    def environment(self, name: str) -> EnvironmentSpec | None:
+        """OGBench's own, in which the task's goal is set."""
+        return EnvironmentSpec(f"ogbench:{names.parse_task(name).env_id}")
+
+    def makes(self, spec: EnvironmentSpec) -> bool:
+        """Whether OGBench registers it."""
+        return spec.factory == REGISTERED and ENVIRONMENT.fullmatch(spec.id) is not None
+
+    def data_needs(self, name: str) -> Needs:
+        """OGBench, which relabels the rewards."""
+        return NEEDS
+
+    def read(self, name: str, request: Request) -> "Log":
+        """See `drol.sources.ogbench.reading.read`."""
+        task = names.parse_task(name)
+        return reading.read(request.path or reading.CACHE.expanduser() / f"{task.dataset}.npz", task)
+
+    def load(self, task: Task, request: Request) -> "Dataset":
+        """See `drol.sources.ogbench.reading.load`."""
+        return reading.load(
+            names.parse_task(task.name), path=request.path, progress=request.progress, expected=request.expected
+        )
+
+    def data_set(self, name: str) -> str | None:
+        """The environment and the kind of expert, `cube-single-play`; not all have a scripted expert."""
+        return names.parse_task(name).dataset.removesuffix("-v0")
+
+    def file_name(self, data_set: str) -> str:
+        """As OGBench calls it."""
+        return f"{data_set.removesuffix('-v0')}-v0.npz"
+
+    def check_collection(self, data_set: str, out: Path) -> None:
+        """Raise if no scripted expert can make it."""
+        collection.parse_collection(data_set)
+
+    def collect(
+        self,
+        data_set: str,
+        *,
+        out: Path,
+        episodes: int | None,
+        seed: int,
+        workers: int,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[Path]:
+        """See `drol.sources.ogbench.collection.collect`."""
+        made = collection.collect(data_set, out=out, episodes=episodes, seed=seed, workers=workers, progress=progress)
+        return list(made)
+
+
+OGBENCH = OGBenchSource()

@@ -1,0 +1,109 @@
+"""Environments that a file names: a file is data, and nothing is imported or called because one says so."""
+
+import textwrap
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from drol.data.readers.formats import looks_like_a_path
+from drol.environments.spec import GYMNASIUM, EnvironmentSpec
+from drol.errors import DataError
+from drol.extras import lazy, require
+from drol.sources.d4rl import source as d4rl
+from drol.sources.minari import source as minari
+from drol.sources.ogbench.source import OGBENCH
+from drol.sources.registry import PUBLISHED, parse_task
+
+if TYPE_CHECKING:
+    import gymnasium
+else:
+    gymnasium = lazy("gymnasium", "train")
+
+FACTORIES = {"gymnasium": GYMNASIUM, d4rl.KIND: d4rl.FACTORY, minari.KIND: minari.FACTORY}
+"""What makes the environments of records, by their kinds: chosen here, whatever a file says."""
+
+Json = bool | int | float | str | list[Any] | dict[str, Any] | None
+"""What a file may hold in the place of a record or a name."""
+
+
+def environment_of_record(record: Json) -> EnvironmentSpec:
+    """What `EnvironmentSpec.as_record` gave.
+
+    Raises:
+        DataError: if it gave no such thing.
+    """
+    fields = record if isinstance(record, dict) else {}
+    name, kind, options = fields.get("id"), fields.get("kind"), fields.get("options")
+    if (
+        isinstance(name, str)
+        and isinstance(kind, str)
+        and kind in FACTORIES
+        and isinstance(options, list)
+        and all(isinstance(option, list) and len(option) == 2 and isinstance(option[0], str) for option in options)
+    ):
+        return EnvironmentSpec(name, tuple((option, value) for option, value in options), kind, FACTORIES[kind])
+    raise DataError(
+        f"expected an 'id', a 'kind' (one of {', '.join(FACTORIES)}) and 'options' by name, found "
+        f"{textwrap.shorten(repr(record), 200)}"
+    )
+
+
+def environment_in_file(record: Json, where: str) -> EnvironmentSpec:
+    """The environment of a record that a file holds, if making it imports and calls nothing of the file's choosing.
+
+    So are the environments of OGBench, D4RL and Minari, which this library knows by name, and those that are registered
+    with gymnasium already. Others the user must name.
+
+    Args:
+        record: what `EnvironmentSpec.as_record` gave, or whatever an editor made of it.
+        where: the file or run it came from, for messages.
+
+    Raises:
+        DataError: if it is no such record, or names anything else; the message says what to add to the command.
+    """
+    try:
+        spec = environment_of_record(record)
+    except DataError as error:
+        raise DataError(f"{where} names no environment ({error}); is it damaged? Name one with --env") from None
+    if spec.options:
+        names = ", ".join(name for name, _ in spec.options[:12])
+        raise DataError(
+            f"{where} names the environment {spec.id!r} with options ({names}), which are not taken from a file; "
+            f"name it yourself with --env {spec.id}, which makes it without them"
+        )
+    if not _is_known(spec):
+        if spec.factory == minari.FACTORY:
+            raise DataError(f"{where} names the environment of {spec.id!r}, which is not the name of a Minari data set")
+        raise DataError(
+            f"{where} names the environment {spec.id!r}, and a module is not imported because a file says so; if you "
+            f"trust it, name it yourself: add --env {spec.id if ':' in spec.id else f'MODULE:{spec.id}'}"
+        )
+    return spec
+
+
+def _is_known(spec: EnvironmentSpec) -> bool:
+    if any(source.makes(spec) for source in PUBLISHED):
+        return True
+    if spec.factory != GYMNASIUM:
+        return False
+    require("gymnasium", "train")
+    return spec.id in gymnasium.registry
+
+
+def environment_of_task(name: Json, where: str) -> EnvironmentSpec | None:
+    """The environment of a task that a file names; None for a log of the user's own, which has none.
+
+    Raises:
+        DataError: if making it would import what only the file names; see `environment_in_file`.
+    """
+    if not isinstance(name, str):
+        return None
+    if any(source.claims(name) for source in PUBLISHED):
+        spec = parse_task(name).environment
+    else:
+        spec = None if looks_like_a_path(name) else EnvironmentSpec(name)
+    return spec and environment_in_file(spec.as_record(), where)
+
+
+def is_module(record: Mapping[str, Any] | None) -> bool:
+    """Whether a record of `EnvironmentSpec.as_record` names a module of the user's own."""
+    return record is not None and ":" in record["id"] and not OGBENCH.makes(EnvironmentSpec(record["id"]))
