@@ -7,13 +7,18 @@ import signal
 import subprocess
 import sys
 import time
+from unittest.mock import create_autospec
 
+import jax
 import numpy as np
 import pytest
 
+from drol import DROL, RunConfig, Spec
 from drol.cli import evaluate as evaluate_command
 from drol.cli import train as train_command
 from drol.cli.main import COMMANDS, main
+from drol.environments.rollout import Evaluator
+from drol.experiment import launch
 from drol.experiment.progress import RunProgress
 from drol.policy import POLICY_KINDS
 from tests.cli.commands import TASK, drol, error_of, train
@@ -70,16 +75,20 @@ def test_training_leaves_a_whole_run(trained, data):
 def test_every_evaluation_has_episodes_of_its_own_and_seeds_have_others():
     """Of a run's seed and the update: fifty updates of three runs, no episodes twice, and the same when repeated."""
 
-    class Evaluator:
-        def run(self, policy, *, episodes, seed):
-            assert episodes == 4
-            seeds.append(seed)
-            return []
+    def run(policy, *, episodes, seed):
+        assert episodes == 4
+        seeds.append(seed)
+        return []
+
+    evaluator = create_autospec(Evaluator, instance=True)
+    evaluator.run.side_effect = run
+    algorithm = DROL(hidden=(8,))
+    policy = algorithm.policy(algorithm.init(Spec(3, 2), key=jax.random.key(0)))
 
     def asked(run_seed):
-        evaluate = train_command._evaluation(Evaluator(), {"settings": {"seed": run_seed}, "eval_episodes": 4})
+        evaluate = launch._evaluation(evaluator, RunConfig(task=TASK, seed=run_seed, eval_episodes=4))
         for update in range(0, 50_000, 1000):
-            evaluate(None, update)
+            evaluate(policy, update)
 
     seeds = []
     for run_seed in (0, 1, 2**40):

@@ -11,6 +11,7 @@ import pytest
 import drol.extras
 from drol.cli import terminal  # noqa: F401  (with rich, before tests hide it)
 from drol.environments.spec import EnvironmentSpec
+from drol.experiment import needs
 from drol.sources import environment
 from tests.cli.commands import error_of
 from tests.cli.core_alone import OPTIONAL

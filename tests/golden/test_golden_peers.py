@@ -16,7 +16,7 @@ import numpy as np
 import optax
 import pytest
 
-from drol import Batch, Spec
+from drol import Batch, Choice, Spec
 from drol.algorithms.optimizers import descend, optimizer_of
 from drol.algorithms.registry import ALGORITHMS, algorithm_class
 from tests.conftest import init, noise_of
@@ -317,7 +317,8 @@ def test_actions_of_sorl_in_several_steps_and_of_several(path):
         ours = acting(dataclasses.replace(policy, steps=steps), observations, arrays["act/noise/latent"])
         assert_within(ours, arrays[f"act/actions_steps{steps}"], f"{steps} steps")
     steps, noise = int(arrays["act/best_of_n/steps"]), arrays["act/best_of_n/noise"]
-    best = dataclasses.replace(policy, steps=steps, num_samples=noise.shape[1], dense_topk=1, kind="best-of-n")
+    choice = Choice("best-of-n", num_samples=noise.shape[1], dense_topk=1)
+    best = dataclasses.replace(policy, steps=steps, choice=choice)
     assert_within(acting(best, observations, noise), arrays["act/best_of_n/actions"], "best of n")
 
 

@@ -125,7 +125,8 @@ def refuse_unnamed(config: "RunConfig", where: str, named: Changes) -> None:
             )
         )
     environment = named.get("env")
-    if (environment is None or environment == NOWHERE) and config.evaluated_in is not None:
+    is_named = named.get("evaluated_in") == config.evaluated_in or environment not in (None, NOWHERE)
+    if not is_named and config.evaluated_in is not None:
         environment_in_file(config.evaluated_in.as_record(), "the run's configuration")
 
 
