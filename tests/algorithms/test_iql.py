@@ -4,6 +4,7 @@ import equinox as eqx
 import numpy as np
 import pytest
 
+from drol import Choice
 from drol.algorithms.ifql import IFQL
 from drol.algorithms.iql import IQL
 from tests.algorithms.plain import (
@@ -38,4 +39,4 @@ def test_implicit_q_learning_adds_up_its_members(algorithm):
         close(metrics["actor_loss"], np.mean(weights * (squares + 3 * np.log(2 * np.pi)) / 2))
     else:
         policy = algorithm.policy(state)
-        assert (policy.kind, policy.q_agg, policy.num_samples) == ("best-of-n", "min", 32)
+        assert policy.choice == Choice("best-of-n", q_agg="min", num_samples=32)

@@ -63,7 +63,7 @@ def test_the_policy_is_the_field_at_noise_in_one_pass(key):
     # At the start both critics are equal.
     state = eqx.tree_at(lambda s: s.target_critic, state, jax.tree.map(lambda x: x + 0.2, state.target_critic))
     policy = algorithm.policy(state)
-    assert (policy.kind, policy.num_samples, policy.prior) == ("best-of-n", 4, "normal")
+    assert (policy.choice.how, policy.choice.num_samples, policy.prior) == ("best-of-n", 4, "normal")
     observation, latents = jax.random.normal(key, (SPEC.observation_dim,)), jax.random.normal(key, (4, 3))
     field = state.networks.actor
     actions = jnp.stack([field(observation, latent, 1.0) for latent in latents])
