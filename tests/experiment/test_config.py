@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from pathlib import Path
 
 import optax
 import pytest
@@ -135,6 +136,12 @@ def test_what_is_free_changes():
     config = resolved().extended(changes)
     assert (config.keep_last, config.workers, config.eval_max_seconds) == (7, 3, 5.0)
     assert resolved().extended(resolved(keep_last=7).changes()) == resolved(keep_last=7)
+
+
+def test_collected_data_may_be_named_when_a_run_is_resumed():
+    config = resolved(collect=3).extended({"data": "moved.npz"})
+    assert (config.collect, config.data) == (3, Path("moved.npz"))
+    assert RunConfig.from_json(config.to_json()) == config
 
 
 def test_an_error_speaks_to_its_reader():

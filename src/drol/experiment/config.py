@@ -475,7 +475,8 @@ def _refuse_contradictions(config: RunConfig) -> None:
         raise UsageError("an algorithm that is given as such has its hyperparameters itself: leave others out")
     if (config.action_low is None) != (config.action_high is None):
         raise UsageError(*both("--action-low and --action-high belong together: give both"))
-    if config.data is not None and config.collect is not None:
+    # A run whose data were collected may be resumed with the file named.
+    if config.chunk is None and config.data is not None and config.collect is not None:
         raise UsageError(*both("--data and --collect cannot be combined: name a file, or have one made"))
     if not config.distributed and {config.coordinator, config.processes, config.process} != {None}:
         raise UsageError(*both("--coordinator, --processes and --process belong to --distributed: add it"))
