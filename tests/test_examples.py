@@ -57,7 +57,7 @@ def test_own_algorithm_learns_from_rewards(monkeypatch):
 
 
 def test_every_example_is_tested():
-    names = {"custom_loop", "own_algorithm", "own_arrays", "pendulum_logs", "routing_mechanism"}
+    names = {"custom_loop", "from_python", "own_algorithm", "own_arrays", "pendulum_logs", "routing_mechanism"}
     # The problem of routing_mechanism; tests/algorithms/test_bandit.py uses it too.
     names |= {"bandit"}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == names
