@@ -45,8 +45,8 @@ def lines_without_docstring(function):
 
 
 def complex_functions(root):
-    command = ["ruff", "check", "--select", "C901", "--output-format", "json", "--isolated", str(root)]
-    command[2:2] = ["--config", "lint.mccabe.max-complexity=10"]
+    command = [sys.executable, "-m", "ruff", "check", "--select", "C901", "--output-format", "json", "--isolated", str(root)]
+    command[4:4] = ["--config", "lint.mccabe.max-complexity=10"]
     found = json.loads(subprocess.run(command, capture_output=True, text=True).stdout or "[]")
     return [f"{Path(entry['filename']).relative_to(root)}: {entry['message']}" for entry in found]
 

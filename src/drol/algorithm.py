@@ -82,7 +82,7 @@ class Algorithm(eqx.Module):
         """
         return None
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, **options: bool) -> None:
         super().__init_subclass__(**options)
         # Absent under `python -OO`; inherited where equinox makes a class of its own.
         if (own := vars(cls).get("__doc__")) and (lines := explanation(cls)):
@@ -191,7 +191,7 @@ def checked_batch(batch: Batch) -> Batch:
     names = [field.name for field in dataclasses.fields(Batch)]
     if missing := [name for name in names if not hasattr(batch, name)]:
         raise TypeError(f"batch must be a drol.Batch, found {type(batch).__name__} without the field {missing[0]}")
-    kinds = {name: _kind_of(name, getattr(batch, name)) for name in names}
+    kinds = {name: _kind_of(batch, name) for name in names}
     _check_shapes({name: getattr(batch, name).shape for name in names})
     converted = [name for name, kind in kinds.items() if kind != "f"]
     if not converted:
@@ -200,7 +200,8 @@ def checked_batch(batch: Batch) -> Batch:
     return eqx.tree_at(lambda b: [getattr(b, name) for name in converted], batch, floats)
 
 
-def _kind_of(name: str, array: Any) -> str:
+def _kind_of(batch: Batch, name: str) -> str:
+    array = getattr(batch, name)
     if isinstance(array, jax.Array | np.ndarray | np.generic):
         for kind, numbers in (("f", jnp.floating), ("i", jnp.integer), ("b", jnp.bool_)):
             if jnp.issubdtype(array.dtype, numbers):

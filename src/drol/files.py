@@ -15,6 +15,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 from drol.errors import DataError
 
+JsonValue = bool | int | float | str | list[Any] | dict[str, Any] | None
+"""What a JSON text says, as `json` reads it."""
+
 MOST_NAMES = 12
 """No message lists more."""
 
@@ -149,13 +152,13 @@ def _new_part(path: Path) -> tuple[int, Path]:
             return os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), part
 
 
-def write_json(path: str | Path, value: Any) -> None:
+def write_json(path: str | Path, value: JsonValue) -> None:
     """Write `value` as indented JSON, whole or not at all."""
     text = json.dumps(value, indent=2, allow_nan=False) + "\n"
     write_atomic(path, lambda file: file.write(text.encode()))
 
 
-def null_for_nan(value: Any) -> Any:
+def null_for_nan(value: JsonValue) -> Any:
     """The same JSON value with null for NaN and infinity, which JSON does not know."""
     if isinstance(value, Mapping):
         return {key: null_for_nan(entry) for key, entry in value.items()}
@@ -226,7 +229,7 @@ def parse_json(content: str | bytes, *, finite: bool = True) -> Any:
     return value
 
 
-def _refuse_depth(value: Any) -> None:
+def _refuse_depth(value: JsonValue) -> None:
     """Refuse what could be read, but not be written or shown again."""
     level = [value]
     for _ in range(DEEPEST):

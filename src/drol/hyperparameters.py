@@ -3,13 +3,15 @@
 import dataclasses
 import operator
 from collections.abc import Callable
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+
+T = TypeVar("T")
 
 MANY = 12
 """Numbers of a sweep that are shown."""
@@ -32,14 +34,14 @@ def scalar(
 
 
 def static(
-    default: Any,
+    default: T,
     help: str,
     *,
     low: int | None = None,
     choices: tuple[str, ...] | None = None,
-    before: Any = None,
+    before: T | None = None,
     check: Callable[[str, Any], None] | None = None,
-) -> Any:
+) -> T:
     """A hyperparameter that shapes the program: another value compiles another one.
 
     Args:
@@ -59,65 +61,73 @@ def is_continuous(field: dataclasses.Field) -> bool:
     return not field.metadata.get("static", False) and isinstance(field.metadata.get("default"), float)
 
 
-def check(field: dataclasses.Field, value: Any) -> None:
+def check(field: dataclasses.Field, value: object) -> None:
     """Refuse values of another type or out of range; of tracers nothing is known.
 
     Raises:
         ValueError: naming the hyperparameter, what was expected and what was found.
     """
     default, own = field.metadata.get("default"), field.metadata.get("check")
+    given = _Given(field, value)
     if own is not None:
         own(field.name, value)
     elif is_continuous(field):
-        _check_continuous(field, value)
+        given.check_continuous()
     elif field.metadata.get("choices") is not None:
         if not isinstance(value, str) or value not in field.metadata["choices"]:
-            raise _wrong(field, f"one of {', '.join(field.metadata['choices'])}", value)
+            raise given.wrong(f"one of {', '.join(field.metadata['choices'])}")
     elif isinstance(default, bool):
         if not isinstance(value, bool):
-            raise _wrong(field, "True or False", value)
+            raise given.wrong("True or False")
     elif isinstance(default, tuple):
-        _check_several(field, value)
+        given.check_several()
     elif field.metadata.get("low") is not None and not (default is None and value is None):
-        _check_number(field, value, whole=isinstance(default, int))
+        given.check_number(whole=isinstance(default, int))
 
 
-def _check_continuous(field: dataclasses.Field, value: Any) -> None:
-    if not isinstance(value, jax.Array):
-        hint = "; a schedule goes into the optimizer: optimizer=optax.adam(schedule)" if callable(value) else ""
-        raise _wrong(field, "a number", value, hint)
-    numbers = _numbers(value)
-    if numbers is not None:
-        for number in np.ravel(numbers):
-            _check_number(field, float(str(number)), whole=False)
+@dataclasses.dataclass(frozen=True)
+class _Given:
+    """A value that is given for a hyperparameter; the checks raise a ValueError that names both."""
+
+    field: dataclasses.Field
+    value: Any
+
+    def check_continuous(self) -> None:
+        if not isinstance(self.value, jax.Array):
+            is_schedule = callable(self.value)
+            hint = "; a schedule goes into the optimizer: optimizer=optax.adam(schedule)" if is_schedule else ""
+            raise self.wrong("a number", hint)
+        numbers = _numbers(self.value)
+        if numbers is not None:
+            for number in np.ravel(numbers):
+                _Given(self.field, float(str(number))).check_number(whole=False)
+
+    def check_several(self) -> None:
+        value = self.value
+        if not isinstance(value, tuple) or not value:
+            example = f"({value},)" if isinstance(value, int) and not isinstance(value, bool) else "(256, 256)"
+            hint = "; a network needs at least one hidden layer" if value == () else ""
+            raise self.wrong(f"a sequence of whole numbers, such as {example}", hint)
+        for number in value:
+            _Given(self.field, number).check_number(whole=True)
+
+    def check_number(self, *, whole: bool) -> None:
+        value = self.value
+        if whole and (isinstance(value, bool) or not isinstance(value, int)):
+            raise self.wrong("an integer")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.wrong("a number")
+        low, high = self.field.metadata.get("low"), self.field.metadata.get("high")
+        low, high = -float("inf") if low is None else low, float("inf") if high is None else high
+        if not low <= value <= high or abs(value) == float("inf"):
+            expected = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
+            raise ValueError(f"{self.field.name} must be a finite number {expected}, found {value:g}")
+
+    def wrong(self, expected: str, hint: str = "") -> ValueError:
+        return ValueError(f"{self.field.name} must be {expected}, found {named(self.value)}{hint}")
 
 
-def _check_several(field: dataclasses.Field, value: Any) -> None:
-    if not isinstance(value, tuple) or not value:
-        example = f"({value},)" if isinstance(value, int) and not isinstance(value, bool) else "(256, 256)"
-        hint = "; a network needs at least one hidden layer" if value == () else ""
-        raise _wrong(field, f"a sequence of whole numbers, such as {example}", value, hint)
-    for number in value:
-        _check_number(field, number, whole=True)
-
-
-def _check_number(field: dataclasses.Field, value: Any, *, whole: bool) -> None:
-    if whole and (isinstance(value, bool) or not isinstance(value, int)):
-        raise _wrong(field, "an integer", value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _wrong(field, "a number", value)
-    low, high = field.metadata.get("low"), field.metadata.get("high")
-    low, high = -float("inf") if low is None else low, float("inf") if high is None else high
-    if not low <= value <= high or abs(value) == float("inf"):
-        expected = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
-        raise ValueError(f"{field.name} must be a finite number {expected}, found {value:g}")
-
-
-def _wrong(field: dataclasses.Field, expected: str, value: Any, hint: str = "") -> ValueError:
-    return ValueError(f"{field.name} must be {expected}, found {named(value)}{hint}")
-
-
-def named(value: Any) -> str:
+def named(value: object) -> str:
     """A wrong value in a few words, without addresses."""
     if isinstance(value, jax.Array | np.ndarray):
         return f"an array of shape {value.shape} and type {value.dtype}"
@@ -127,7 +137,7 @@ def named(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def check_optimizer(name: str, value: Any) -> None:
+def check_optimizer(name: str, value: object) -> None:
     """Refuse what has no `init` and `update`.
 
     Raises:
@@ -139,7 +149,7 @@ def check_optimizer(name: str, value: Any) -> None:
     raise ValueError(f"{name} must be an optax transform, such as optax.sgd(1e-3), found {named(value)}{hint}")
 
 
-def _as_array(value: Any) -> Any:
+def _as_array(value: T) -> T | jax.Array:
     """A number as a 0-d array, numbers of a sweep as an array; anything else stays, for `check` to refuse by name."""
     if isinstance(value, bool) or not isinstance(value, jax.Array | np.ndarray | np.generic | int | float):
         return value
@@ -149,7 +159,7 @@ def _as_array(value: Any) -> Any:
     return jnp.asarray(value, jnp.result_type(float))
 
 
-def _as_plain(value: Any) -> Any:
+def _as_plain(value: T) -> Any:
     """NumPy's numbers as Python's, and lists as tuples: what is static is compared and hashed."""
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         return tuple(_as_plain(entry) for entry in value)
@@ -169,7 +179,7 @@ def _numbers(value: jax.Array) -> np.ndarray | None:
     return np.asarray(value)
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value for `repr`: numbers in the fewest digits, a sweep's if they are few, shapes of what cannot be read."""
     numbers = _numbers(value) if isinstance(value, jax.Array) else None
     if numbers is None or numbers.size > MANY or numbers.dtype.kind != "f":
@@ -178,7 +188,7 @@ def shown(value: Any) -> str:
     return texts[0] if numbers.ndim == 0 else f"[{', '.join(texts)}]"
 
 
-def described(value: Any) -> str:
+def described(value: eqx.Module) -> str:
     """An algorithm with the values of its fields, on one line if it fits."""
     names = [field.name for field in dataclasses.fields(value) if hasattr(value, field.name)]
     parts = [f"{name}={shown(getattr(value, name))}" for name in names]

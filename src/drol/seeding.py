@@ -1,12 +1,16 @@
 """Seeds, and seeding that reaches every generator a gymnasium environment draws from."""
 
 import operator
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from drol.extras import lazy
 
 if TYPE_CHECKING:
     import gymnasium
+    import numpy as np
+else:
+    # `drol --help` checks seeds as well, and need not wait for it.
+    np = lazy("numpy")
 
 
 def checked_seed(seed: object, name: str = "seed") -> int:
@@ -15,8 +19,11 @@ def checked_seed(seed: object, name: str = "seed") -> int:
     Raises:
         ValueError: if it is no whole number from 0 to 2^64 - 1.
     """
-    number = operator.index(seed) if isinstance(seed, SupportsIndex) else -1
-    if isinstance(seed, bool | np.bool_) or not 0 <= number < 2**64:
+    try:
+        number = operator.index(seed)  # pyright: ignore[reportArgumentType]  (anything may be given)
+    except TypeError:
+        number = -1
+    if isinstance(seed, bool) or not 0 <= number < 2**64:
         raise ValueError(f"{name} must be a whole number from 0 to 2^64 - 1, found {seed!r}")
     return number
 

@@ -4,6 +4,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -64,7 +65,7 @@ def _heard() -> list[int]:
     return next((requests for requests in list(_active.values()) if requests), [])
 
 
-def _on_signal(number: int, _: Any) -> None:
+def _on_signal(number: int, _: FrameType | None) -> None:
     request_stop(number)
     _restore()
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import operator
-from typing import Any, SupportsIndex
+from typing import SupportsIndex, TypeVar
 
 import equinox as eqx
 import numpy as np
@@ -15,6 +15,8 @@ AxisName = str | tuple[str, ...]
 """A mapped axis over which a batch is sharded, or several: the first varies slowest, as in `PartitionSpec((a, b))`."""
 
 Scalar = Float[Array, ""]
+
+Numbers = TypeVar("Numbers", Array, np.ndarray)
 
 Metrics = dict[str, Float[Array, ""]]
 """Named scalars; an algorithm returns the same names at every update."""
@@ -97,15 +99,15 @@ class Units(eqx.Module):
         if not (np.asarray(self.action_low) < np.asarray(self.action_high)).all():
             raise ValueError("action_low must be smaller than action_high")
 
-    def observation_inward(self, observation: Any) -> Any:
+    def observation_inward(self, observation: Numbers) -> Numbers:
         """Observations as the learner sees them, (..., observation)."""
         return (observation - self.observation_mean) / self.observation_std
 
-    def action_inward(self, action: Any) -> Any:
+    def action_inward(self, action: Numbers) -> Numbers:
         """Actions of the user's as the learner sees them, (..., action)."""
         return 2 * (action - self.action_low) / (self.action_high - self.action_low) - 1
 
-    def action_outward(self, action: Any) -> Any:
+    def action_outward(self, action: Numbers) -> Numbers:
         """The learner's actions in the user's units, (..., action)."""
         return self.action_low + (action + 1) / 2 * (self.action_high - self.action_low)
 

@@ -37,11 +37,11 @@ ON_HANDS = ((1, 1, 16), (10, 10, 8), (3, 3, 8), (10, 10, 32))
 def _presets() -> Iterator[Preset]:
     """DROL(16) and DROL*; one preset for all three data sets of a hand."""
 
-    def of(family: str, row: tuple[Number, Number, int], shared: dict[str, Any], **more: str) -> Preset:
+    def of(family: str, row: tuple[Number, Number, int], shared: dict[str, Any], pattern: str | None = None) -> Preset:
         of_sixteen, of_star, count = row
         values = {"bc_coef": float(of_sixteen), "num_candidates": 16, **shared}
         tuned = {"bc_coef": float(of_star), "num_candidates": count}
-        return preset("drol", family, values, AUTHORS, tuned=tuned, **more)
+        return preset("drol", family, values, AUTHORS, pattern=pattern, tuned=tuned)
 
     # DROL alone has a discount of its own on antmaze-large.
     discounts = FAMILIES | {"antmaze-large-navigate": FAMILIES["antmaze-large-navigate"] | {"discount": 0.995}}

@@ -8,6 +8,7 @@ entries on adroit are the paper's, and nothing states them a second time.
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from drol.algorithms.registry import TITLES
@@ -109,11 +110,24 @@ def is_antmaze(task: str) -> bool:
     return task.startswith("antmaze")
 
 
-def preset(algorithm: str, family: str, values: Mapping[str, Any], source: str, **more: Any) -> Preset:
-    """A preset of a family of OGBench, or of a task of D4RL; `more` are further fields of `Preset`."""
-    pattern = rf"{family}-singletask(-task\d)?-v0" if family in FAMILIES or family in POINTMAZE else family
-    named: dict[str, Any] = {"pattern": pattern} | more
-    return Preset(family, algorithm, TITLES.get(algorithm, algorithm), values=values, source=source, **named)
+def preset(
+    algorithm: str,
+    family: str,
+    values: Mapping[str, Any],
+    source: str,
+    *,
+    pattern: str | None = None,
+    mark: Mark | None = None,
+    unknown: tuple[str, ...] = (),
+    tuned: Mapping[str, Any] | None = None,
+    beside: str | None = None,
+    at_size: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> Preset:
+    """A preset of a family of OGBench, or of a task of D4RL; the arguments are the fields of `Preset`."""
+    if pattern is None:
+        pattern = rf"{family}-singletask(-task\d)?-v0" if family in FAMILIES or family in POINTMAZE else family
+    title = TITLES.get(algorithm, algorithm)
+    return Preset(family, algorithm, title, pattern, values, source, mark, unknown, tuned, beside, at_size)
 
 
 def with_pointmaze(presets: Iterable[Preset]) -> Iterator[Preset]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from drol.algorithms.drol import DROL
 from drol.benchmarks.step import SPEC
+from drol.policy import Policy
 from drol.policy.files import load_policy, save_policy
 from drol.presets import SIZES
 
@@ -46,12 +47,12 @@ def bench_act(sizes: Sequence[str], batches: Sequence[int]) -> Iterator[dict[str
             yield record | {"calls": len(times[""])}
 
 
-def _plain(policy: Any, observations: np.ndarray) -> np.ndarray:
+def _plain(policy: Policy, observations: np.ndarray) -> np.ndarray:
     return np.asarray(_act(policy, observations, jax.random.key(0)))
 
 
 @jax.jit
-def _act(policy: Any, observations: jax.Array, key: jax.Array) -> jax.Array:
+def _act(policy: Policy, observations: jax.Array, key: jax.Array) -> jax.Array:
     keys = jax.random.split(key, observations.shape[0])
     return jax.vmap(lambda observation, key: policy(observation, key=key))(observations, keys)
 

@@ -9,6 +9,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 
 from drol.algorithm import Algorithm, TrainState
 from drol.algorithms.drol import DROL
@@ -159,7 +160,7 @@ def networks_and_optimizers(state: TrainState) -> tuple[list[Any], list[Any]]:
     return [getattr(state, name) for name in networks], [getattr(state, name) for name in optimizers]
 
 
-def megabytes(tree: Any) -> float:
+def megabytes(tree: PyTree) -> float:
     """What the arrays of a tree take, in 10^6 bytes."""
     return sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) / 1e6
 

@@ -6,6 +6,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -89,7 +90,7 @@ class _Watch:
         self.live = 0
         self.evaluation = 0.0
 
-    def write(self, update: int, metrics: Any) -> None:
+    def write(self, update: int, metrics: Mapping[str, float]) -> None:
         self.rates.append(metrics["updates_per_second"])
         self.live = max(self.live, sum(array.nbytes for array in jax.live_arrays()))
 

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from drol.files import write_json
 from drol.sources import environment_of, read_log
 
 if TYPE_CHECKING:
+    import gymnasium
+
     from drol import doctor
     from drol.data import files, mapped, units
     from drol.data.log import Log
@@ -64,14 +66,14 @@ def run(parsed: argparse.Namespace) -> int:
     return 1 if report.of("error") else 0
 
 
-def _environment(name: str) -> Any:
+def _environment(name: str) -> "gymnasium.Env | None":
     """The environment called `name`."""
     found = environment_of(name)
     with quiet():
         return found and found.make()
 
 
-def _bounded(log: "Log", env: Any, bounds: tuple[np.ndarray, np.ndarray] | None) -> "Log":
+def _bounded(log: "Log", env: "gymnasium.Env | None", bounds: tuple[np.ndarray, np.ndarray] | None) -> "Log":
     """The log with the bounds that training would take: those given, its own, or the environment's."""
     if bounds is None and log.action_low is None and env is not None:
         bounds = spec.action_bounds(env.action_space)
@@ -102,7 +104,7 @@ def _show(report: "Report") -> None:
         _show_coverage(console, report.coverage)
 
 
-def _show_finding(console: Any, finding: "Finding") -> None:
+def _show_finding(console: Console, finding: "Finding") -> None:
     console.print(Text(f"{finding.severity}: {finding.name}", COLOURS[finding.severity]), end="  ")
     console.print(finding.what, markup=False)
     if finding.rows:
@@ -113,7 +115,7 @@ def _show_finding(console: Any, finding: "Finding") -> None:
     console.print(f"  remedy  {finding.remedy}", markup=False)
 
 
-def _show_coverage(console: Any, figures: "Coverage") -> None:
+def _show_coverage(console: Console, figures: "Coverage") -> None:
     names = list(figures["lengths"])
     table = Table("", *names, title="Coverage")
     for label, row in (("length", figures["lengths"]), ("return", figures["returns"])):

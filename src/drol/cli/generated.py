@@ -10,7 +10,7 @@ from drol.cli.numbers import count, number, seconds, seed, sha256_of
 from drol.cli.options import columns
 from drol.experiment.config import OPTIONS, RunConfig
 from drol.experiment.names import is_plain
-from drol.experiment.options import Option
+from drol.experiment.options import Option, Value
 
 GROUPS = {
     "data": "By default, the folder in which ogbench, d4rl or minari keeps its data is searched; if nothing is there, "
@@ -54,7 +54,7 @@ def _option_name(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _shown(default: object) -> str:
+def _shown(default: Value) -> str:
     if default is None or default is False or default == "":
         return ""
     return f"{default:g}" if isinstance(default, float) else str(default)

@@ -4,7 +4,10 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, ParamSpec, TextIO, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 BROKEN_PIPE = 141
 """The exit status of a program that SIGPIPE ended, as a shell reports it."""
@@ -21,7 +24,7 @@ class OutputError(Exception):
 class GuardedStream:
     """A text stream whose refusals are `OutputError`; otherwise the same."""
 
-    def __init__(self, stream: Any):
+    def __init__(self, stream: TextIO):
         self._stream = stream
 
     def write(self, text: str) -> int:
@@ -37,9 +40,9 @@ class GuardedStream:
         return getattr(self._stream, name)
 
 
-def _guarded(write: Callable[..., Any], *arguments: Any) -> Any:
+def _guarded(write: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
     try:
-        return write(*arguments)
+        return write(*arguments, **named)
     except OSError as error:
         raise OutputError(error) from error
 
@@ -84,7 +87,7 @@ def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-def _drop(stream: Any) -> None:
+def _drop(stream: TextIO) -> None:
     """Let the interpreter's own last flush succeed."""
     with contextlib.suppress(OSError, ValueError):
         nothing = os.open(os.devnull, os.O_WRONLY)

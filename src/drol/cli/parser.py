@@ -1,7 +1,7 @@
 """The parser of every command: one line says what is wrong, and what was probably meant."""
 
 import argparse
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NoReturn
 
 from drol.cli.numbers import NEGATIVE
@@ -19,8 +19,8 @@ class Parser(argparse.ArgumentParser):
         explain: what is to be said of an unknown option, by its name; None for nothing in particular.
     """
 
-    def __init__(self, *arguments: Any, **options: Any):
-        super().__init__(*arguments, **({"allow_abbrev": False} | options))
+    def __init__(self, **options: Any):
+        super().__init__(**({"allow_abbrev": False} | options))
         self._negative_number_matcher = NEGATIVE
         self.explain: Callable[[str], str | None] = lambda _: None
 
@@ -29,7 +29,7 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message.removeprefix('argument ')}; see `{self.prog} --help`")
 
     def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]  (the stubs have overloads)
-        self, args: Any = None, namespace: Any = None
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parse; whatever is left over is refused here, where the command's own options are known."""
         parsed, left = super().parse_known_args(args, namespace)
@@ -47,7 +47,7 @@ class Parser(argparse.ArgumentParser):
         near = [option for option in known if option.startswith(name) and len(name) > 2][:3]
         return did_you_mean(near) or did_you_mean(nearest(name, known)) or f"; `{self.prog} --help` lists them"
 
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
+    def _check_value(self, action: argparse.Action, value: str | float) -> None:
         """Refuse what is no choice. (Called by argparse for every value.)"""
         if action.choices is None or value in action.choices:
             return

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import shutil
-from typing import Any
 
 SIMPLE = None
 
@@ -28,7 +27,7 @@ class Column:
 class Table:
     """Columns side by side under their headings."""
 
-    def __init__(self, *columns: str | Column, title: str | None = None, box: Any = None, padding: Any = None):
+    def __init__(self, *columns: str | Column, title: str | None = None, box: None = None, padding: int = 0):
         self._title = title
         self._rows = [tuple(column if isinstance(column, str) else column.header for column in columns)]
 
@@ -49,7 +48,7 @@ class Console:
     def __init__(self, *, width: int | None = None, highlight: bool = False):
         self.width = width or shutil.get_terminal_size().columns
 
-    def print(self, *objects: Any, end: str = "\n", **_: Any) -> None:
+    def print(self, *objects: str | Table, end: str = "\n", **_: str | bool | None) -> None:
         """The objects as text; options of style are accepted and dropped."""
         print(*objects, end=end)
 

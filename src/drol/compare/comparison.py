@@ -8,7 +8,7 @@ from typing import Any
 from drol.data.readers.columns import columns_as_text, parse_columns
 from drol.environments.limits import DEFAULT, EvaluationLimits
 from drol.errors import DataError
-from drol.files import read_json, write_json
+from drol.files import JsonValue, read_json, write_json
 from drol.training.settings import chunk_length
 
 FILE = "comparison.json"
@@ -156,7 +156,7 @@ def load(results: Path) -> Comparison:
         ) from None
 
 
-def _rebuilt(stored: Any) -> Comparison:
+def _rebuilt(stored: JsonValue) -> Comparison:
     """A comparison from its JSON; whatever is missing, unknown or of another type raises one of many errors."""
     if isinstance(stored, dict):
         stored = {name: getattr(Comparison, name) for name in LATER} | stored
@@ -181,7 +181,7 @@ def _rebuilt(stored: Any) -> Comparison:
     return Comparison(**(stored | fields | {"tasks": {task: Budget(**budget) for task, budget in budgets.items()}}))
 
 
-def _check_columns(columns: Any) -> None:
+def _check_columns(columns: JsonValue) -> None:
     if columns is None:
         return
     if not isinstance(columns, dict) or not all(isinstance(source, str | None) for source in columns.values()):
@@ -196,7 +196,7 @@ def _check_limits(limits: list[Any]) -> None:
     EvaluationLimits(*limits)
 
 
-def _items(value: Any) -> tuple[Any, ...]:
+def _items(value: JsonValue) -> tuple[Any, ...]:
     if value is not None and not isinstance(value, list):
         raise TypeError(f"expected a list, found {value!r}")
     return tuple(value or ())
@@ -206,13 +206,13 @@ _REMEDY = "leave the option out, or choose another folder with --out"
 _REMEDY_OF_TASKS = f"name the TASKs that are meant, {_REMEDY}"
 
 
-def _refuse_below_one(numbers: Any, names: tuple[str, ...]) -> None:
+def _refuse_below_one(numbers: Comparison | Budget, names: tuple[str, ...]) -> None:
     for name in names:
         if getattr(numbers, name) < 1:
             raise DataError(f"{name} must be at least 1, found {getattr(numbers, name)}")
 
 
-def _shown(value: Any) -> str:
+def _shown(value: tuple[int, ...] | JsonValue) -> str:
     return "by default" if value is None else _listed(value) if isinstance(value, tuple) else repr(value)
 
 

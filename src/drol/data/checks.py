@@ -1,7 +1,7 @@
 """What arrays must be before they make a log: tables of numbers, columns of numbers, flags."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -32,7 +32,7 @@ OTHER_KINDS = {
 NO_IMAGES = "only states can be learnt from, for instance what an encoder makes of the images"
 
 
-def array_of(name: str, value: Any, where: str) -> np.ndarray:
+def array_of(name: str, value: object, where: str) -> np.ndarray:
     """Whatever a caller gives as a NumPy array: lists, tensors of other libraries, columns of data frames.
 
     Raises:
@@ -211,5 +211,5 @@ def check_actions(
     return np.clip(scaled, -ACTION_LIMIT, ACTION_LIMIT).astype(np.float32)
 
 
-def _shown(numbers: Any) -> str:
+def _shown(numbers: np.ndarray) -> str:
     return np.array2string(np.asarray(numbers), precision=3, threshold=8)

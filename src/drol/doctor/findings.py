@@ -12,6 +12,9 @@ Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 """From the most serious."""
 
+Plain = bool | int | float | str | list[Any] | tuple[Any, ...] | dict[str, Any] | np.ndarray | np.generic | None
+"""What `plain` makes JSON of."""
+
 SHOWN_ROWS = 5
 """Row numbers a finding names; `count` says how many there are in all."""
 
@@ -144,7 +147,7 @@ def dimensions(numbers: np.ndarray) -> str:
     return f"dimension{'s' if len(numbers) != 1 else ''} {shown}{more}"
 
 
-def plain(value: Any) -> Any:
+def plain(value: Plain) -> Any:
     """`value` in types JSON knows; None for NaN and infinity."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}

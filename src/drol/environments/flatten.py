@@ -1,12 +1,15 @@
 """Dictionaries of observations as one row of numbers, in one stated order."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, SupportsFloat
 
 import numpy as np
 
+Observation = SupportsFloat | Mapping[Any, Any] | Sequence[Any]
+"""An observation as environments give it: a number or an array, or dictionaries and tuples of them."""
 
-def flatten(observation: Any, rows: int | None = None) -> np.ndarray:
+
+def flatten(observation: Observation, rows: int | None = None) -> np.ndarray:
     """Observations as numbers in a row.
 
     Dictionaries go by their keys in alphabetical order, nested ones likewise, tuples in their own order, arrays in C

@@ -3,8 +3,8 @@
 import inspect
 import math
 import numbers
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, SupportsFloat, TypeVar
 
 import gymnasium
 import numpy as np
@@ -12,6 +12,11 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Sp
 
 from drol.errors import DataError
 from drol.seeding import reset_seeded
+
+T = TypeVar("T")
+
+Answer = SupportsFloat | Mapping[Any, Any] | Sequence[Any] | None
+"""Whatever an environment may answer, wrong answers included."""
 
 Step = tuple[np.ndarray, float, bool, bool, bool | None]
 
@@ -58,7 +63,7 @@ def width(space: Space) -> int:
     return sum(math.prod(_shape(leaf)) for _, leaf in leaves(space))
 
 
-def row(space: Space, observation: Any, name: str = "observation") -> np.ndarray:
+def row(space: Space, observation: Answer, name: str = "observation") -> np.ndarray:
     """An observation as numbers in a row, laid out as by `drol.environments.flatten.flatten`.
 
     Args:
@@ -86,7 +91,7 @@ def row(space: Space, observation: Any, name: str = "observation") -> np.ndarray
     return np.concatenate(parts)
 
 
-def _numbers(space: Space, observation: Any, name: str) -> np.ndarray:
+def _numbers(space: Space, observation: Answer, name: str) -> np.ndarray:
     array, shape = _array(observation), _shape(space)
     if array is None:
         raise InterfaceError(f"the {name} should be numbers of shape {shape}, found {_short(observation)}")
@@ -100,7 +105,7 @@ def _shape(space: Space) -> tuple[int, ...]:
     return space.shape or ()
 
 
-def _array(value: Any) -> np.ndarray | None:
+def _array(value: Answer) -> np.ndarray | None:
     """As an array of real numbers; None for all else."""
     try:
         array = np.asarray(value)
@@ -111,12 +116,12 @@ def _array(value: Any) -> np.ndarray | None:
     return array if array.dtype.kind in "biuf" else None
 
 
-def _short(value: Any) -> str:
+def _short(value: Answer) -> str:
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _one(value: Any, name: str) -> Any:
+def _one(value: Answer, name: str) -> Any:
     """The number, or truth value, that a number or an array of one is."""
     array = _array(value)
     if array is None:
@@ -156,7 +161,7 @@ def start(env: gymnasium.Env, seed: int) -> np.ndarray:
         raise
     if fault := _not_a_pair(answer):
         raise InterfaceError(f"{name_of(env)}: {fault}")
-    return _named(env, "after reset", row, env.observation_space, answer[0])
+    return _named(env, "after reset", row, answer[0])
 
 
 def act(env: gymnasium.Env, action: np.ndarray) -> Step:
@@ -172,7 +177,7 @@ def act(env: gymnasium.Env, action: np.ndarray) -> Step:
         raise
     if fault := _not_five(answer):
         raise InterfaceError(f"{name_of(env)}: {fault}")
-    return _named(env, "after a step", _converted, env.observation_space, answer)
+    return _named(env, "after a step", _converted, answer)
 
 
 def _converted(space: Space, answer: tuple[Any, ...]) -> Step:
@@ -188,10 +193,10 @@ def _converted(space: Space, answer: tuple[Any, ...]) -> Step:
     )
 
 
-def _named(env: gymnasium.Env, moment: str, convert: Any, *args: Any) -> Any:
-    """`convert(*args)`, its errors with the environment's name."""
+def _named(env: gymnasium.Env, moment: str, convert: Callable[[Space, Any], T], answer: Answer) -> T:
+    """What an environment answered, converted; errors bear the environment's name."""
     try:
-        return convert(*args)
+        return convert(env.observation_space, answer)
     except InterfaceError as error:
         raise InterfaceError(f"{name_of(env)}, {moment}: {error}") from None
 
@@ -213,13 +218,13 @@ def is_gymnasiums(error: Exception) -> bool:
     return isinstance(error, gymnasium.error.Error) or (isinstance(error, STRUCTURAL) and raised_by in OWN_CHECKS)
 
 
-def _not_a_pair(answer: Any) -> str | None:
+def _not_a_pair(answer: Answer) -> str | None:
     if isinstance(answer, tuple) and len(answer) == 2:
         return None
     return f"`reset` should give (observation, info), found {_short(answer)}; {MODERN}"
 
 
-def _not_five(answer: Any) -> str | None:
+def _not_five(answer: Answer) -> str | None:
     if isinstance(answer, tuple) and len(answer) == 5:
         return None
     found = f"{len(answer)} values" if isinstance(answer, tuple) else _short(answer)

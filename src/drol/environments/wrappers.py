@@ -1,12 +1,10 @@
 """Environments whose observations and actions are rows of numbers, whatever their boxes' shapes."""
 
-from typing import Any
-
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
 
-from drol.environments.interface import InterfaceError, name_of, row, width
+from drol.environments.interface import Answer, InterfaceError, name_of, row, width
 
 
 class FlatObservations(gymnasium.ObservationWrapper):
@@ -16,7 +14,7 @@ class FlatObservations(gymnasium.ObservationWrapper):
         super().__init__(env)
         self.observation_space = Box(-np.inf, np.inf, (width(env.observation_space),), np.float64)
 
-    def observation(self, observation: Any) -> np.ndarray:
+    def observation(self, observation: Answer) -> np.ndarray:
         """The same, in a row."""
         try:
             return row(self.env.observation_space, observation)

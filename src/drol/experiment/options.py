@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, SupportsFloat, SupportsIndex, TypeVar
 
 from drol.data.readers.columns import canonical
 from drol.errors import UsageError
@@ -21,6 +21,9 @@ Kind = Literal["text", "path", "count", "seed", "seconds", "flag", "bounds", "co
 
 Value = bool | int | float | str | Path | tuple[float, ...] | Mapping[str, str | None] | None
 """What options hold, once they are checked."""
+
+Given = SupportsIndex | SupportsFloat | str | Path | Sequence[Any] | Mapping[str, Any] | None
+"""What may be given for one, right or wrong."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +87,7 @@ def explanation(options: Mapping[str, Option]) -> str:
     return "\n".join(["    Options:", *lines])
 
 
-def checked(name: str, option: Option, value: object) -> Value:
+def checked(name: str, option: Option, value: Given) -> Value:
     """A value of the option's kind, plain and comparable.
 
     Raises:
@@ -96,20 +99,20 @@ def checked(name: str, option: Option, value: object) -> Value:
         raise UsageError(f"{name} {error}", f"--{name.replace('_', '-')} {error}") from None
 
 
-def _text(value: object, option: Option) -> str:
+def _text(value: Given, option: Option) -> str:
     if not isinstance(value, str) or (option.choices is not None and value not in option.choices):
         expected = "a string" if option.choices is None else f"one of {', '.join(option.choices)}"
         raise ValueError(f"must be {expected}, found {value!r:.100}")
     return value
 
 
-def _path(value: object, option: Option) -> Path:
+def _path(value: Given, option: Option) -> Path:
     if not isinstance(value, str | Path):
         raise TypeError(f"must be a path, found {value!r:.100}")
     return Path(value)
 
 
-def _count(value: object, option: Option) -> int:
+def _count(value: Given, option: Option) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise ValueError(f"must be a whole number, found {value!r:.100}")
     number = int(value)  # pyright: ignore[reportArgumentType]
@@ -119,46 +122,46 @@ def _count(value: object, option: Option) -> int:
     return number
 
 
-def _seed(value: object, option: Option) -> int:
+def _seed(value: Given, option: Option) -> int:
     try:
         return checked_seed(value)
     except ValueError:
         raise ValueError(f"must be a whole number from 0 to 2^64 - 1, found {value!r:.100}") from None
 
 
-def _seconds(value: object, option: Option) -> float:
+def _seconds(value: Given, option: Option) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise ValueError(f"must be a positive number of seconds, found {value!r:.100}")
     return float(value)
 
 
-def _flag(value: object, option: Option) -> bool:
+def _flag(value: Given, option: Option) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"must be True or False, found {value!r:.100}")
     return value
 
 
-def _bounds(value: object, option: Option) -> tuple[float, ...]:
-    several: Sequence[object] = value if isinstance(value, list | tuple) else (value,)
+def _bounds(value: Given, option: Option) -> tuple[float, ...]:
+    several: Sequence[Any] = value if isinstance(value, list | tuple) else (value,)
     numbers = [float(number) for number in several if isinstance(number, int | float) and math.isfinite(number)]
     if not numbers or len(numbers) < len(several) or any(isinstance(number, bool) for number in several):
         raise ValueError(f"must be finite numbers, found {value!r:.100}")
     return tuple(numbers)
 
 
-def _columns(value: object, option: Option) -> Mapping[str, str | None]:
+def _columns(value: Given, option: Option) -> Mapping[str, str | None]:
     if not isinstance(value, Mapping):
         raise TypeError(f"must be a mapping of names to arrays, found {value!r:.100}")
     return canonical(value)
 
 
-def _sha256(value: object, option: Option) -> str:
+def _sha256(value: Given, option: Option) -> str:
     if not isinstance(value, str):
         raise TypeError(f"must be a SHA-256 in hexadecimal, found {value!r:.100}")
     return checksum(value)
 
 
-_CHECKS: dict[Kind, Callable[[object, Option], Value]] = {
+_CHECKS: dict[Kind, Callable[[Given, Option], Value]] = {
     "text": _text,
     "path": _path,
     "count": _count,

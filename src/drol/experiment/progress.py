@@ -12,7 +12,7 @@ else:
     rich = lazy("rich.progress", "train")
 
 
-def _progress(*columns: Any) -> Any:
+def _progress(*columns: "rich.ProgressColumn") -> "rich.Progress":
     first = (
         rich.TextColumn("{task.description}"),
         rich.BarColumn(),
@@ -66,7 +66,7 @@ class TrainingProgress:
 class RunProgress:
     """A sink that moves one bar."""
 
-    def __init__(self, bar: Any, name: str, updates: int):
+    def __init__(self, bar: "rich.Progress", name: str, updates: int):
         self._bar, self._name = bar, name
         self._task = bar.add_task(name, total=updates, facts="waiting")
         self._success: str | None = None

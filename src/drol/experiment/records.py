@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from drol.experiment.options import Option, Value
+from drol.files import JsonValue
 
 Json = dict[str, object]
 
@@ -51,7 +52,7 @@ def found(record: Mapping[str, object], options: Mapping[str, Option]) -> dict[s
     return values
 
 
-def _plain(value: object) -> object:
+def _plain(value: Value) -> JsonValue:
     """A value as JSON has it; an infinite limit is none."""
     if isinstance(value, tuple):
         return list(value)

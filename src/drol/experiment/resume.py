@@ -9,6 +9,8 @@ from drol.algorithm import hyperparameters as values_of
 from drol.algorithms.registry import registered_name
 from drol.environments.spec import EnvironmentSpec
 from drol.errors import DataError, both
+from drol.experiment.options import Given
+from drol.files import JsonValue
 from drol.sources import NOWHERE, environment_in_file, environment_of, environment_of_record, parse_task
 
 if TYPE_CHECKING:
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 Changes = Mapping[str, object]
 """Options by name, as far as they were given."""
+
+Held = Given | EnvironmentSpec
+"""What a configuration may hold."""
 
 
 def canonical(by: Changes, stored: "RunConfig") -> "tuple[RunConfig, dict[str, object]]":
@@ -56,7 +61,7 @@ def hyperparameters_in(by: Changes, stored: "RunConfig") -> dict[str, object]:
     return dict(values)
 
 
-def refuse_change(name: str, before: object, now: object) -> None:
+def refuse_change(name: str, before: Held, now: Held) -> None:
     """Raise if something fixed is given another value.
 
     Raises:
@@ -71,7 +76,7 @@ def refuse_change(name: str, before: object, now: object) -> None:
         )
 
 
-def _alike(given: object, stored: object) -> bool:
+def _alike(given: Held, stored: Held) -> bool:
     """Whether two values are the same; hyperparameters are kept in float32."""
     if isinstance(given, float) and isinstance(stored, int | float):
         return given == stored or abs(given - stored) <= 1e-6 * abs(given)
@@ -80,7 +85,7 @@ def _alike(given: object, stored: object) -> bool:
     return given == stored
 
 
-def check_longer(stored: "RunConfig", now: object) -> None:
+def check_longer(stored: "RunConfig", now: Held) -> None:
     """Refuse a number of updates that a resumed run cannot have.
 
     Raises:
@@ -105,7 +110,7 @@ def check_longer(stored: "RunConfig", now: object) -> None:
         )
 
 
-def _shown(value: object) -> str:
+def _shown(value: Held) -> str:
     if isinstance(value, EnvironmentSpec):
         return value.id
     return repr(list(value) if isinstance(value, tuple) else value)
@@ -138,7 +143,7 @@ def environment_in(record: Mapping[str, object]) -> EnvironmentSpec | None:
     return None if stored is None else environment_of_record(stored)  # pyright: ignore[reportArgumentType]  (it checks)
 
 
-def checked_preset(value: object) -> Mapping[str, str | bool] | None:
+def checked_preset(value: JsonValue) -> Mapping[str, str | bool] | None:
     """Where hyperparameters came from.
 
     Raises:

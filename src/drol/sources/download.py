@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from email.message import Message
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,7 @@ def _open(url: str, announced: _Announced | None, start: int) -> Any:
         raise
 
 
-def _goes_on(response: Any, announced: _Announced, start: int) -> bool:
+def _goes_on(response: HTTPResponse, announced: _Announced, start: int) -> bool:
     """Whether an answer continues the announced file at byte `start`; not every server heeds `If-Range`."""
     now = _read_announced(response.url, response.headers)
     same = now.etag in (None, announced.etag) and now.modified in (None, announced.modified)

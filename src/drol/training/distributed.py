@@ -13,10 +13,12 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from jaxtyping import PyTree
 
 from drol.algorithm import Algorithm, TrainState
 from drol.data.replay import Replay
 from drol.errors import DataError, LostProcessError
+from drol.files import JsonValue
 from drol.signals import stop_requests
 from drol.training.keeper import initial
 from drol.training.pack import Member, Pack, Refused
@@ -78,7 +80,7 @@ class Leader:
     def __init__(self):
         self._begun = self._followed = False
 
-    def brief(self, config: Any) -> None:
+    def brief(self, config: JsonValue) -> None:
         """Tell the others what to train, as JSON, and wait until they have their data.
 
         Raises:
@@ -205,7 +207,7 @@ def _hear() -> list[int]:
     return multihost_utils.broadcast_one_to_all(np.zeros(3, np.int32)).tolist()
 
 
-def _broadcast(value: Any) -> Any:
+def _broadcast(value: JsonValue) -> Any:
     """Process 0's value, as JSON, on every process."""
     text = np.frombuffer(json.dumps(value).encode(), np.uint8)
     length = int(multihost_utils.broadcast_one_to_all(np.int32(len(text))))
@@ -218,7 +220,7 @@ def _gather(number: int) -> list[int]:
     return multihost_utils.process_allgather(np.int32(number)).ravel().tolist()
 
 
-def _same(state: Any, key: Key) -> tuple[Any, Key]:
+def _same(state: PyTree, key: Key) -> tuple[PyTree, Key]:
     """Process 0's state and key, on every process."""
     leaves, structure = jax.tree.flatten((state, jax.random.key_data(key)))
     leaves = multihost_utils.broadcast_one_to_all([np.asarray(leaf) for leaf in leaves])

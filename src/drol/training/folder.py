@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from drol.errors import DataError
-from drol.files import clear_write_errors, read_json, write_json
+from drol.files import JsonValue, clear_write_errors, read_json, write_json
 from drol.training.records import JsonLines
 from drol.training.settings import Settings
 
@@ -42,7 +42,7 @@ FURTHER: dict[str, tuple[type, ...]] = {
 """What `drol train` puts there as well."""
 
 
-def _check_config(config: Any) -> None:
+def _check_config(config: JsonValue) -> None:
     """Raise a TypeError or ValueError for what is no configuration of a run."""
     if not isinstance(config, dict):
         raise TypeError(f"expected an object, found {type(config).__name__}")
@@ -62,7 +62,7 @@ def _check_config(config: Any) -> None:
         raise TypeError("'data' should hold 'files', each with 'name' and 'sha256'")
 
 
-def _is_file(record: Any) -> bool:
+def _is_file(record: JsonValue) -> bool:
     return isinstance(record, dict) and all(isinstance(record.get(name), str) for name in ("name", "sha256"))
 
 

@@ -121,7 +121,7 @@ def _clearly(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _copied(dataset: Any, target: Path) -> np.ndarray:
+def _copied(dataset: "h5py.Dataset", target: Path) -> np.ndarray:
     with clear_write_errors(target):
         copy = np.lib.format.open_memmap(target, "w+", dataset.dtype, dataset.shape)
         for start in range(0, len(dataset) if dataset.ndim else 0, BLOCK):
@@ -162,7 +162,7 @@ def _at(file: "h5py.File", group: "h5py.Group", name: str, hops: int = 0) -> Any
     return f"is a link to {link.path!r}, which is not in the file" if place is None else place
 
 
-def _check(name: str, dataset: Any, path: Path) -> None:
+def _check(name: str, dataset: "h5py.Dataset", path: Path) -> None:
     if dataset.shape is None:
         raise DataError(f"{path}: {name!r} is empty, expected numbers; store an array, or remove it")
     if dataset.dtype.hasobject:

@@ -104,7 +104,12 @@ def collect(
 
 
 def _walk(
-    env: Any, limit: int, steps: int, seed: int, noise: float, progress: Callable[[int, int], None] | None
+    env: environments.D4RLEnv,
+    limit: int,
+    steps: int,
+    seed: int,
+    noise: float,
+    progress: Callable[[int, int], None] | None,
 ) -> dict[str, np.ndarray]:
     env.reset(seed=seed)
     maze = env.inner

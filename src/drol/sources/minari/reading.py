@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
@@ -27,6 +27,7 @@ from drol.sources.minari.folders import clear_errors, folder, open_dataset, show
 
 if TYPE_CHECKING:
     import minari
+    from minari.dataset.episode_data import EpisodeData
 else:
     minari = lazy("minari", "minari")
 
@@ -157,7 +158,7 @@ class _Tables:
             lengths=np.zeros(episodes, int),
         )
 
-    def add(self, episode: Any, number: int, where: str) -> None:
+    def add(self, episode: "EpisodeData", number: int, where: str) -> None:
         """Copy an episode behind the earlier ones, its arrays checked."""
         _check(("rewards",), episode.rewards, (None,), where)
         steps = len(episode.rewards)
@@ -201,7 +202,7 @@ class _Tables:
         )
 
 
-def _part(episode: Any, path: Path, where: str) -> Any:
+def _part(episode: "EpisodeData", path: Path, where: str) -> Any:
     """What lies at a place of an episode."""
     value = getattr(episode, str(path[0]))
     for depth, key in enumerate(path[1:], start=2):
@@ -212,7 +213,9 @@ def _part(episode: Any, path: Path, where: str) -> Any:
     return value
 
 
-def _check(path: Path, value: Any, shape: tuple[int | None, ...], where: str) -> None:
+def _check(
+    path: Path, value: np.ndarray | Mapping[str, Any] | Sequence[Any] | None, shape: tuple[int | None, ...], where: str
+) -> None:
     """Refuse anything but an array of numbers of a shape."""
     found = f"{value.shape} of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
     fits = isinstance(value, np.ndarray) and value.dtype.kind in "fiub" and len(value.shape) == len(shape)

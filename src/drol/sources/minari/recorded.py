@@ -14,6 +14,7 @@ from typing import Any
 import gymnasium
 
 from drol.errors import DataError
+from drol.files import JsonValue
 
 ENVIRONMENTS = re.compile(
     r"(gymnasium\.envs\.(box2d|classic_control|mujoco|phys2d|toy_text)|gymnasium_robotics\.envs|minigrid\.envs)"
@@ -55,7 +56,7 @@ RENDERED = (None, "rgb_array", "rgb_array_list", "depth_array", "ansi")
 WORDS = re.compile(r"[\w -]{0,64}")
 
 
-def check_recorded(text: Any, where: str) -> None:
+def check_recorded(text: JsonValue, where: str) -> None:
     """Refuse a description whose making would call, or open, anything else than what is listed here.
 
     Args:
@@ -90,7 +91,7 @@ def check_recorded(text: Any, where: str) -> None:
             raise _refusal(where, f"{called!r} as its environment")
 
 
-def _check_wrapper(entry_point: Any, arguments: dict[str, Any], where: str) -> None:
+def _check_wrapper(entry_point: JsonValue, arguments: dict[str, Any], where: str) -> None:
     match = re.fullmatch(r"gymnasium\.wrappers(\.[a-z]\w*)*:(\w+)", str(entry_point))
     if match is None or match[2] not in WRAPPERS:
         raise _refusal(where, f"{entry_point!r:.100} as a wrapper of its environment")
@@ -114,7 +115,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _is_harmless(name: str, value: Any) -> bool:
+def _is_harmless(name: str, value: JsonValue) -> bool:
     if name == "render_mode":
         return value in RENDERED
     if isinstance(value, list):
