@@ -131,7 +131,7 @@ def test_a_run_of_an_earlier_version_has_the_usual_limits(log, tmp_path):
 
 def test_an_environment_that_breaks_the_interface_is_refused_before_training(log, tmp_path, capsys):
     assert train(log, tmp_path / "run", "Varied-four") == 1
-    assert "`step` should give (observation, reward, terminated, truncated, info)" in capsys.readouterr().err
+    assert "`step` should return (observation, reward, terminated, truncated, info)" in capsys.readouterr().err
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 

@@ -203,7 +203,7 @@ def test_columns_are_for_logs_of_your_own(tmp_path):
     from drol.sources import parse_task, read_log
 
     task = parse_task("pen-human-v1")
-    with pytest.raises(DataError, match="columns are for data of your own"):
+    with pytest.raises(DataError, match="column names can be given only for your own data"):
         load_task(task, columns=FOREIGN)
-    with pytest.raises(DataError, match="columns are for data of your own"):
+    with pytest.raises(DataError, match="column names can be given only for your own data"):
         read_log("pen-human-v1", columns=FOREIGN)

@@ -133,7 +133,7 @@ def test_a_path_that_is_not_there_names_the_nearest(tmp_path, monkeypatch):
     (tmp_path / "link.npz").symlink_to("gone.npz")
     assert "is a symbolic link to gone.npz, which does not exist" in refusal(tmp_path / "link.npz")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=r"unknown task 'walks'; there is the file walks.npz, and the nearest known is"):
+    with pytest.raises(DataError, match=r"unknown task 'walks'; there is a file walks.npz, and the nearest known is"):
         parse_task("walks")
     with pytest.raises(DataError, match="unknown task 'D4RL/pen'; the nearest known is"):
         parse_task("D4RL/pen")

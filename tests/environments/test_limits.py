@@ -121,11 +121,11 @@ def test_a_policy_that_gives_nan_is_named(policy, caplog):
     ("case", "name", "words"),
     [
         ("reward-vector", "Varied", r"the reward should be one number, found an array of shape \(2,\)"),
-        ("four", "Varied", "`step` should give"),
-        ("plain", "VariedNoSeed", "`reset` takes no `seed`"),
+        ("four", "Varied", "`step` should return"),
+        ("plain", "VariedNoSeed", "`reset` should accept `seed` and `options`, but lacks `seed`"),
         ("other-shape", "Varied", r"should have shape \(6,\)"),
-        ("action-discrete", "Varied", r"takes actions of the space Discrete\(3\); expected a box of numbers"),
-        ("action-several", "Varied", r"takes actions of the space MultiDiscrete\(\[3 2\]\); expected a box"),
+        ("action-discrete", "Varied", r"has the action space Discrete\(3\); expected a Box"),
+        ("action-several", "Varied", r"has the action space MultiDiscrete\(\[3 2\]\); expected a Box"),
         ("empty", "Varied", "observation_dim 6, as in training; .* has 0"),
     ],
 )
@@ -146,5 +146,5 @@ def test_a_first_step_that_fails_is_a_warning(policy, caplog):
     with Evaluator(spec, slots=1) as evaluator:
         evaluator.check(Spec(4, 3))
         assert evaluator.describe()["max_episode_steps"] == 30
-    assert "a first step in tests.toy_environment:DrolToy-v0 failed" in caplog.text
+    assert "a test step in tests.toy_environment:DrolToy-v0 failed" in caplog.text
     assert "the simulator broke" in caplog.text

@@ -114,7 +114,7 @@ def test_other_environments_are_refused_at_once(policy):
                 evaluator.check(spec)
     with (
         Evaluator(EnvironmentSpec("CartPole-v1")) as evaluator,
-        pytest.raises(ValueError, match=r"takes actions of the space Discrete\(2\); expected a box of numbers"),
+        pytest.raises(ValueError, match=r"has the action space Discrete\(2\); expected a Box"),
     ):
         evaluator.run(policy, episodes=1, seed=0)
 

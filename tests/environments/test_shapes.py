@@ -109,10 +109,10 @@ def test_what_an_environment_gets_wrong_is_said_in_a_sentence(case, words):
 @pytest.mark.parametrize(
     ("name", "case", "words"),
     [
-        ("Varied", "four", r"`step` should give \(observation, reward, terminated, truncated, info\), found 4 values"),
-        ("VariedNoSeed", "plain", "`reset` takes no `seed` and no `options`, as gymnasium's does"),
-        ("VariedNoInfo", "plain", r"`reset` should give \(observation, info\), found array"),
-        ("VariedNoInfo", "matrix", r"`reset` should give \(observation, info\), found array"),
+        ("Varied", "four", r"`step` should return \(observation, reward, terminated, truncated, info\), found 4"),
+        ("VariedNoSeed", "plain", "`reset` should accept `seed` and `options`, but lacks `seed` and `options`; "),
+        ("VariedNoInfo", "plain", r"`reset` should return \(observation, info\), found array"),
+        ("VariedNoInfo", "matrix", r"`reset` should return \(observation, info\), found array"),
         ("Varied", "info-none", "info"),
         ("Varied", "other-keys", "keys"),
     ],
@@ -129,7 +129,7 @@ def test_older_and_broken_interfaces_are_told_what_is_expected(name, case, words
     [
         ("image", r"the observation is an image, \(8, 8, 3\) of uint8; policies act on states"),
         ("nested-image", r"the observation\['camera'\] is an image, \(8, 8\) of uint8"),
-        ("text", r"the observation is of the space Text\(.*\); expected a fixed number of numbers"),
+        ("text", r"the observation has the space Text\(.*\); expected a fixed number of numbers"),
     ],
 )
 def test_spaces_that_hold_no_states_are_refused_at_once(case, words):

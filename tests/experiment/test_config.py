@@ -204,7 +204,7 @@ def test_unknown_options_and_hyperparameters_name_the_nearest():
 
 def test_a_module_that_only_a_file_names_is_not_imported(monkeypatch):
     record = resolved().to_json() | {"algorithm": "setup_hooks:TD3BC"}
-    with pytest.raises(DataError, match="is not imported because a file says so"):
+    with pytest.raises(DataError, match="is not imported just because a file says so"):
         RunConfig.from_json(record)
     assert RunConfig.from_json(record, named={"algorithm": "setup_hooks:TD3BC"}).algorithm == "setup_hooks:TD3BC"
 

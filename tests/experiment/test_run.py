@@ -85,7 +85,7 @@ def test_a_run_is_resumed_from_either_side(config, result, log, tmp_path):
 
 def test_a_run_is_resumed_from_its_folder_alone(config, result, tmp_path):
     train(config, tmp_path / "run")
-    with pytest.raises(DataError, match="is not imported because a file says so"):
+    with pytest.raises(DataError, match="is not imported just because a file says so"):
         RunConfig.read(tmp_path / "run")
     stored = RunConfig.read(tmp_path / "run", named={"env": ENVIRONMENT})
     assert stored.out == tmp_path / "run"

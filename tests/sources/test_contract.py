@@ -55,9 +55,9 @@ def test_data_are_loaded_by_name_from_python(tmp_path):
     np.testing.assert_array_equal(data.units.action_low, np.full(width, -3))
     with pytest.raises(DataError, match="does not exist"):
         drol.load_data(tmp_path / "other.npz")
-    with pytest.raises(DataError, match="another file, or damaged"):
+    with pytest.raises(DataError, match="another file or damaged"):
         drol.load_data(tmp_path / "log.npz", sha256="0" * 64)
-    with pytest.raises(DataError, match="a SHA-256 is that of one file"):
+    with pytest.raises(DataError, match="a SHA-256 applies to a single file"):
         drol.load_data(tmp_path, sha256="0" * 64)
 
 

@@ -448,7 +448,7 @@ def test_collection_reports_progress_and_reaches_goals(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "pen-human-v1"}, "maze2d tasks alone"),
+        ({"name": "pen-human-v1"}, "maze2d tasks only"),
         ({"name": "maze2d-tiny-v1"}, "unknown D4RL task"),
         ({"steps": 1}, "at least 2 steps"),
         ({"noise": -1.0}, "noise of 0 or more"),

@@ -101,7 +101,7 @@ def test_without_d4rl_the_error_names_the_part_and_the_remedy():
     ("body", "trouble"),
     [
         ("raise Exception('You appear\\nto be missing MuJoCo')", "does not work (You appear to be missing MuJoCo)"),
-        ("import no_such_module", "lacks the module 'no_such_module'"),
+        ("import no_such_module", "needs the missing module 'no_such_module'"),
     ],
 )
 def test_a_broken_part_is_named(tmp_path, body, trouble):

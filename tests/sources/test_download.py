@@ -98,7 +98,7 @@ def path(tmp_path):
 def cut(server, path):
     """A download that broke off after 100,000 bytes."""
     server.cut_after = 100_000
-    with pytest.raises(DataError, match=f"ended after 100000 of {len(CONTENT)} bytes. Run the command again.*disk"):
+    with pytest.raises(DataError, match=f"ended after 100000 of {len(CONTENT)} bytes. Rerun the command.*disk"):
         download(server.url, path, other_ways=AGAIN)
     assert not path.exists()
     server.cut_after = None
@@ -245,7 +245,7 @@ def test_an_announced_checksum_is_compared(server, path, name):
     server.headers[name] = DIGESTS[name](OTHER)
     kind = "md5" if "MD5" in name or "goog" in name else "sha256"
     expected, found = (hashlib.new(kind, content).hexdigest() for content in (OTHER, CONTENT))
-    with pytest.raises(DataError, match=rf"announces \S+ {expected}, the bytes have {found}.*run the command.*disk"):
+    with pytest.raises(DataError, match=rf"announced \S+ {expected}, but the bytes have {found}.*rerun.*disk"):
         download(server.url, path, other_ways=AGAIN)
     assert names(path.parent) == []
     server.headers[name] = DIGESTS[name](CONTENT)
@@ -348,7 +348,7 @@ def test_a_record_is_verified(server, path):
     with pytest.raises(DataError, match=rf"has {len(CONTENT) - 1} bytes, {len(CONTENT)} were fetched.*remove it"):
         verify_record(path)
     path.write_bytes(CONTENT[:-1] + b"?")
-    with pytest.raises(DataError, match=rf"has SHA-256 \w+, {digest} was fetched.*remove it"):
+    with pytest.raises(DataError, match=rf"has SHA-256 \w+, but {digest} was fetched.*remove it"):
         verify_record(path)
     record = path.with_name(f"{NAME}.json")
     for text in ("no json", "[]", '{"bytes": 3}'):

@@ -234,7 +234,7 @@ def test_values_too_large_for_training_are_named(root):
 
 
 KINDS = {
-    "actions must be a box": (BOX, Discrete(3), np.zeros((3, 1)), np.zeros(2, int)),
+    "the action space must be a Box": (BOX, Discrete(3), np.zeros((3, 1)), np.zeros(2, int)),
     "'observations/eye' holds images": (
         Dict({"eye": Box(0, 255, (4, 4, 3), np.uint8)}),
         BOX,
@@ -554,11 +554,11 @@ def test_episodes_that_do_not_fit_are_named(root, words):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"total_steps": 82}, "announces 82 in all"),
-        ({"total_steps": 84}, "announces 84 steps in 21 episodes, these hold 83"),
+        ({"total_steps": 82}, "states 82 in total"),
+        ({"total_steps": 84}, "states 84 steps in 21 episodes, but these hold 83"),
         ({"total_steps": 10**18}, "cannot be read"),
         ({"total_steps": "83"}, "'total_steps' should be a whole number"),
-        ({"total_episodes": 20}, "announces 83 steps in 20 episodes"),
+        ({"total_episodes": 20}, "states 83 steps in 20 episodes"),
         ({"total_episodes": 22}, "cannot be read"),
         ({"total_episodes": 0}, "'total_episodes' should be a whole number of at least 1"),
         ({"total_episodes": 10**9}, "more than fit"),
@@ -584,7 +584,7 @@ def test_metadata_that_do_not_fit_are_named(root, changes, words):
         ("main_data.hdf5", b"no such format", "cannot be read"),
         ("metadata.json", None, "metadata.json does not exist"),
         ("metadata.json", b"{", "metadata.json is not readable as JSON"),
-        ("metadata.json", b"[]", "metadata.json should hold the description"),
+        ("metadata.json", b"[]", "metadata.json should hold the metadata"),
     ],
 )
 def test_files_missing_or_broken_are_named(root, name, content, words):

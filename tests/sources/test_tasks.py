@@ -81,7 +81,7 @@ def test_observations_are_flattened_in_alphabetical_order():
 def test_options_that_do_not_go_with_a_task_are_refused(tmp_path):
     with pytest.raises(DataError, match="leave --data out"):
         tasks.load(parse_task(str(tmp_path / "robot.npz")), path=tmp_path)
-    with pytest.raises(DataError, match="bounds of actions are for data of your own"):
+    with pytest.raises(DataError, match="action bounds can be given only for your own data"):
         tasks.load(parse_task("pen-human-v1"), bounds=(np.zeros(1), np.ones(1)))
 
 

@@ -1,4 +1,4 @@
-"""Environments: what makes them, wrappers, groups in worker processes, and rollouts of a policy in them.
+"""Environments: specifications, wrappers, groups in worker processes, and rollouts of policies.
 
-Knows no algorithm and no source of data; only `rollout` and `episodes` import JAX.
+Independent of algorithms and data sources; only `rollout` and `episodes` import JAX.
 """

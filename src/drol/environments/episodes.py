@@ -1,4 +1,4 @@
-"""Episodes under way: one batched policy call per step for all slots."""
+"""Rollouts of episodes, with one batched policy call per step for all slots."""
 
 import dataclasses
 import logging
@@ -20,7 +20,7 @@ from drol.types import Key
 logger = logging.getLogger("drol")
 
 EVALUATION = 0x4556414C
-"""Tells evaluation episodes from collected ones of the same seed and number."""
+"""Keeps the seeds of evaluation episodes distinct from those of collected episodes with the same seed and number."""
 
 
 @jax.jit
@@ -31,7 +31,7 @@ def _act(
     steps: Int[Array, " slots"],
     key: Key,
 ) -> Float[Array, "slots action"]:
-    """One action per slot; the draw depends on the run's key, the episode and the step, not on the slot."""
+    """One action per slot; the draw depends on the key, the episode and the step, not on the slot."""
 
     def act(observation, episode, step):
         return policy(observation, key=jax.random.fold_in(jax.random.fold_in(key, episode), step))
@@ -40,19 +40,19 @@ def _act(
 
 
 class Rollout:
-    """One evaluation under way.
+    """One evaluation in progress.
 
     Args:
         exchange: calls `reset` or `step` on the environments of the named slots.
-        facts: about the environment.
-        policy: acts.
-        episodes: how many.
-        seed: of the environments' resets and the policy's draws.
-        slots: environments side by side.
-        limits: what ends an episode that would not end by itself.
+        facts: facts about the environment; see `EnvironmentGroup.describe`.
+        policy: the policy to run.
+        episodes: number of episodes.
+        seed: for the environments' resets and the policy's draws.
+        slots: number of environments stepped in parallel.
+        limits: gives the step limit of an episode.
 
     Attributes:
-        results: of the episodes that have ended.
+        results: results of the episodes that have ended.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Rollout:
         self.results: list[EpisodeResult] = []
 
     def advance(self) -> bool:
-        """Start an episode in every free slot, then take one step in all; False if none is left."""
+        """Start an episode in every free slot, then take one step in all slots; False if no episode is left."""
         self._start()
         actions = self._actions()
         if not actions:
@@ -95,7 +95,7 @@ class Rollout:
         return True
 
     def cut_short(self) -> None:
-        """End the episodes that have begun, and mark all as those of an incomplete evaluation."""
+        """End the running episodes, and mark all results as those of an incomplete evaluation."""
         for slot in np.flatnonzero(self._running >= 0):
             self._finish(int(slot), "time limit")
         self.results = [dataclasses.replace(result, planned=self._episodes) for result in self.results]
@@ -110,10 +110,10 @@ class Rollout:
             self._observe(slot, result)
 
     def _actions(self) -> dict[int, np.ndarray]:
-        """What the policy does in every running slot; episodes in which it cannot act end."""
+        """The policy's actions in all running slots; episodes with an action that is not finite are ended."""
         if not (self._running >= 0).any():
             return {}
-        # Copies: JAX may still read a NumPy buffer after the call returns, and these are written to later.
+        # Copies, because JAX may still read a NumPy buffer after the call returns, and these are overwritten later.
         numbers = jnp.array(np.maximum(self._running, 0))
         observations, steps = jnp.array(self._observations), jnp.array(self._steps)
         actions = np.asarray(_act(self._policy, observations, numbers, steps, self._key))
@@ -130,7 +130,7 @@ class Rollout:
             self._warn(slot, "the reward")
 
     def _warn(self, slot: int, what: str) -> None:
-        """Say what was not finite, and where: once in an evaluation, since one such number leads to others."""
+        """Log what was not finite and where, but only once per evaluation, since one such number leads to others."""
         if not self._warned:
             where = f"episode {self._running[slot]}, step {self._steps[slot]}"
             logger.warning("%s: %s holds NaN or infinity (in %s)", where, what, self._facts["id"])

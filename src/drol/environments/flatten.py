@@ -1,4 +1,4 @@
-"""Dictionaries of observations as one row of numbers, in one stated order."""
+"""Flattening of nested observations into one vector, in a fixed order."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, SupportsFloat
@@ -10,13 +10,13 @@ Observation = SupportsFloat | Mapping[Any, Any] | Sequence[Any]
 
 
 def flatten(observation: Observation, rows: int | None = None) -> np.ndarray:
-    """Observations as numbers in a row.
+    """Flatten an observation into a vector, or several observations into rows.
 
-    Dictionaries go by their keys in alphabetical order, nested ones likewise, tuples in their own order, arrays in C
-    order.
+    Dictionaries, including nested ones, are ordered by their keys alphabetically, tuples keep their order, and arrays
+    are flattened in C order.
 
     Args:
-        observation: one observation; or, with `rows`, arrays that hold as many each, along their first axis.
+        observation: one observation; or, with `rows`, arrays that each hold that many along their first axis.
         rows: how many observations the arrays hold.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Groups of gymnasium environments, as a worker process holds them. Imports no JAX."""
+"""Groups of gymnasium environments, held by worker processes. Does not import JAX."""
 
 import contextlib
 from typing import Any
@@ -12,10 +12,10 @@ from drol.environments.spec import EnvironmentSpec
 
 
 class EnvironmentGroup:
-    """Several environments stepped together, each with random draws of its own.
+    """Several environments stepped together, each with independent random draws.
 
-    Each has its own copy of NumPy's global generator, switched in around every call: OGBench's mazes draw from it, and
-    neighbours in one process must not disturb each other.
+    Each environment has its own version of NumPy's global generator, which is switched in before every call: OGBench's
+    mazes draw from the global generator, and environments in one process must not affect each other.
     """
 
     def __init__(self, spec: EnvironmentSpec, count: int):
@@ -24,7 +24,7 @@ class EnvironmentGroup:
         self._generators = [np.random.MT19937(0) for _ in range(count)]
 
     def describe(self) -> dict[str, Any]:
-        """Facts for the run's record."""
+        """Facts about the environment for the run's record."""
         env = self._environments[0]
         limit = env.spec.max_episode_steps if env.spec else None
         return {
@@ -37,14 +37,14 @@ class EnvironmentGroup:
         }
 
     def action_space(self) -> str:
-        """The environments' space of actions, in words."""
+        """The environments' action space as text."""
         return str(self._environments[0].action_space)
 
     def rehearse(self) -> None:
-        """Take one step in an environment of its own: what breaks the interface then shows before any episode.
+        """Take one step in a separate environment, so that a broken interface is found before any episode.
 
         Raises:
-            InterfaceError: saying what.
+            InterfaceError: if the environment breaks the interface, saying how.
         """
         _switch_to(np.random.MT19937(0))
         with contextlib.closing(self._spec.make()) as env:

@@ -1,4 +1,4 @@
-"""What gymnasium's interface promises, checked where environments are known to break it, and said in one sentence."""
+"""Checks of gymnasium's interface where environments are known to break it, each reported in one sentence."""
 
 import inspect
 import math
@@ -21,7 +21,7 @@ Answer = SupportsFloat | Mapping[Any, Any] | Sequence[Any] | None
 Step = tuple[np.ndarray, float, bool, bool, bool | None]
 
 STRUCTURAL = (TypeError, ValueError, AssertionError)
-"""What wrappers raise over answers and arguments that they do not expect."""
+"""What wrappers raise on unexpected return values and arguments."""
 
 OWN_CHECKS = ("gymnasium.utils.passive_env_checker", "gymnasium.envs.registration")
 
@@ -29,7 +29,7 @@ MODERN = "wrap it, or give it gymnasium's interface"
 
 
 class InterfaceError(DataError):
-    """An environment breaks gymnasium's interface, or its observations or actions are none that can be learnt from."""
+    """An environment breaks gymnasium's interface, or its observations or actions are of an unsupported kind."""
 
 
 def name_of(env: gymnasium.Env) -> str:
@@ -38,44 +38,44 @@ def name_of(env: gymnasium.Env) -> str:
 
 
 def leaves(space: Space, name: str = "observation") -> Iterator[tuple[str, Space]]:
-    """The spaces of numbers that observations consist of, each with its name, in the order of `row`.
+    """The numeric spaces that make up an observation, each with its name, in the order of `row`.
 
     Raises:
-        InterfaceError: for images, and for all but numbers.
+        InterfaceError: for images, and for anything but numbers.
     """
     if isinstance(space, Dict | Tuple):
         parts = sorted(space.spaces.items()) if isinstance(space, Dict) else enumerate(space.spaces)
         for key, part in parts:
             yield from leaves(part, f"{name}[{key!r}]")
     elif not isinstance(space, Box | Discrete | MultiBinary | MultiDiscrete):
-        raise InterfaceError(f"the {name} is of the space {space}; expected a fixed number of numbers")
+        raise InterfaceError(f"the {name} has the space {space}; expected a fixed number of numbers")
     elif space.dtype == np.uint8 and len(_shape(space)) > 1:
         raise InterfaceError(
-            f"the {name} is an image, {_shape(space)} of uint8; policies act on states, for instance on what an "
-            f"encoder makes of the image"
+            f"the {name} is an image, {_shape(space)} of uint8; policies act on states, for instance on an encoder's "
+            f"features of the image"
         )
     else:
         yield name, space
 
 
 def width(space: Space) -> int:
-    """How many numbers `row` makes of an observation. Raises as `leaves`."""
+    """The length of the vector that `row` makes of an observation. Raises the same errors as `leaves`."""
     return sum(math.prod(_shape(leaf)) for _, leaf in leaves(space))
 
 
 def row(space: Space, observation: Answer, name: str = "observation") -> np.ndarray:
-    """An observation as numbers in a row, laid out as by `drol.environments.flatten.flatten`.
+    """An observation as a vector, in the order of `drol.environments.flatten.flatten`.
 
     Args:
-        space: which it is from.
-        observation: arrays may also be nested lists of numbers.
-        name: what it is called in errors.
+        space: the observation's space.
+        observation: the observation; instead of arrays, it may hold nested lists of numbers.
+        name: what it is called in error messages.
 
     Returns:
         (width,)
 
     Raises:
-        InterfaceError: if it has another structure or shape than its space.
+        InterfaceError: if its structure or shape differs from that of its space.
     """
     if isinstance(space, Dict):
         if not isinstance(observation, Mapping) or set(observation) != set(space.spaces):
@@ -95,7 +95,7 @@ def _numbers(space: Space, observation: Answer, name: str) -> np.ndarray:
     array, shape = _array(observation), _shape(space)
     if array is None:
         raise InterfaceError(f"the {name} should be numbers of shape {shape}, found {_short(observation)}")
-    # A category may come as an array of one.
+    # A category may also come as an array of one element.
     if array.shape != shape and not (shape == () and array.size == 1 and isinstance(space, Discrete)):
         raise InterfaceError(f"the {name} should have shape {shape}, as its space says, found {array.shape}")
     return array.ravel()
@@ -106,7 +106,7 @@ def _shape(space: Space) -> tuple[int, ...]:
 
 
 def _array(value: Answer) -> np.ndarray | None:
-    """As an array of real numbers; None for all else."""
+    """The value as an array of real numbers; None if it is anything else."""
     try:
         array = np.asarray(value)
     except (TypeError, ValueError):  # lists of unequal lengths
@@ -122,7 +122,7 @@ def _short(value: Answer) -> str:
 
 
 def _one(value: Answer, name: str) -> Any:
-    """The number, or truth value, that a number or an array of one is."""
+    """The single number or truth value in a scalar or an array of one element."""
     array = _array(value)
     if array is None:
         raise InterfaceError(f"{name} should be one number, found {_short(value)}")
@@ -132,12 +132,12 @@ def _one(value: Answer, name: str) -> Any:
 
 
 def _verdict(info: Mapping[str, Any]) -> bool | None:
-    """The success that an environment reports, under `success` or `is_success`; None where it reports none.
+    """The success that an environment reports as `success` or `is_success`; None if it reports none.
 
-    Of several (one per goal, for instance), all must have succeeded. NaN is no verdict.
+    If there are several values (for instance, one per goal), all must be true. NaN counts as no verdict.
 
     Raises:
-        InterfaceError: if it is neither truth value nor number.
+        InterfaceError: if it is neither a truth value nor a number.
     """
     found = next((info[name] for name in ("success", "is_success") if info.get(name) is not None), None)
     if found is None:
@@ -149,7 +149,7 @@ def _verdict(info: Mapping[str, Any]) -> bool | None:
 
 
 def start(env: gymnasium.Env, seed: int) -> np.ndarray:
-    """Start an episode that depends on `seed` alone; its first observation, as a row.
+    """Start an episode that depends only on `seed`; returns its first observation as a vector.
 
     Raises:
         InterfaceError: if the environment breaks the interface.
@@ -165,7 +165,7 @@ def start(env: gymnasium.Env, seed: int) -> np.ndarray:
 
 
 def act(env: gymnasium.Env, action: np.ndarray) -> Step:
-    """Take one action: the observation as a row, the reward, whether the episode ended or was cut, and its success.
+    """Take one action; returns the observation as a vector, the reward, `terminated`, `truncated` and the success.
 
     Raises:
         InterfaceError: if the environment breaks the interface.
@@ -194,7 +194,7 @@ def _converted(space: Space, answer: tuple[Any, ...]) -> Step:
 
 
 def _named(env: gymnasium.Env, moment: str, convert: Callable[[Space, Any], T], answer: Answer) -> T:
-    """What an environment answered, converted; errors bear the environment's name."""
+    """`convert(*args)`, with the environment's name and the moment added to errors."""
     try:
         return convert(env.observation_space, answer)
     except InterfaceError as error:
@@ -202,7 +202,7 @@ def _named(env: gymnasium.Env, moment: str, convert: Callable[[Space, Any], T], 
 
 
 def _explain(env: gymnasium.Env, error: Exception, fault: str | None) -> None:
-    """Raise `InterfaceError` where an error is one of gymnasium's own, or a known fault is behind it."""
+    """Raise `InterfaceError` if an error was raised by gymnasium itself or is explained by a known fault."""
     if fault is None and is_gymnasiums(error):
         fault = str(error)
     if fault is not None:
@@ -210,7 +210,7 @@ def _explain(env: gymnasium.Env, error: Exception, fault: str | None) -> None:
 
 
 def is_gymnasiums(error: Exception) -> bool:
-    """Whether gymnasium itself refuses an environment; its message then says why."""
+    """Whether an error was raised by gymnasium's own checks; its message then says what is wrong."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -221,31 +221,31 @@ def is_gymnasiums(error: Exception) -> bool:
 def _not_a_pair(answer: Answer) -> str | None:
     if isinstance(answer, tuple) and len(answer) == 2:
         return None
-    return f"`reset` should give (observation, info), found {_short(answer)}; {MODERN}"
+    return f"`reset` should return (observation, info), found {_short(answer)}; {MODERN}"
 
 
 def _not_five(answer: Answer) -> str | None:
     if isinstance(answer, tuple) and len(answer) == 5:
         return None
     found = f"{len(answer)} values" if isinstance(answer, tuple) else _short(answer)
-    return f"`step` should give (observation, reward, terminated, truncated, info), found {found}; {MODERN}"
+    return f"`step` should return (observation, reward, terminated, truncated, info), found {found}; {MODERN}"
 
 
 def _old_reset(env: gymnasium.Env, seed: int) -> str | None:
-    """What is wrong with the `reset` of the environment itself, below all wrappers; None if it is sound or fails."""
+    """What is wrong with the `reset` of the environment inside all wrappers; None if nothing is, or if it fails."""
     try:
         parameters = inspect.signature(env.unwrapped.reset).parameters
         if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values()):
             missing = [f"`{name}`" for name in ("seed", "options") if name not in parameters]
             if missing:
-                return f"`reset` takes no {' and no '.join(missing)}, as gymnasium's does; {MODERN}"
+                return f"`reset` should accept `seed` and `options`, but lacks {' and '.join(missing)}; {MODERN}"
         return _not_a_pair(env.unwrapped.reset(seed=seed, options=None))
     except Exception:
         return None
 
 
 def _old_step(env: gymnasium.Env, action: np.ndarray) -> str | None:
-    """What is wrong with the `step` of the environment itself, below all wrappers; None if it is sound or fails."""
+    """What is wrong with the `step` of the environment inside all wrappers; None if nothing is, or if it fails."""
     try:
         inner: Any = env
         while isinstance(inner, gymnasium.Wrapper):

@@ -1,23 +1,23 @@
-"""How long an evaluation may take. Imports no JAX."""
+"""Limits on how long an evaluation may take. Does not import JAX."""
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 UNLIMITED_STEPS = 10_000
-"""Steps of an episode whose environment states no limit of its own."""
+"""Maximum length of an episode if the environment states no limit of its own."""
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationLimits:
-    """What ends an episode or an evaluation that would not end by itself.
+    """Limits that end an episode or an evaluation that would not end by itself.
 
     Attributes:
-        steps: of an episode, which is cut there and marked; None for the limit that the environment states, or
-            `UNLIMITED_STEPS` where it states none.
-        seconds: of an evaluation, which ends there, marked as incomplete; None for no limit.
-        step_seconds: for the environments of one process to take a step or to reset; if they take longer, they are
-            given up and the evaluation fails; None for no limit.
+        steps: maximum length of an episode; a longer one is cut and marked. None for the limit that the environment
+            states, or `UNLIMITED_STEPS` if it states none.
+        seconds: maximum duration of an evaluation; a longer one is ended and marked as incomplete. None for no limit.
+        step_seconds: maximum time in which the environments of one process must step or reset; otherwise they are
+            abandoned and the evaluation fails. None for no limit.
     """
 
     steps: int | None = None
@@ -33,7 +33,7 @@ class EvaluationLimits:
                 raise ValueError(f"{name} must be positive, found {value}")
 
     def steps_in(self, facts: Mapping[str, Any]) -> int:
-        """The limit of steps in an environment that describes itself so."""
+        """The step limit in the environment with these facts."""
         return self.steps or facts["max_episode_steps"] or UNLIMITED_STEPS
 
 

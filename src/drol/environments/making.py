@@ -1,4 +1,4 @@
-"""Environments made from their specifications."""
+"""Making environments from their specifications."""
 
 import pkgutil
 
@@ -21,11 +21,11 @@ def registered(name: str, **options: JsonValue) -> gymnasium.Env:
     """An environment that is registered with gymnasium.
 
     Args:
-        name: its id; `module:id` imports the module that registers it first.
-        options: of `gymnasium.make`.
+        name: its id; `module:id` first imports the module that registers it.
+        options: keyword arguments of `gymnasium.make`.
 
     Raises:
-        InterfaceError: if gymnasium refuses it.
+        InterfaceError: if gymnasium refuses to make it.
     """
     try:
         return gymnasium.make(name, **options)

@@ -1,4 +1,4 @@
-"""What comes out of an evaluation: steps, episodes, their summary, their records. Imports no JAX."""
+"""Results of an evaluation: steps, episodes, their summaries and records. Does not import JAX."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class StepResult:
-    """What one environment answered to one action (or, without reward, to a reset)."""
+    """One environment's response to an action, or to a reset, in which case only the observation is set."""
 
     observation: np.ndarray
     reward: float = 0.0
@@ -26,11 +26,11 @@ class EpisodeResult:
     """One evaluation episode.
 
     Attributes:
-        success: the environment's verdict at the last step, None where it gives none.
-        score: the return between the environment's reference returns, which count as 0 and 100; None where it has none.
-        cut: what ended the episode where the environment did not: the limit of its steps, the evaluation's limit of
-            time, or an action that was NaN or infinite. Return, length and success are those until then.
-        planned: how many episodes the evaluation was to have, where the limit of time ended it before.
+        success: the environment's verdict at the last step; None if it gives none.
+        score: the normalised return: 0 and 100 at the environment's reference returns; None if it has none.
+        cut: what ended the episode if the environment did not: the step limit, the evaluation's time limit, or an
+            action that was NaN or infinite. Return, length and success are those up to that point.
+        planned: how many episodes the evaluation was to have, if its time limit ended it early; else None.
     """
 
     episode: int
@@ -44,7 +44,7 @@ class EpisodeResult:
 
 
 def as_record(result: EpisodeResult) -> dict[str, Any]:
-    """An episode as a line of `evaluations.jsonl`; score, cut and planned only where there are any."""
+    """An episode as a line of `evaluations.jsonl`; score, cut and planned are omitted if None."""
     names, fields = {"episode_return": "return"}, dataclasses.asdict(result)
     for name in ("score", "cut", "planned"):
         if fields[name] is None:
@@ -53,19 +53,19 @@ def as_record(result: EpisodeResult) -> dict[str, Any]:
 
 
 def unfinished(results: Sequence[EpisodeResult]) -> str | None:
-    """What is missing from an evaluation that its limit of time ended, in words; None for a whole one."""
+    """What is missing from an evaluation that its time limit ended, in words; None for a complete one."""
     if not results or results[0].planned is None:
         return None
     return f"ended by its time limit: {len(finished(results))} of {results[0].planned} episodes finished"
 
 
 def finished(results: Sequence[EpisodeResult]) -> list[EpisodeResult]:
-    """The episodes that the evaluation's limit of time did not cut."""
+    """The episodes that were not cut by the evaluation's time limit."""
     return [result for result in results if result.cut != "time limit"]
 
 
 def success_rate(results: Sequence[EpisodeResult]) -> float | None:
-    """The share of successful episodes, None where the environment gives no verdict."""
+    """The fraction of successful episodes; None if the environment gives no verdict."""
     verdicts = [result.success for result in results if result.success is not None]
     return float(np.mean(verdicts)) if verdicts else None
 
@@ -76,11 +76,11 @@ def mean_return(results: Sequence[EpisodeResult]) -> float:
 
 
 def mean_score(results: Sequence[EpisodeResult]) -> float | None:
-    """The mean normalised score, None where the environment has no reference returns."""
+    """The mean normalised score; None if the environment has no reference returns."""
     scores = [result.score for result in results if result.score is not None]
     return float(np.mean(scores)) if scores else None
 
 
 def normalised_score(episode_return: float, low: float, high: float) -> float:
-    """An undiscounted return on the scale on which the return `low` counts as 0 and `high` as 100."""
+    """An undiscounted return rescaled so that the return `low` becomes 0 and `high` becomes 100."""
     return 100 * (episode_return - low) / (high - low)

@@ -1,4 +1,4 @@
-"""Evaluations of a policy: environments in worker processes, and the limits of what they may take."""
+"""Evaluation of policies: environments in worker processes, within the evaluation's limits."""
 
 import contextlib
 import dataclasses
@@ -22,27 +22,27 @@ from drol.types import Spec
 logger = logging.getLogger("drol")
 
 SLOTS = 10
-"""Environments stepped side by side, and so the policy's batch: fixed, or results would depend on it."""
+"""Number of environments stepped in parallel, and hence the policy's batch size; fixed, since results depend on it."""
 
 START_SECONDS = 120.0
-"""For a process to start and make its environments, unless a step may take longer."""
+"""Time for a process to start and make its environments; longer if `step_seconds` is."""
 
 
 class _TimeIsUpError(Exception):
-    """The evaluation's limit of time is reached."""
+    """The evaluation's time limit has been reached."""
 
 
 class Evaluator:
     """Worker processes with environments, kept between evaluations.
 
-    Slot i runs episodes i, i + slots, i + 2 slots, ... whichever worker holds it, and the policy sees all slots in one
-    batch of fixed shape: results depend on the seed and on `slots`, not on the number of workers.
+    Slot i runs episodes i, i + slots, i + 2 slots, ... regardless of which worker holds it, and the policy sees all
+    slots in one batch of fixed shape: results depend on the seed and on `slots`, not on the number of workers.
 
     Args:
         environment: what to evaluate in.
-        workers: processes; at most one per slot is used.
-        slots: environments side by side.
-        limits: what ends an episode or an evaluation that would not end by itself.
+        workers: number of processes; at most one per slot is used.
+        slots: number of environments stepped in parallel.
+        limits: limits of episodes and of the evaluation.
 
     Attributes:
         environment, slots: as given.
@@ -81,17 +81,17 @@ class Evaluator:
         return None if seconds is None else max(START_SECONDS, seconds)
 
     def describe(self) -> dict:
-        """Facts about the environment, for the run's record."""
+        """Facts about the environment for the run's record."""
         return self._facts
 
     def check(self, spec: Spec) -> None:
-        """Refuse data or a policy that do not belong in this environment, and an environment that cannot be used.
+        """Check that data or a policy fit this environment, and that the environment can be used.
 
-        Takes one step in an environment made for this alone. Where that fails for reasons other than the interface, a
-        warning says so: the environment may work when it is needed.
+        Takes one step in a separate environment made for this check. If that fails for a reason other than the
+        interface, only a warning is logged, since the environment may still work when it is needed.
 
         Raises:
-            ValueError: if it has observations or actions of another width, or breaks gymnasium's interface.
+            ValueError: if its observations or actions have other widths, or it breaks gymnasium's interface.
         """
         self._check_widths(spec)
         try:
@@ -100,7 +100,7 @@ class Evaluator:
             raise DataError(str(error)) from None
         except WorkerError as error:
             self.close()
-            logger.warning("a first step in %s failed; evaluations there may, too: %s", self.environment.id, error)
+            logger.warning("a test step in %s failed, so evaluations may fail too: %s", self.environment.id, error)
         except BaseException:
             self.close()
             raise
@@ -109,32 +109,32 @@ class Evaluator:
         if self._facts["action_dim"] is None:
             space = self._workers[0].call("action_space", timeout=self._limits.step_seconds)
             raise ValueError(
-                f"{self.environment.id} takes actions of the space {space}; expected a box of numbers, since policies "
-                f"act in continuous spaces"
+                f"{self.environment.id} has the action space {space}; expected a Box, since policies act in continuous "
+                f"spaces"
             )
         for name, width in dataclasses.asdict(spec).items():
             if (found := self._facts[name]) != width:
                 raise ValueError(
-                    f"expected an environment with {name} {width}, as in training; {self.environment.id} has {found}; "
-                    f"evaluate in the data's own environment"
+                    f"expected an environment with {name} {width}, as in training, but {self.environment.id} has "
+                    f"{found}; evaluate in the environment of the data"
                 )
 
     def run(self, policy: Policy, *, episodes: int, seed: int) -> list[EpisodeResult]:
         """Run episodes 0 .. episodes - 1.
 
         Args:
-            policy: acts; its arrays may change between calls without a new compilation.
-            episodes: how many.
-            seed: of the environments' resets and the policy's draws.
+            policy: the policy to run; its arrays may change between calls without recompilation.
+            episodes: number of episodes.
+            seed: for the environments' resets and the policy's draws.
 
         Returns:
-            One result per episode. Where the limit of time ended the evaluation, those that had begun, each with the
-            number that was `planned`; a warning says so.
+            One result per episode. If the time limit ended the evaluation, only the episodes that had begun, each with
+            the number that was `planned`, and a warning is logged.
 
         Raises:
             ValueError: if the environment's observations or actions do not fit the policy.
-            WorkerError: if an environment fails, dies or hangs; the next call starts new ones.
-            StoppedError: inside `drol.signals.stop_requests`, once a request to stop has come.
+            WorkerError: if an environment fails, dies or hangs; the next call starts new workers.
+            StoppedError: inside `drol.signals.stop_requests`, after a request to stop.
         """
         seconds = self._limits.seconds
         deadline = math.inf if seconds is None else time.monotonic() + seconds
@@ -163,7 +163,7 @@ class Evaluator:
         return results
 
     def _exchange(self, method: str, arguments: dict, deadline: float) -> dict[int, StepResult]:
-        """Call a method on the groups that hold the named slots, all at once."""
+        """Call a method on all groups that hold the named slots, in parallel."""
         calls: dict[int, dict] = {}
         for slot, argument in arguments.items():
             worker, local = self._place[slot]
@@ -190,7 +190,7 @@ class Evaluator:
 
 
 def _receive(worker: Worker, seconds: float | None, deadline: float) -> Any:
-    """A worker's answer, awaited so long, but not beyond the deadline of the evaluation."""
+    """A worker's reply, awaited for at most `seconds` and not beyond the evaluation's deadline."""
     patience, left = math.inf if seconds is None else seconds, deadline - time.monotonic()
     try:
         return worker.receive(max(0.0, min(patience, left)))

@@ -1,4 +1,4 @@
-"""One call that rolls a policy out and says how it did."""
+"""One call that rolls out a policy and summarises its performance."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ from drol.signals import stop_requests
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What a policy achieved.
+    """The results of evaluating a policy.
 
     Attributes:
-        episodes: each one's seed, return, length and verdict, in the order of their numbers.
-        success: the share of successful episodes; None where the environment gives no verdict.
-        mean_return: undiscounted.
-        score: the mean normalised score (0: random, 100: expert), where the environment has reference returns.
-        unfinished: what is missing, in words, where the limit of time ended the evaluation: then the means are over
-            fewer episodes than were asked for; None for a whole one.
+        episodes: each episode's seed, return, length and verdict, in order of episode number.
+        success: the fraction of successful episodes; None if the environment gives no verdict.
+        mean_return: the mean undiscounted return.
+        score: the mean normalised score (0: random, 100: expert); None if the environment has no reference returns.
+        unfinished: what is missing, in words, if the time limit ended the evaluation, so that the means are over fewer
+            episodes than requested; None for a complete one.
     """
 
     episodes: Sequence[EpisodeResult]
@@ -42,21 +42,21 @@ def evaluate(
     workers: int | None = None,
     limits: EvaluationLimits = DEFAULT,
 ) -> Evaluation:
-    """Roll a policy out, as `drol evaluate` does: the same seed gives the same episodes on any number of workers.
+    """Roll out a policy, as `drol evaluate` does: the same seed gives the same episodes for any number of workers.
 
-    The environments run in processes of their own. Call it from a script under `if __name__ == "__main__":` or from a
-    notebook; nothing has to be pickled.
+    The environments run in separate processes. In a script, call this under `if __name__ == "__main__":`; in a notebook
+    it can be called anywhere. Nothing has to be picklable.
 
     Args:
-        policy: acts in the environment's units; for a policy in the learner's units see `drol.in_units`.
-        environment: see `drol.environment`.
-        episodes: how many.
-        seed: of the environments' resets and the policy's draws.
-        workers: processes; without, one per core, at most 8.
-        limits: of steps and seconds.
+        policy: a policy that acts in the environment's units; for one in the learner's units see `drol.in_units`.
+        environment: where to evaluate; see `drol.environment`.
+        episodes: number of episodes.
+        seed: for the environments' resets and the policy's draws.
+        workers: number of processes; defaults to one per core, at most 8.
+        limits: limits on steps and seconds.
 
     Raises:
-        ValueError: if the policy's observations or actions have other widths than the environment's.
+        ValueError: if the widths of the policy's observations or actions differ from the environment's.
         DataError: if the environment cannot be used; the message says why.
         StoppedError: on Ctrl-C or SIGTERM.
     """

@@ -1,6 +1,7 @@
-"""What makes an environment, in words a worker process understands.
+"""Specifications of environments, which can be sent to worker processes.
 
-Names alone need no gymnasium, an optional dependency: it is imported where environments are made or spaces are read.
+A specification does not need gymnasium, an optional dependency, which is imported only to make environments or to read
+spaces.
 """
 
 import dataclasses
@@ -18,20 +19,19 @@ else:
     gymnasium, making = lazy("gymnasium", "train"), lazy("drol.environments.making", "train")
 
 GYMNASIUM = "drol.environments.making:registered"
-"""The factory of what is registered with gymnasium."""
+"""The factory of environments that are registered with gymnasium."""
 
 
 @dataclasses.dataclass(frozen=True)
 class EnvironmentSpec:
-    """An environment by name, and what makes it.
+    """The name of an environment and the factory that makes it.
 
     Attributes:
-        id: what the factory knows it by: for gymnasium's, an id (`module:id` imports the module that registers it
-            first).
+        id: the factory's name for it: for gymnasium's, an id (`module:id` first imports the module that registers it).
         options: the factory's keyword arguments.
-        kind: what records call the factory.
-        factory: `module:function`, which is called with the id and the options. This library chooses it: no file names
-            it, and records hold the kind instead.
+        kind: the name of the factory in records.
+        factory: `module:function`, called with the id and the options. It is always chosen by this library, never by a
+            file: records hold the kind instead.
     """
 
     id: str
@@ -44,17 +44,17 @@ class EnvironmentSpec:
         return {"id": self.id, "kind": self.kind, "options": [list(option) for option in self.options]}
 
     def make(self) -> "gymnasium.Env":
-        """Build the environment, ready for `reset_seeded`, its observations and boxes of actions laid in rows.
+        """Make the environment, ready for `reset_seeded`, with observations and box actions flattened.
 
         Raises:
-            InterfaceError: if its observations are images, or hold anything but numbers, or it does not have
+            InterfaceError: if its observations are images or hold anything but numbers, or if it does not have
                 gymnasium's interface.
         """
         return making.make(self)
 
 
 def action_bounds(space: "gymnasium.Space") -> tuple[np.ndarray, np.ndarray] | None:
-    """The bounds of a box of actions, flat, (action,) each; None for other spaces and for boxes without end."""
+    """Lower and upper bounds of a box of actions, flat, (action,) each; None for other spaces and unbounded boxes."""
     if not isinstance(space, gymnasium.spaces.Box) or not np.isfinite([space.low, space.high]).all():
         return None
     return space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)

@@ -1,4 +1,4 @@
-"""Environments whose observations and actions are rows of numbers, whatever their boxes' shapes."""
+"""Wrappers that flatten observations and actions into vectors, whatever the shape of their spaces."""
 
 import gymnasium
 import numpy as np
@@ -8,14 +8,14 @@ from drol.environments.interface import Answer, InterfaceError, name_of, row, wi
 
 
 class FlatObservations(gymnasium.ObservationWrapper):
-    """An environment whose observations are laid in a row: boxes in C order, dictionaries by their keys' order."""
+    """Flattens observations into a vector: boxes in C order, dictionaries in the order of their sorted keys."""
 
     def __init__(self, env: gymnasium.Env):
         super().__init__(env)
         self.observation_space = Box(-np.inf, np.inf, (width(env.observation_space),), np.float64)
 
     def observation(self, observation: Answer) -> np.ndarray:
-        """The same, in a row."""
+        """The observation as a vector, (observation,)."""
         try:
             return row(self.env.observation_space, observation)
         except InterfaceError as error:
@@ -23,9 +23,9 @@ class FlatObservations(gymnasium.ObservationWrapper):
 
 
 class ShapedActions(gymnasium.ActionWrapper):
-    """An environment that is given rows of float32, and hands them on in its own box's shape and data type.
+    """Accepts actions as float32 vectors and passes them on with the shape and dtype of the environment's own box.
 
-    Boxes of integers are given the nearest ones.
+    For boxes of integers, actions are rounded.
     """
 
     def __init__(self, env: gymnasium.Env):
@@ -37,22 +37,22 @@ class ShapedActions(gymnasium.ActionWrapper):
         self._low, self._high = box.low.ravel(), box.high.ravel()
 
     def action(self, action: np.ndarray) -> np.ndarray:
-        """The same, as the environment expects it."""
+        """The action in the shape and dtype that the environment expects."""
         values = np.asarray(action)
         if np.issubdtype(self._dtype, np.integer):
             values = np.clip(np.rint(values), self._low, self._high)
         else:
             for bound in (self._low, self._high):
-                # What float32 makes of a bound may lie just outside.
+                # A bound rounded to float32 may lie just outside the box.
                 values = np.where(np.float32(values) == np.float32(bound), bound, values)
         return values.astype(self._dtype).reshape(self._shape)
 
 
 def flat(env: gymnasium.Env) -> gymnasium.Env:
-    """The same environment with rows of numbers as observations and, where they are boxes, as actions.
+    """The same environment with vectors as observations and, if its action space is a box, as actions.
 
     Raises:
-        InterfaceError: if its observations are images, or hold anything but numbers.
+        InterfaceError: if its observations are images or hold anything but numbers.
     """
     try:
         width(env.observation_space)

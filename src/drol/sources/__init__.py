@@ -1,7 +1,7 @@
-"""Where data sets and tasks come from: OGBench, D4RL, Minari and logs of your own, behind one contract.
+"""Where data sets and tasks come from: OGBench, D4RL, Minari and your own logs, behind one interface.
 
-Names can be parsed without JAX and without optional packages but those that hold the names themselves; data and
-environments are read and made by modules that are imported on first use.
+Parsing a name needs neither JAX nor any optional package other than the one that lists the names. The modules that read
+data and make environments are imported on first use.
 """
 
 from drol.sources.contract import Needs, Request, Source, Task

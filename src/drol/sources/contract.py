@@ -1,4 +1,4 @@
-"""What every source of data sets says and does. Only sources know which one a task is of."""
+"""The interface of data set sources. Only the sources themselves know which tasks belong to them."""
 
 import abc
 import dataclasses
@@ -23,7 +23,7 @@ GYMNASIUM: Needs = {"gymnasium": "train"}
 HDF5: Needs = {"h5py": "hdf5"}
 
 Option = Literal["path", "bounds", "columns"]
-"""What the user may say about a data set; see `Request`."""
+"""What the user may specify about a data set; see `Request`."""
 
 Bounds = tuple[np.ndarray, np.ndarray]
 
@@ -34,24 +34,24 @@ class Budget(Protocol):
 
     @property
     def updates(self) -> int:
-        """On most tasks."""
+        """For all tasks but D4RL's."""
         ...
 
     @property
     def d4rl_updates(self) -> int:
-        """On D4RL's."""
+        """For D4RL's tasks."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A data set and the environment it is judged in.
+    """A data set and the environment in which policies trained on it are evaluated.
 
     Attributes:
-        name: what names it again; the absolute path of a log of your own.
-        label: what run folders are called after.
+        name: refers to the same task later and from any folder; for your own log, its absolute path.
+        label: what run folders are named after.
         source: where its data come from.
-        environment: where policies are evaluated; None where nobody has named one.
+        environment: where policies are evaluated; None if no environment has been named.
     """
 
     name: str
@@ -65,11 +65,11 @@ class Request:
     """How a data set is to be read.
 
     Attributes:
-        path: its training file, instead of the usual folder and the official download.
-        bounds: of the actions, (action,) or one number each.
-        folder: for tables that are memory-mapped, where the data are too large for memory.
+        path: the training file, instead of the usual folder and the official download.
+        bounds: lower and upper bounds of the actions, each (action,) or a single number.
+        folder: where memory-mapped tables are written if the data are too large for memory.
         columns: names of the arrays; see `drol.data.files.read`.
-        progress: called with (bytes so far, bytes in all or None) during a download.
+        progress: called with (bytes so far, total bytes or None) during a download.
         expected: the SHA-256 of the training file, in hexadecimal.
     """
 
@@ -82,14 +82,14 @@ class Request:
 
 
 class Source(abc.ABC):
-    """Where data sets come from: the names of its tasks, their data, their environments, what can be made here.
+    """Where data sets come from: task names, their data and environments, and the data sets that can be collected.
 
-    `claims` and the needs must not import optional packages, nor JAX.
+    `claims` and the `*_needs` members must import neither optional packages nor JAX.
 
     Attributes:
-        accepts: the options that make sense here; the others are known, or named by the task itself.
-        named_by_path: whether tasks are called after files or folders, which may have been moved.
-        environment_needs, collection_needs: what evaluation and `collect` need.
+        accepts: the options that apply to this source; the others are already known or fixed by the task's name.
+        named_by_path: whether task names are paths of files or folders, which may have been moved.
+        environment_needs, collection_needs: the packages that evaluation and `collect` need.
     """
 
     accepts: ClassVar[frozenset[Option]] = frozenset({"path"})
@@ -98,48 +98,48 @@ class Source(abc.ABC):
     collection_needs: ClassVar[Needs] = {}
 
     def tasks(self) -> Collection[str]:
-        """The names of all tasks, as far as they are known without a network.
+        """The names of all tasks, as far as they are known without network access.
 
         Raises:
-            MissingExtraError: if a package that lists them is not installed.
+            MissingExtraError: if the package that lists them is not installed.
         """
         return ()
 
     @abc.abstractmethod
     def claims(self, name: str) -> bool:
-        """Whether a name has the form of the names here."""
+        """Whether a name has the form of this source's task names."""
 
     def knows(self, name: str) -> bool:
-        """Whether a name is that of a task here.
+        """Whether this source has a task of that name.
 
         Raises:
-            MissingExtraError: if a package that says so is not installed.
+            MissingExtraError: if the package that lists the tasks is not installed.
         """
         return self.claims(name)
 
     def full_name(self, name: str) -> str:
-        """A known name such that it means the same in any folder."""
+        """A known name in a form that does not depend on the current folder."""
         return name
 
     def label(self, name: str) -> str:
-        """What run folders of a task are called after."""
+        """What run folders of a task are named after."""
         return name
 
     def environment(self, name: str) -> EnvironmentSpec | None:
-        """Where policies trained on a task are evaluated, if anybody has said so."""
+        """Where policies trained on a task are evaluated; None if no environment is known."""
         return None
 
     def makes(self, spec: EnvironmentSpec) -> bool:
-        """Whether an environment is one of those here."""
+        """Whether an environment belongs to this source."""
         return False
 
     @abc.abstractmethod
     def data_needs(self, name: str) -> Needs:
-        """What reading a data set needs; its name need not be known."""
+        """The packages needed to read a data set; its name need not be known."""
 
     @abc.abstractmethod
     def read(self, name: str, request: Request) -> "Log":
-        """A task's data as they are, to be examined; nothing is downloaded.
+        """A task's data as stored, for inspection; nothing is downloaded.
 
         Raises:
             DataError: if they cannot be read.
@@ -154,23 +154,23 @@ class Source(abc.ABC):
         """
 
     def updates(self, budget: Budget) -> int:
-        """How many of the published numbers of updates apply here."""
+        """Which of the published numbers of updates applies to this source."""
         return budget.updates
 
     def check_readable(self, name: str) -> None:
-        """Raise before anything else is done if the name means data that are not there, or in no form that is read.
+        """Check early that the data the name refers to exist and are in a supported format.
 
         Raises:
-            DataError: saying what was found.
+            DataError: saying what was found instead.
         """
         return
 
     def own_files(self, name: str) -> Collection[Path] | None:
-        """The files that the name itself means; None where it means none, or none are there."""
+        """The files that the name itself refers to; None if it refers to no files or they do not exist."""
         return None
 
     def is_present(self, name: str) -> bool:
-        """Whether the data may be there, or can be fetched."""
+        """Whether the data may be present or can be fetched."""
         return True
 
     def is_large(self, name: str, columns: Columns) -> bool:
@@ -178,22 +178,22 @@ class Source(abc.ABC):
         return False
 
     def has_one_file(self, name: str) -> bool:
-        """Whether the training data are one file, which can have a checksum."""
+        """Whether the training data are a single file, whose checksum can be given."""
         return True
 
     def data_set(self, name: str) -> str | None:
-        """What `collect` calls a task's data set; None where none can be made here."""
+        """The name of a task's data set in `collect`; None if this source cannot collect it."""
         return None
 
     def file_name(self, data_set: str) -> str:
-        """What the training file of a data set that `collect` makes is called by default."""
+        """The default name of the training file that `collect` writes for a data set."""
         raise NotImplementedError
 
     def check_collection(self, data_set: str, out: Path) -> None:
-        """Raise, before anything is done or said, if a data set cannot be made into a file.
+        """Check, before any work or output, that a data set can be collected into a file.
 
         Raises:
-            DataError: saying why.
+            DataError: if it cannot, saying why.
         """
         raise NotImplementedError
 
@@ -207,20 +207,20 @@ class Source(abc.ABC):
         workers: int,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[Path]:
-        """Make a data set with an expert.
+        """Collect a data set with an expert.
 
         Args:
-            data_set: see `data_set`.
-            out: the training file.
-            episodes: how many; as many as were published without.
-            seed: makes the files.
-            workers: processes, where several can be used.
-            progress: called with (so far, in all).
+            data_set: its name; see the method `data_set`.
+            out: the training file to write.
+            episodes: how many; defaults to the number that was published.
+            seed: determines the files.
+            workers: number of processes, if several can be used.
+            progress: called with (done so far, total).
 
         Returns:
             The paths of the files.
 
         Raises:
-            DataError: if it cannot be made.
+            DataError: if it cannot be collected.
         """
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Downloads of large files: resumable, checked, recorded."""
+"""Resumable downloads of large files, with checksums and a record of each download."""
 
 import base64
 import binascii
@@ -27,30 +27,30 @@ CONNECT_SECONDS = 8.0
 CHUNK = 1 << 20
 
 Progress = Callable[[int, int | None], None]
-"""Called with (bytes so far, bytes in all or None)."""
+"""Called with (bytes so far, total bytes or None)."""
 
 
 def download(
     url: str, path: Path, progress: Progress | None = None, *, other_ways: str = "", expected: str | None = None
 ) -> Path:
-    """Fetch `url` to `path`, resuming where an earlier attempt was cut off if the server's file is still the same.
+    """Fetch `url` to `path`, resuming an interrupted attempt if the server's file is still the same.
 
-    The bytes go to `PATH.part`, what the server said of them to `PATH.part.json`; the file gets its name when all are
-    there and fit every checksum the server announced. `PATH.json` next to it records address, size, SHA-256 and date
-    of the first download; a later one must be the same. What comes over http, without a stated checksum, is
-    authenticated by nothing, and a warning says so.
+    The bytes are written to `PATH.part` and the server's description of them to `PATH.part.json`. The file is renamed
+    to `path` once it is complete and matches every checksum that the server announced. `PATH.json` next to it records
+    the URL, size, SHA-256 and date of the first download; later downloads must have the same SHA-256. Nothing
+    authenticates a file that comes over http without an expected checksum; a warning says so.
 
     Args:
-        url: its address.
-        path: where to put it; the folder is made if needed.
+        url: the address of the file.
+        path: where to put it; its folder is created if needed.
         progress: see `Progress`.
-        other_ways: sentences that end every message: what to do where the host cannot be reached.
+        other_ways: sentences appended to every error message, saying what to do if the host cannot be reached.
         expected: the SHA-256 that the file must have, in hexadecimal.
 
     Raises:
-        DataError: if the host cannot be reached, has no such file, the connection breaks (the part is kept), or the
-            bytes do not fit the announced or expected checksum, or the record of the first download (the part is
-            removed).
+        DataError: if the host cannot be reached or does not have the file, or the connection breaks (the part is kept);
+            or if the bytes do not match an announced or expected checksum or the record of the first download (the part
+            is removed).
         OSError: if the file cannot be written.
     """
     part, notes = _beside(path, ".part"), _beside(path, ".part.json")
@@ -61,7 +61,7 @@ def download(
             found = part.stat().st_size
             if announced.bytes not in (None, found):
                 raise DataError(
-                    f"{url} ended after {found} of {announced.bytes} bytes. Run the command again to resume. "
+                    f"{url} ended after {found} of {announced.bytes} bytes. Rerun the command to resume. "
                     f"{other_ways}".rstrip()
                 )
             digest = sha256(part)
@@ -71,14 +71,14 @@ def download(
             os.replace(part, path)
             if expected is None and url.startswith("http:"):
                 logger.warning(
-                    "%s came over http, and nothing authenticates it: it has SHA-256 %s; compare that with a copy you "
-                    "trust (--sha256 refuses any other)",
+                    "%s came over http, so nothing authenticates it; compare its SHA-256, %s, with that of a copy you "
+                    "trust (with --sha256, any other file is refused)",
                     path,
                     digest,
                 )
             _remove(notes)
     except OSError as error:
-        if isinstance(error, FileNotFoundError) and path.exists():  # another process was faster
+        if isinstance(error, FileNotFoundError) and path.exists():  # another process finished first
             return path
         raise OSError(
             error.errno, f"{url} cannot be stored in {path.parent}: {error.strerror}. {other_ways}".rstrip()
@@ -87,38 +87,38 @@ def download(
 
 
 def check_expected(where: str | Path, digest: str, expected: str | None) -> None:
-    """Refuse a file that has not the SHA-256 that its user expects.
+    """Refuse a file that does not have the SHA-256 that the user expects.
 
     Raises:
-        DataError: naming both.
+        DataError: naming both digests.
     """
     if expected is not None and digest != expected:
-        raise DataError(f"{where} has SHA-256 {digest}, not the expected {expected}: it is another file, or damaged")
+        raise DataError(f"{where} has SHA-256 {digest}, not the expected {expected}: it is another file or damaged")
 
 
 def verify_record(path: Path) -> str:
-    """The SHA-256 of a file, compared with the record of its download where there is one.
+    """The SHA-256 of a file, compared with the record of its download if there is one.
 
     Raises:
-        DataError: if the file is no longer what was fetched, or the record is damaged.
+        DataError: if the file has changed since it was fetched, or the record is damaged.
     """
     note = _beside(path, ".json")
     if not note.exists():
         return sha256(path)
     record = read_json(note)
     if not isinstance(record, dict) or not {"bytes", "sha256"} <= record.keys():
-        raise DataError(f"{note} should record a download, with its 'bytes' and 'sha256', and does not; remove it")
-    remedy = f"it changed or was damaged since; remove it to have it fetched again, or {note.name} to keep it as it is"
+        raise DataError(f"{note} should record the 'bytes' and 'sha256' of a download, but does not; remove it")
+    remedy = f"it has changed or was damaged; remove it to fetch it again, or remove {note.name} to keep it as it is"
     if (size := path.stat().st_size) != record["bytes"]:
-        raise DataError(f"{path} has {size} bytes, {record['bytes']} were fetched: {remedy}")
+        raise DataError(f"{path} has {size} bytes, but {record['bytes']} were fetched: {remedy}")
     if (digest := sha256(path)) != record["sha256"]:
-        raise DataError(f"{path} has SHA-256 {digest}, {record['sha256']} was fetched: {remedy}")
+        raise DataError(f"{path} has SHA-256 {digest}, but {record['sha256']} was fetched: {remedy}")
     return digest
 
 
 @dataclasses.dataclass(frozen=True)
 class _Announced:
-    """What a server says of a whole file before it sends it; None where it says nothing."""
+    """What a server's headers say about the whole file; None for what they do not state."""
 
     url: str
     bytes: int | None
@@ -129,24 +129,24 @@ class _Announced:
 
     @property
     def validator(self) -> str | None:
-        """What `If-Range` may hold: a weak entity tag may not, as it vouches for no single byte."""
+        """The value for `If-Range`; a weak entity tag is not allowed, as it does not guarantee identical bytes."""
         return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
 
 
 def _fetch(url: str, part: Path, notes: Path, progress: Progress | None, other_ways: str) -> _Announced:
-    """Append what is missing of `url` to `part`; returns what the server announced of the whole."""
+    """Append the missing bytes of `url` to `part`; returns what the server announced about the whole file."""
     announced, start = _left_off(url, part, notes)
     with contextlib.ExitStack() as stack:
         with _clear_network_errors(url, other_ways):
             response = _open(url, announced, start)
             stack.enter_context(response)
             if announced is None or not _goes_on(response, announced, start):
-                if response.status == 206:  # the rest of another file than the one begun
+                if response.status == 206:  # the server sent the rest of a different file
                     response = stack.enter_context(_open(url, None, 0))
                 announced, start = _read_announced(url, response.headers), 0
         if start == 0:
-            # A new file rather than an emptied one: another process may be writing into the old. And notes only once
-            # it is gone, or bytes of one version would pass for those of another.
+            # Remove the part instead of truncating it: another process may still be writing to it. Write the notes only
+            # afterwards, or the bytes of one version could be taken for those of another.
             _remove(part)
             write_json(notes, dataclasses.asdict(announced))
         file = stack.enter_context(open(part, "r+b" if start else "wb"))
@@ -166,7 +166,7 @@ def _fetch(url: str, part: Path, notes: Path, progress: Progress | None, other_w
 
 
 def _left_off(url: str, part: Path, notes: Path) -> tuple[_Announced | None, int]:
-    """What an earlier attempt was told and the byte to resume from; (None, 0) if it cannot be resumed."""
+    """What was announced to an earlier attempt and the byte to resume from; (None, 0) if it cannot be resumed."""
     try:
         size, begun = part.stat().st_size, _Announced(**read_json(notes))
     except (FileNotFoundError, DataError, TypeError):
@@ -174,14 +174,14 @@ def _left_off(url: str, part: Path, notes: Path) -> tuple[_Announced | None, int
     texts = (begun.etag, begun.modified, begun.sha256, begun.md5)
     if not isinstance(begun.bytes, int) or not all(isinstance(text, str | None) for text in texts):
         return None, 0
-    # Of a complete part the last byte is asked for again: its answer says whether the file is still the same.
+    # If the part is complete, its last byte is requested again: the response shows whether the file is still the same.
     start = min(size, begun.bytes - 1)
     usable = begun.url == url and begun.validator is not None and 0 < size <= begun.bytes and start > 0
     return (begun, start) if usable else (None, 0)
 
 
 def _open(url: str, announced: _Announced | None, start: int) -> Any:
-    """The server's answer, from byte `start` on if its file is still the announced one."""
+    """The server's response, from byte `start` on if its file is still the announced one."""
     headers = {} if announced is None else {"Range": f"bytes={start}-", "If-Range": announced.validator}
     try:
         return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=CONNECT_SECONDS)
@@ -193,7 +193,7 @@ def _open(url: str, announced: _Announced | None, start: int) -> Any:
 
 
 def _goes_on(response: HTTPResponse, announced: _Announced, start: int) -> bool:
-    """Whether an answer continues the announced file at byte `start`; not every server heeds `If-Range`."""
+    """Whether a response continues the announced file at byte `start`; not every server respects `If-Range`."""
     now = _read_announced(response.url, response.headers)
     same = now.etag in (None, announced.etag) and now.modified in (None, announced.modified)
     sent = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
@@ -218,7 +218,7 @@ def _read_announced(url: str, headers: Message) -> _Announced:
 
 
 def _hexadecimal(encoded: str, length: int) -> str | None:
-    """A checksum of `length` bytes in base 64, in hexadecimal; None if it is none."""
+    """A base64 checksum of `length` bytes in hexadecimal; None if it is not valid."""
     try:
         raw = base64.b64decode(encoded.strip(), validate=True)
     except (binascii.Error, ValueError):
@@ -227,15 +227,15 @@ def _hexadecimal(encoded: str, length: int) -> str | None:
 
 
 def _check_digests(announced: _Announced, digest: str, part: Path, notes: Path, other_ways: str) -> None:
-    """Raise a DataError, and remove the part, if it does not fit an announced checksum."""
+    """Remove the part and raise a DataError if it does not match an announced checksum."""
     with open(part, "rb") as file:
         md5 = announced.md5 and hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     for kind, expected, found in (("SHA-256", announced.sha256, digest), ("MD5", announced.md5, md5)):
         if expected is not None and found != expected:
             _remove(part, notes)
             raise DataError(
-                f"{announced.url} arrived damaged: its server announces {kind} {expected}, the bytes have {found}. "
-                f"They were removed; run the command again to fetch them again. {other_ways}".rstrip()
+                f"{announced.url} arrived damaged: its server announced {kind} {expected}, but the bytes have {found}. "
+                f"They were removed; rerun the command to fetch them again. {other_ways}".rstrip()
             )
 
 
@@ -252,17 +252,17 @@ def _clear_network_errors(url: str, other_ways: str) -> Iterator[None]:
 
 
 def _check_known(url: str, path: Path, digest: str, expected: str | None) -> None:
-    """Raise a DataError, and remove the part, if it is not what is expected, or not what was fetched the first time."""
+    """Remove the part and raise a DataError if it differs from the expected file or from the first download."""
     part, notes, record = (_beside(path, ending) for ending in (".part", ".part.json", ".json"))
     try:
         check_expected(url, digest, expected)
         first = read_json(record) if record.exists() else {}
         known = first.get("sha256") if isinstance(first, dict) else None
-        # A checksum that the user states counts for more than what was fetched before.
+        # A checksum given by the user takes precedence over the record of an earlier download.
         if expected is None and known not in (None, digest):
             raise DataError(
-                f"{url} has SHA-256 {digest} today, and had {known} when it was first fetched: the file on the server "
-                f"changed, or somebody changed it on the way; remove {record} if you trust the new one"
+                f"{url} now has SHA-256 {digest}, but had {known} when it was first fetched: it was changed on the "
+                f"server or in transit; remove {record} if you trust the new file"
             )
     except DataError:
         _remove(part, notes)
@@ -270,7 +270,7 @@ def _check_known(url: str, path: Path, digest: str, expected: str | None) -> Non
 
 
 def _record_first(url: str, path: Path, size: int, digest: str) -> None:
-    """Record a download next to its file; the record of the same bytes, fetched before, stays."""
+    """Record a download next to its file; an earlier record of the same bytes is kept."""
     record = _beside(path, ".json")
     first = read_json(record) if record.exists() else {}
     if isinstance(first, dict) and (first.get("bytes"), first.get("sha256")) == (size, digest):

@@ -1,4 +1,4 @@
-"""The data of a task, as they are or ready for training."""
+"""The data of a task, as stored or ready for training."""
 
 import os
 from pathlib import Path
@@ -29,29 +29,29 @@ def load_data(
     progress: Progress | None = None,
     sha256: str | None = None,
 ) -> "Dataset":
-    """A data set ready for training, checked, split and in the learner's units.
+    """A data set ready for training: checked, split and in the learner's units.
 
-    The folder where ogbench, d4rl or minari keeps its data is searched first, then the official download is tried.
+    The folder where ogbench, d4rl or minari keeps its data is searched first; then the official download is tried.
 
     Args:
         name: an OGBench or D4RL task (`cube-single-play-singletask-task2-v0`, `pen-human-v1`), `minari:DATASET`, or the
-            path of a log of your own: an npz or HDF5 file, or a folder with one such file per episode.
+            path of your own log: an npz or HDF5 file, or a folder with one such file per episode.
         path: the training file of an OGBench or D4RL task, instead of searching for it.
-        bounds: of the actions of a log of your own, lower and upper, (action,) or one number each; without, those that
-            the log states, else those of `environment`, else -1 and 1.
-        columns: names of the arrays of a log of your own, by ours: `{"observations": "obs/state", "actions": "acts"}`.
-        environment: whose bounds of actions serve where the log states none; see `drol.environment`.
-        progress: called with (bytes so far, bytes in all or None) during a download.
-        sha256: that the training file must have, in hexadecimal.
+        bounds: lower and upper bounds of the actions in your own log, each (action,) or a single number; defaults to
+            those that the log states, else those of `environment`, else -1 and 1.
+        columns: our names of arrays -> those in your own log: `{"observations": "obs/state", "actions": "acts"}`.
+        environment: where policies act; its action bounds are used if the log states none. See `drol.environment`.
+        progress: called with (bytes so far, total bytes or None) during a download.
+        sha256: the SHA-256 that the training file must have, in hexadecimal.
 
     Returns:
-        Training and validation transitions, where they came from, and the units that policies need:
+        Training and validation transitions, their source, and the units that policies need:
         `ReplayData.from_transitions(data.train)` samples batches, and `in_units(policy, data.units)` acts in the user's
         units.
 
     Raises:
-        DataError: if there is no such data set, or it is damaged; the message says what was expected and found.
-        MissingExtraError: if a package that it needs is not installed; the message has the install command.
+        DataError: if the data set does not exist or is damaged; the message says what was expected and what was found.
+        MissingExtraError: if a package that it needs is not installed; the message gives the install command.
     """
     return load(
         parse_task(os.fspath(name), environment=environment, present=True),
@@ -77,13 +77,13 @@ def load(
 
     Args:
         task: see `parse_task`.
-        path: its training file; without, the folders where its data sets are kept are searched and the official
+        path: its training file; by default, the folder where its data sets are kept is searched, then the official
             download is tried.
-        bounds: of the actions of a log of your own, (action,) or one number each; without, those that the log states,
-            else the environment's, else [-1, 1].
-        folder: for tables that are memory-mapped, where a log of your own is too large for memory.
-        columns: names of the arrays of a log of your own; see `drol.data.files.read`.
-        progress: called with (bytes so far, bytes in all or None) during a download.
+        bounds: lower and upper bounds of the actions in your own log, each (action,) or a single number; defaults to
+            those that the log states, else the environment's, else [-1, 1].
+        folder: where memory-mapped tables are written if your own log is too large for memory.
+        columns: names of the arrays in your own log; see `drol.data.files.read`.
+        progress: called with (bytes so far, total bytes or None) during a download.
         expected: the SHA-256 of the training file, in hexadecimal.
 
     Raises:
@@ -91,12 +91,12 @@ def load(
     """
     source = task.source
     if bounds is not None and "bounds" not in source.accepts:
-        raise DataError(f"bounds of actions are for data of your own; those of {task.name} are known")
+        raise DataError(f"action bounds can be given only for your own data; those of {task.name} are known")
     _refuse_columns(columns, source, task.name)
     if path is not None and "path" not in source.accepts:
-        raise DataError(f"{task.name} names its data itself: leave --data out")
+        raise DataError(f"{task.name} already names its data: leave --data out")
     if expected is not None and not source.has_one_file(task.name):
-        raise DataError(f"a SHA-256 is that of one file, and {task.name} is a folder of several")
+        raise DataError(f"a SHA-256 applies to a single file, but {task.name} is a folder of several; leave it out")
     data = source.load(task, Request(path, bounds, folder, columns, progress, expected))
     if expected is not None:
         file = data.source["files"][0]
@@ -105,19 +105,20 @@ def load(
 
 
 def _refuse_columns(columns: Columns, source: Source, name: str) -> None:
-    """Only a log of the user's own needs names of columns."""
+    """Refuse column names for anything but the user's own log."""
     if columns and "columns" not in source.accepts:
-        raise DataError(f"columns are for data of your own; those of {name} are known")
+        raise DataError(f"column names can be given only for your own data; those of {name} are known")
 
 
 def read_log(name: str, data: Path | None = None, *, folder: Path | None = None, columns: Columns = NOTHING) -> "Log":
-    """A data set as it is, to be examined: nothing is checked but that it can be read.
+    """A data set as stored, for inspection; the only check is that it can be read.
 
     Args:
-        name: a task, or the path of a log; a file in OGBench's format needs no task, but has no rewards without.
-        data: the task's training file, searched for without, but never downloaded.
-        folder: for tables that are memory-mapped, where a log of your own is too large for memory.
-        columns: names of the arrays of a log of your own; see `drol.data.files.read`.
+        name: a task, or the path of a log; a file in OGBench's format can be read without a task, but then has no
+            rewards.
+        data: the task's training file; searched for by default, but never downloaded.
+        folder: where memory-mapped tables are written if your own log is too large for memory.
+        columns: names of the arrays in your own log; see `drol.data.files.read`.
 
     Raises:
         DataError: if it cannot be read.

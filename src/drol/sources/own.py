@@ -1,4 +1,4 @@
-"""Logs of your own as a source: files and folders, named by their paths."""
+"""Your own logs as a source: files and folders, named by their paths."""
 
 import contextlib
 import itertools
@@ -21,7 +21,7 @@ else:
 
 
 class OwnSource(Source):
-    """Logs of your own."""
+    """Your own logs."""
 
     accepts: ClassVar[frozenset[Option]] = frozenset({"bounds", "columns"})
     named_by_path: ClassVar[bool] = True
@@ -39,7 +39,7 @@ class OwnSource(Source):
         return Path(name).stem
 
     def data_needs(self, name: str) -> Needs:
-        """h5py where the file, or one of a folder's first, is HDF5."""
+        """h5py if the file, or one of the first 100 files of a folder, is HDF5."""
         path = Path(name).expanduser()
         if not path.exists():
             return {}
@@ -51,7 +51,7 @@ class OwnSource(Source):
         return files.read(Path(name), request.folder, request.columns)
 
     def load(self, task: Task, request: Request) -> "Dataset":
-        """See `drol.data.files.load`; the environment's bounds of actions serve where the log states none."""
+        """See `drol.data.files.load`; if the log states no action bounds, those of the environment are used."""
         default = None if request.bounds is not None or task.environment is None else _bounds_in(task.environment)
         return files.load(
             Path(task.name),
@@ -74,15 +74,15 @@ class OwnSource(Source):
         return [file for file in found if file.is_file()]
 
     def is_present(self, name: str) -> bool:
-        """Whether there is such a path."""
+        """Whether the path exists."""
         return bool(name) and Path(name).exists()
 
     def is_large(self, name: str, columns: Columns) -> bool:
-        """Whether the arrays take a large part of memory."""
+        """Whether the arrays would take up a large part of memory."""
         return files.is_large(Path(name), columns=columns)
 
     def has_one_file(self, name: str) -> bool:
-        """Whether it is a file, not a folder."""
+        """Whether the path is a file rather than a folder."""
         return not Path(name).is_dir()
 
 

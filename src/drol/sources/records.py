@@ -1,4 +1,4 @@
-"""Environments that a file names: a file is data, and nothing is imported or called because one says so."""
+"""Environments named in files. A file is only data: nothing is imported or called just because it says so."""
 
 import textwrap
 from collections.abc import Mapping
@@ -19,17 +19,17 @@ else:
     gymnasium = lazy("gymnasium", "train")
 
 FACTORIES = {"gymnasium": GYMNASIUM, d4rl.KIND: d4rl.FACTORY, minari.KIND: minari.FACTORY}
-"""What makes the environments of records, by their kinds: chosen here, whatever a file says."""
+"""Record kind -> factory. Factories are fixed here, never read from a file."""
 
 Json = bool | int | float | str | list[Any] | dict[str, Any] | None
-"""What a file may hold in the place of a record or a name."""
+"""Any JSON value: what a file may hold where a record or a name is expected."""
 
 
 def environment_of_record(record: Json) -> EnvironmentSpec:
-    """What `EnvironmentSpec.as_record` gave.
+    """The environment described by the output of `EnvironmentSpec.as_record`.
 
     Raises:
-        DataError: if it gave no such thing.
+        DataError: if the record does not have that form.
     """
     fields = record if isinstance(record, dict) else {}
     name, kind, options = fields.get("id"), fields.get("kind"), fields.get("options")
@@ -42,23 +42,24 @@ def environment_of_record(record: Json) -> EnvironmentSpec:
     ):
         return EnvironmentSpec(name, tuple((option, value) for option, value in options), kind, FACTORIES[kind])
     raise DataError(
-        f"expected an 'id', a 'kind' (one of {', '.join(FACTORIES)}) and 'options' by name, found "
+        f"expected an 'id', a 'kind' (one of {', '.join(FACTORIES)}) and named 'options', found "
         f"{textwrap.shorten(repr(record), 200)}"
     )
 
 
 def environment_in_file(record: Json, where: str) -> EnvironmentSpec:
-    """The environment of a record that a file holds, if making it imports and calls nothing of the file's choosing.
+    """The environment of a record in a file, if it can be made without importing or calling anything the file chose.
 
-    So are the environments of OGBench, D4RL and Minari, which this library knows by name, and those that are registered
-    with gymnasium already. Others the user must name.
+    This holds for the environments of OGBench, D4RL and Minari, which this library knows by name, and for those already
+    registered with gymnasium. The user must name any other environment explicitly.
 
     Args:
-        record: what `EnvironmentSpec.as_record` gave, or whatever an editor made of it.
-        where: the file or run it came from, for messages.
+        record: the output of `EnvironmentSpec.as_record`, which may have been edited by hand.
+        where: the file or run that the record came from, for error messages.
 
     Raises:
-        DataError: if it is no such record, or names anything else; the message says what to add to the command.
+        DataError: if the record is malformed or names any other environment; the message says what to add to the
+            command.
     """
     try:
         spec = environment_of_record(record)
@@ -67,15 +68,15 @@ def environment_in_file(record: Json, where: str) -> EnvironmentSpec:
     if spec.options:
         names = ", ".join(name for name, _ in spec.options[:12])
         raise DataError(
-            f"{where} names the environment {spec.id!r} with options ({names}), which are not taken from a file; "
-            f"name it yourself with --env {spec.id}, which makes it without them"
+            f"{where} names the environment {spec.id!r} with options ({names}), which are never read from a file; "
+            f"name the environment yourself with --env {spec.id}, which makes it without these options"
         )
     if not _is_known(spec):
         if spec.factory == minari.FACTORY:
             raise DataError(f"{where} names the environment of {spec.id!r}, which is not the name of a Minari data set")
         raise DataError(
-            f"{where} names the environment {spec.id!r}, and a module is not imported because a file says so; if you "
-            f"trust it, name it yourself: add --env {spec.id if ':' in spec.id else f'MODULE:{spec.id}'}"
+            f"{where} names the environment {spec.id!r}, but modules are not imported just because a file says so; if "
+            f"you trust it, name it yourself: add --env {spec.id if ':' in spec.id else f'MODULE:{spec.id}'}"
         )
     return spec
 
@@ -90,10 +91,11 @@ def _is_known(spec: EnvironmentSpec) -> bool:
 
 
 def environment_of_task(name: Json, where: str) -> EnvironmentSpec | None:
-    """The environment of a task that a file names; None for a log of the user's own, which has none.
+    """The environment of a task named in a file; None for the user's own log, which has no environment.
 
     Raises:
-        DataError: if making it would import what only the file names; see `environment_in_file`.
+        DataError: if making the environment would import something that only the file names; see
+            `environment_in_file`.
     """
     if not isinstance(name, str):
         return None
@@ -105,5 +107,5 @@ def environment_of_task(name: Json, where: str) -> EnvironmentSpec | None:
 
 
 def is_module(record: Mapping[str, Any] | None) -> bool:
-    """Whether a record of `EnvironmentSpec.as_record` names a module of the user's own."""
+    """Whether a record (see `EnvironmentSpec.as_record`) names one of the user's own modules."""
     return record is not None and ":" in record["id"] and not OGBENCH.makes(EnvironmentSpec(record["id"]))

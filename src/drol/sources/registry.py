@@ -1,4 +1,4 @@
-"""What can be trained on, by name: OGBench's tasks, D4RL's, Minari's data sets, and logs of your own."""
+"""What can be trained on, by name: tasks of OGBench and D4RL, Minari's data sets, and your own logs."""
 
 import contextlib
 import dataclasses
@@ -22,32 +22,33 @@ else:
 
 PUBLISHED: tuple[Source, ...] = (MINARI, D4RL, OGBENCH)
 SOURCES: tuple[Source, ...] = (*PUBLISHED, OWN)
-"""In the order in which they are asked for a name."""
+"""In the order in which they are tried for a name."""
 
 NOWHERE = "none"
-"""Names no environment at all."""
+"""The name that stands for no environment."""
 
 
 def source_of(name: str) -> Source:
-    """The source that a name has the form of; a log of your own has any other form."""
+    """The source whose names have the form of `name`; any other name is taken for one of your own logs."""
     return next((source for source in SOURCES if source.claims(name)), OWN)
 
 
 def collector_of(data_set: str) -> Source:
-    """The source that makes a data set, or says why it does not."""
+    """The source that collects a data set, or reports why it cannot."""
     return D4RL if D4RL.claims(data_set) else OGBENCH
 
 
 def parse_task(name: str, *, environment: str | None = None, present: bool = False) -> Task:
-    """What `name` means: an OGBench or D4RL task, `minari:DATASET`, or the path of a log.
+    """The task that `name` refers to: an OGBench or D4RL task, `minari:DATASET`, or the path of a log.
 
     Args:
         name: as given on the command line.
-        environment: evaluate there instead; see `environment_of`.
-        present: whether a log of your own must be there, in a form that is read.
+        environment: where to evaluate instead; see `environment_of`.
+        present: whether to require that your own log exists in a supported format.
 
     Raises:
-        DataError: if it means nothing; the message names the nearest task, or says what the file is.
+        DataError: if the name is unknown or the file cannot be used; the message suggests the nearest task, or says
+            what the file is.
     """
     source = next((source for source in SOURCES if source.knows(name)), None)
     if source is None:
@@ -60,7 +61,7 @@ def parse_task(name: str, *, environment: str | None = None, present: bool = Fal
 
 
 def _nearest(name: str) -> str:
-    """The nearest known task, and what other names there are."""
+    """A hint with the nearest known task and the other kinds of names."""
     known: list[str] = []
     for source in SOURCES:
         with contextlib.suppress(MissingExtraError):
@@ -68,18 +69,18 @@ def _nearest(name: str) -> str:
     near = nearest(name, known, cutoff=0.0)
     file = namesake(name)
     return (
-        f"; {'' if file is None else f'there is the file {file}, and '}the nearest known is {near[0]!r}. Data of your "
-        f"own are named by their file or folder, Minari's as minari:DATASET"
+        f"; {'' if file is None else f'there is a file {file}, and '}the nearest known is {near[0]!r}. Refer to your "
+        f"own data by their file or folder, and to Minari's as minari:DATASET"
     )
 
 
 def environment_of(name: str) -> EnvironmentSpec | None:
     """The environment of a task, or the one gymnasium knows by that name (`module:Id-v0` imports the module first).
 
-    `none` means that there is none.
+    Returns None for the name `none`.
 
     Raises:
-        DataError: if there is none of that name.
+        DataError: if there is no environment of that name.
     """
     if name == NOWHERE:
         return None
@@ -101,18 +102,18 @@ def environment_of(name: str) -> EnvironmentSpec | None:
 
 
 def environment(name: str) -> EnvironmentSpec:
-    """An environment by name, to evaluate policies in.
+    """An environment by name, for evaluating policies.
 
     Args:
-        name: of an OGBench or D4RL task, `minari:DATASET`, or a gymnasium id; `module:Id-v0` imports the module that
-            registers it first.
+        name: an OGBench or D4RL task, `minari:DATASET`, or a gymnasium id; `module:Id-v0` first imports the module that
+            registers it.
 
     Returns:
-        Its specification, whose `make` builds it.
+        Its specification, whose `make` builds the environment.
 
     Raises:
-        DataError: if there is none of that name.
-        MissingExtraError: if a package that it needs is not installed; the message has the install command.
+        DataError: if there is no environment of that name.
+        MissingExtraError: if a package that it needs is not installed; the message gives the install command.
     """
     found = environment_of(name)
     if found is None:

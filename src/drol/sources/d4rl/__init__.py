@@ -1,1 +1,1 @@
-"""D4RL: its tasks, its data sets, its environments behind gymnasium's interface, and their installation."""
+"""D4RL: its tasks, its data sets, its environments with gymnasium's interface, and their installation."""

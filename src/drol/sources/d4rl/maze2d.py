@@ -1,4 +1,4 @@
-"""maze2d data made on the spot by D4RL's own waypoint controller."""
+"""maze2d data collected locally with D4RL's own waypoint controller."""
 
 import contextlib
 import io
@@ -26,29 +26,29 @@ grid_spec = lazy("d4rl.pointmaze.gridcraft.grid_spec", "d4rl")
 PROGRESS_STEPS = 1000
 
 NOISE = 0.5
-"""Of the walker, in units of actions: without noise a policy has nothing to choose from."""
+"""Standard deviation of the action noise; without noise, the data leave a policy nothing to choose from."""
 
 
 def published_steps(name: str) -> int:
-    """The rows of a task's published file: two million in the medium maze, four in the large one, else one.
+    """The number of rows in a task's published file: 2 million for the medium maze, 4 for the large one, else 1.
 
-    Of the files for the mazes of evaluation no number is stated.
+    The source states no number for the files of the evaluation mazes.
 
-    Source: Fu et al. 2020, the appendix's table of samples, which Evan-wyl/robotlearning: data/dataset.md adds up.
+    Source: Fu et al. 2020, the appendix's table of samples, totalled in Evan-wyl/robotlearning: data/dataset.md.
     """
     millions = {"maze2d-medium": 2, "maze2d-large": 4}
     return 1_000_000 * next((count for maze, count in millions.items() if name.startswith(maze)), 1)
 
 
 def maze_task(name: str) -> D4RLTask:
-    """A task whose data can be made here.
+    """The task of that name, whose data can be collected here.
 
     Raises:
-        DataError: for any other.
+        DataError: for any other task.
     """
     known = task(name)
     if known.family != "maze2d":
-        raise DataError(f"{name} cannot be collected: D4RL has a controller for maze2d tasks alone")
+        raise DataError(f"{name} cannot be collected: D4RL has a controller for maze2d tasks only")
     return known
 
 
@@ -61,25 +61,25 @@ def collect(
     noise: float,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Walk through a maze from one random goal to the next, and store it in D4RL's format.
+    """Walk through a maze from one random goal to the next and store the walk in D4RL's format.
 
-    Conventions are those of the published files (Fu et al., 2020; D4RL's scripts for generation and relabelling): one
-    walk without resets or terminals; `timeouts` mark rows in which the goal of the moment was reached, or given up
-    after the task's limit, and another is drawn for the next row. `rewards` are those of the task's fixed goal for the
-    state *before* the action, so row t + 1 holds what the environment, which rewards the state after, pays for row t.
-    One difference: there, the row after each time-out repeats an old observation; here every row holds the state that
-    its action was taken in.
+    Conventions are those of the published files (Fu et al., 2020; D4RL's scripts for generation and relabelling). The
+    data are one walk without resets or terminals. `timeouts` mark the rows in which the current goal was reached, or
+    given up after the task's time limit; another goal is drawn for the next row. `rewards` are computed from the task's
+    fixed goal and the state *before* the action, whereas the environment rewards the state after it: row t + 1 holds
+    the reward that the environment gives for row t. One difference: in the published files, the row after each timeout
+    repeats an old observation; here every row holds the state in which its action was taken.
 
     The file depends on the arguments alone.
 
     Args:
         name: a maze2d task.
         out: the file to write.
-        steps: how many rows; as many as the published file has: `published_steps`.
-        seed: of everything random.
-        noise: standard deviation of what is added to actions, which are then clipped to [-1, 1]; 0.5 in D4RL's script
-            where it is asked for noise.
-        progress: called with (rows so far, rows in all).
+        steps: number of rows; see `published_steps` for that of the published file.
+        seed: for all random draws.
+        noise: standard deviation of the noise added to actions, which are then clipped to [-1, 1]; D4RL's script uses
+            0.5 if noise is requested.
+        progress: called with (rows so far, total rows).
 
     Returns:
         The path of the file.
@@ -87,7 +87,7 @@ def collect(
     Raises:
         DataError: for another task or numbers out of range.
         ValueError: for a seed out of range.
-        MissingExtraError: without D4RL.
+        MissingExtraError: if D4RL is not installed.
     """
     known = maze_task(name)
     if steps < 2 or noise < 0:
@@ -140,17 +140,17 @@ def _walk(
 
 
 def rewards(states: np.ndarray, goal: np.ndarray, kind: str) -> np.ndarray:
-    """(T,) what D4RL pays in each state (T, 4): 1 within 0.5 of the goal if sparse, exp(-distance) if dense."""
+    """(T,) D4RL's reward in each state (T, 4): 1 within 0.5 of the goal if sparse, exp(-distance) if dense."""
     distance = np.linalg.norm(states[:, :2] - goal, axis=-1)
     return np.exp(-distance) if kind == "dense" else (distance <= 0.5).astype(np.float64)
 
 
 def waypoint_controller(maze: str) -> Any:
-    """D4RL's controller of a maze.
+    """D4RL's controller for a maze, sped up.
 
-    It plans again for every goal, by value iteration over the grid's cells. Its transitions never change and its
-    rewards are 1 in the goal's cell, so both are given here instead of being enumerated every time (0.4 s in the large
-    maze).
+    The controller replans for every goal by value iteration over the grid's cells. Its transitions never change, and
+    its rewards are 1 in the goal's cell, so both are supplied here instead of being enumerated for every goal (0.4 s in
+    the large maze).
     """
     controller = waypoints.WaypointController(maze)
     grid, reward_tile = controller.env, grid_spec.REWARD
@@ -167,7 +167,7 @@ def waypoint_controller(maze: str) -> Any:
 
 @contextlib.contextmanager
 def _restored_draws() -> Iterator[None]:
-    """NumPy's global generator, from which the controller draws and which a reset seeds, is left as it was."""
+    """Restore NumPy's global generator afterwards: the controller draws from it, and a reset seeds it."""
     before = np.random.get_state()
     try:
         yield

@@ -1,4 +1,4 @@
-"""D4RL's data sets, read from their HDF5 files as d4rl itself reads them. Needs h5py and nothing else of D4RL."""
+"""D4RL's data sets, read from their HDF5 files as d4rl itself reads them. Needs only h5py, no part of D4RL."""
 
 import dataclasses
 import os
@@ -20,7 +20,7 @@ NEEDED = ("observations", "actions", "rewards", "terminals")
 
 STATES = ("qpos", "qvel")
 PLACED = ("desired_orien", "door_body_pos", "board_pos")
-"""Simulator states in the group `infos`; `PLACED` are where adroit's goals and objects are."""
+"""Simulator states in the group `infos`; `PLACED` hold the poses of adroit's goals and objects."""
 
 
 def dataset_folder() -> Path:
@@ -36,25 +36,26 @@ def load(
     progress: Progress | None = None,
     expected: str | None = None,
 ) -> Dataset:
-    """A task's data, prepared as for the published results: see `read`, and antmaze's rewards become -1 and 0.
+    """A task's data, read by `read` and prepared as for the published results.
 
-    Masks are 1 - terminals, actions are clipped to +-(1 - 1e-5), nothing is normalised and nothing held out.
+    antmaze's rewards become -1 and 0, masks are 1 - terminals, and actions are clipped to +-(1 - 1e-5); nothing is
+    normalised or held out.
 
     Args:
         name: D4RL's id.
-        path: the data set's file; looked for in `folder`, and downloaded there if absent, without.
-        folder: `dataset_folder()` without.
-        progress: called with (bytes so far, bytes in all or None) during a download.
-        expected: the file's SHA-256, should it be downloaded.
+        path: the data set's file; by default it is looked up in `folder` and downloaded there if missing.
+        folder: where data sets are kept; defaults to `dataset_folder()`.
+        progress: called with (bytes so far, total bytes or None) during a download.
+        expected: the file's SHA-256, checked if it is downloaded.
 
     Raises:
-        DataError: if the name is unknown, the file damaged or of another task, or the download cannot be done.
+        DataError: if the name is unknown, the file is damaged or belongs to another task, or the download fails.
     """
     known = task(name)
     there = Path(folder or dataset_folder()).expanduser()
     file = _locate(known, there, progress, expected) if path is None else Path(path).expanduser()
     log = read(name, file)
-    # As for the published results: what lies outside is clipped, not refused.
+    # As for the published results, actions out of range are clipped, not refused.
     train = to_transitions(dataclasses.replace(log, actions=np.clip(log.actions, -1, 1)))
     if known.family == "antmaze":
         train = dataclasses.replace(train, rewards=train.rewards - 1)
@@ -68,12 +69,13 @@ def load(
 def read(name: str, path: Path) -> Log:
     """A task's file, with the transitions of `d4rl.qlearning_dataset`.
 
-    A row's successor is the next row, so rows that timed out, and the last one, make no transition (`next_observations`
-    are not used, should a file have them). An episode ends where a row was left out; but for antmaze, whose ants
-    walk on from the goal, at terminals as well. Where `timeouts` are missing, rows are counted up to the task's limit.
+    A row's successor is the next row, so neither a row that timed out nor the last one makes a transition
+    (`next_observations` are not used even if a file has them). An episode ends where a row was left out and also at
+    terminals, except in antmaze, where ants keep walking after reaching the goal. If `timeouts` are missing, they are
+    reconstructed by counting rows up to the task's time limit.
 
     Raises:
-        DataError: saying what was expected of the file and what was found.
+        DataError: saying what was expected in the file and what was found.
     """
     known, where = task(name), str(path)
     columns = _columns(known, path)
@@ -99,7 +101,7 @@ def read(name: str, path: Path) -> Log:
 
 
 def _columns(known: D4RLTask, path: Path) -> dict[str, np.ndarray]:
-    """A file's arrays, with shapes checked and flags as booleans."""
+    """A file's arrays, with their shapes checked and flags as booleans."""
     where, infos = str(path), [f"infos/{name}" for name in (*STATES, *PLACED)]
     wanted = {*NEEDED, "timeouts", *infos}
     columns = {name: array for name, array in read_hdf5(path, wanted=wanted.__contains__).items() if name in wanted}
@@ -118,7 +120,7 @@ def _columns(known: D4RLTask, path: Path) -> dict[str, np.ndarray]:
         if columns[name].shape[1] != width:
             raise DataError(
                 f"{where}: {known.name} has {name} of {width} numbers, found an array of shape {columns[name].shape}; "
-                f"is the file of another task?"
+                f"does the file belong to another task?"
             )
     columns["rewards"] = column("rewards", columns["rewards"], count, where)
     for name in {"terminals", "timeouts"} & columns.keys():
@@ -129,10 +131,10 @@ def _columns(known: D4RLTask, path: Path) -> dict[str, np.ndarray]:
 
 
 def _time_outs(terminals: np.ndarray, limit: int) -> np.ndarray:
-    """(N,) rows that d4rl takes for time-outs where a file marks none.
+    """(N,) which rows d4rl treats as timeouts if a file does not mark them.
 
-    The first episode, and one after a time-out, has `limit` rows; one after a terminal times out a row earlier, because
-    d4rl counts that terminal in.
+    The first episode, and any episode after a timeout, has `limit` rows; an episode after a terminal times out one row
+    earlier, because d4rl includes that terminal in its count.
     """
     timed_out = np.zeros(len(terminals), bool)
     step = 0
@@ -147,7 +149,7 @@ def _locate(known: D4RLTask, folder: Path, progress: Progress | None, expected: 
     if not file.exists():
         make = f" or make data of this kind with `drol collect {known.name}`," if known.family == "maze2d" else ""
         other_ways = (
-            f"Other ways: fetch {known.file} on another machine and put it into {folder} (D4RL_DATASET_DIR names "
+            f"Other ways: fetch {known.file} on another machine and put it into {folder} (D4RL_DATASET_DIR sets "
             f"another folder),{make} or name a file with --data."
         )
         download(known.url, file, progress, other_ways=other_ways, expected=expected)

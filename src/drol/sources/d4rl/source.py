@@ -24,16 +24,16 @@ FACTORY = "drol.sources.d4rl.environments:make"
 class D4RLSource(Source):
     """D4RL's tasks, such as `pen-human-v1`."""
 
-    # D4RL's own packages are not pip's: whoever needs an environment is told of the installer.
+    # D4RL's own packages are not listed, as pip alone cannot install them: errors point to `drol install-d4rl`.
     environment_needs: ClassVar[Needs] = GYMNASIUM
     collection_needs: ClassVar[Needs] = GYMNASIUM | HDF5
 
     def tasks(self) -> Collection[str]:
-        """All that the table holds."""
+        """All tasks in the table."""
         return TASKS
 
     def claims(self, name: str) -> bool:
-        """Whether the table holds it."""
+        """Whether it is in the table."""
         return is_d4rl(name)
 
     def environment(self, name: str) -> EnvironmentSpec | None:
@@ -41,11 +41,11 @@ class D4RLSource(Source):
         return EnvironmentSpec(name, kind=KIND, factory=FACTORY)
 
     def makes(self, spec: EnvironmentSpec) -> bool:
-        """Whether the table holds it."""
+        """Whether it is in the table."""
         return spec.factory == FACTORY and is_d4rl(spec.id)
 
     def data_needs(self, name: str) -> Needs:
-        """h5py, and nothing of D4RL."""
+        """h5py; reading needs none of D4RL's packages."""
         return HDF5
 
     def read(self, name: str, request: Request) -> "Log":
@@ -57,11 +57,11 @@ class D4RLSource(Source):
         return reading.load(task.name, path=request.path, progress=request.progress, expected=request.expected)
 
     def updates(self, budget: Budget) -> int:
-        """D4RL's own number."""
+        """The number for D4RL's tasks."""
         return budget.d4rl_updates
 
     def data_set(self, name: str) -> str | None:
-        """As the task is called; only mazes have an expert."""
+        """The task's name; only the mazes have an expert."""
         return name
 
     def file_name(self, data_set: str) -> str:
@@ -69,7 +69,7 @@ class D4RLSource(Source):
         return f"{data_set}.hdf5"
 
     def check_collection(self, data_set: str, out: Path) -> None:
-        """Raise if there is no expert, or the file is there."""
+        """Check that there is an expert and that the file does not exist yet."""
         maze2d.maze_task(data_set)
         if out.exists():
             raise DataError(f"{out} exists already; choose another name with --out or remove it")
@@ -84,7 +84,7 @@ class D4RLSource(Source):
         workers: int,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[Path]:
-        """See `drol.sources.d4rl.maze2d.collect`; an episode is as long as the task's limit."""
+        """See `drol.sources.d4rl.maze2d.collect`; an episode counts as many steps as the task's time limit."""
         steps = maze2d.published_steps(data_set)
         if episodes is not None:
             steps = episodes * task(data_set).max_episode_steps

@@ -1,4 +1,4 @@
-"""D4RL's tasks as a table: limits, widths, reference scores and where the data are. Needs nothing of D4RL.
+"""D4RL's tasks as a table: time limits, widths, reference scores and data URLs. Needs no part of D4RL.
 
 Source: `d4rl.infos` and the environments that d4rl 1.1 registers.
 """
@@ -21,11 +21,11 @@ class D4RLTask:
 
     Attributes:
         name: D4RL's id.
-        family: what decides on preprocessing and on what success means.
+        family: determines the preprocessing and what counts as success.
         max_episode_steps: the time limit.
-        observation_dim, action_dim: how many numbers.
+        observation_dim, action_dim: widths of observations and actions.
         url: where the data set was published.
-        min_score, max_score: the returns that count as 0 and as 100.
+        min_score, max_score: the returns that are scored as 0 and as 100.
     """
 
     name: str
@@ -39,11 +39,11 @@ class D4RLTask:
 
     @property
     def file(self) -> str:
-        """The data set's file name, in D4RL's own folder too."""
+        """The data set's file name, also in D4RL's own folder."""
         return self.url.rpartition("/")[2]
 
     def normalised_score(self, episode_return: float) -> float:
-        """D4RL's score of an undiscounted return: 0 at `min_score`, 100 at `max_score`."""
+        """D4RL's normalised score of an undiscounted return: 0 at `min_score`, 100 at `max_score`."""
         return normalised_score(episode_return, self.min_score, self.max_score)
 
 
@@ -56,7 +56,7 @@ def task(name: str) -> D4RLTask:
     """The task of that name.
 
     Raises:
-        DataError: for an unknown name; the message names the nearest.
+        DataError: for an unknown name; the message suggests the nearest one.
     """
     if name not in TASKS:
         near = nearest(name, TASKS, cutoff=0.0)
@@ -77,7 +77,7 @@ def _antmaze() -> Iterator[D4RLTask]:
 
 
 def _adroit() -> Iterator[D4RLTask]:
-    # limit, observation, action, score that counts as 0, as 100
+    # time limit, observation width, action width, returns scored as 0 and as 100
     hands = {
         "pen": (100, 45, 24, 96.262799, 3076.8331017826877),
         "door": (200, 39, 28, -56.512833, 2880.5693087298737),
@@ -91,7 +91,7 @@ def _adroit() -> Iterator[D4RLTask]:
 
 
 def _maze2d() -> Iterator[D4RLTask]:
-    # limit, then the scores that count as 0 and as 100: with sparse rewards, with dense ones
+    # time limit, then the returns scored as 0 and as 100, for sparse and for dense rewards
     mazes = {
         "open": (150, (0.01, 20.66), (11.17817, 27.166538620695782)),
         "umaze": (300, (23.85, 161.86), (68.537689, 193.66285642381482)),
@@ -110,7 +110,7 @@ def _maze2d() -> Iterator[D4RLTask]:
 
 
 def _locomotion() -> Iterator[D4RLTask]:
-    # observation, action, score that counts as 0, as 100
+    # observation width, action width, returns scored as 0 and as 100
     bodies = {
         "halfcheetah": (17, 6, -280.178953, 12135.0),
         "hopper": (11, 3, -20.272305, 3234.3),
@@ -124,4 +124,4 @@ def _locomotion() -> Iterator[D4RLTask]:
 
 
 TASKS = {one.name: one for group in (_antmaze(), _adroit(), _maze2d(), _locomotion()) for one in group}
-"""Every supported task by name."""
+"""All supported tasks by name."""

@@ -1,1 +1,1 @@
-"""Minari: its data sets, and the environments they were recorded in."""
+"""Minari: its data sets and the environments in which they were recorded."""

@@ -1,4 +1,4 @@
-"""The environments that Minari data sets were recorded in."""
+"""The environments in which Minari data sets were recorded."""
 
 import gymnasium
 
@@ -8,12 +8,12 @@ from drol.sources.minari.folders import check_environments, folder, open_dataset
 
 
 def make(dataset_id: str) -> gymnasium.Env:
-    """The environment a data set names for evaluation, else the one it was recorded in.
+    """The environment that a data set names for evaluation or, if it names none, the one it was recorded in.
 
-    The two may differ, and not in the time limit alone.
+    The two may differ in more than the time limit.
 
     Raises:
-        DataError: if the data set is missing or damaged, names no environment, or one that cannot be made.
+        DataError: if the data set is missing or damaged, or if it names no environment or one that cannot be made.
         MissingExtraError: if the environment's package is not installed.
     """
     dataset = open_dataset(dataset_id)
@@ -21,7 +21,7 @@ def make(dataset_id: str) -> gymnasium.Env:
     if dataset.env_spec is None:
         raise DataError(
             f"Minari data set {dataset_id!r} does not say which environment it was recorded in; evaluate in a "
-            f"gymnasium environment that you name yourself, or train with --env none"
+            f"gymnasium environment of your choice, or train with --env none"
         )
     wanted = metadata.get("requirements")
     required = ", ".join(map(str, wanted)) if wanted and isinstance(wanted, list) else "nothing in particular"
@@ -36,10 +36,10 @@ def make(dataset_id: str) -> gymnasium.Env:
         raise MissingExtraError(
             f"the environment of Minari data set {dataset_id!r}, {dataset.env_spec.id}, needs "
             f"{f'the package {package!r}' if package else 'a package'}, which is not installed ({error}); the data set "
-            f"asks for: {required}"
+            f"requires: {required}"
         ) from None
     except Exception as error:
         raise DataError(
             f"the environment of Minari data set {dataset_id!r}, {dataset.env_spec.id}, cannot be made "
-            f"({shown(error)}); are the installed packages of other versions? The data set asks for: {required}"
+            f"({shown(error)}); do the installed package versions differ? The data set requires: {required}"
         ) from None

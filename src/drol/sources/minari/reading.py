@@ -1,4 +1,4 @@
-"""Minari data sets, from minari's folder or fetched by minari."""
+"""Reading of Minari data sets, from minari's folder or downloaded by minari."""
 
 import contextlib
 import dataclasses
@@ -32,7 +32,7 @@ else:
     minari = lazy("minari", "minari")
 
 Path = tuple[str | int, ...]
-"""Where in an episode some numbers lie: ("observations", "goal", 0)."""
+"""The location of an array within an episode, for instance ("observations", "goal", 0)."""
 
 
 def load(dataset_id: str, *, progress: Progress | None = None) -> Dataset:
@@ -40,10 +40,10 @@ def load(dataset_id: str, *, progress: Progress | None = None) -> Dataset:
 
     Args:
         dataset_id: for instance `D4RL/pointmaze/umaze-v2`.
-        progress: told the size once a download is complete (minari shows its own on the way).
+        progress: called once with the size when a download is complete (minari shows its own progress meanwhile).
 
     Raises:
-        DataError: see `read`; or for values that cannot be trained on.
+        DataError: see `read`; also for values that cannot be trained on.
         MissingExtraError: if minari is not installed.
     """
     log = read(dataset_id, progress=progress)
@@ -64,17 +64,17 @@ def load(dataset_id: str, *, progress: Progress | None = None) -> Dataset:
 
 
 def read(dataset_id: str, *, progress: Progress | None = None) -> Log:
-    """A data set as it was recorded, final observations included.
+    """A data set as it was recorded, including final observations.
 
-    Looks in minari's folder first, then has minari fetch it there. Observations are laid in a row as
-    `drol.environments.flatten.flatten` says, actions in C order.
+    If it is not in minari's folder, minari downloads it there. Observations are flattened by
+    `drol.environments.flatten.flatten`, actions in C order.
 
     Args:
         dataset_id: for instance `D4RL/pointmaze/umaze-v2`.
         progress: see `load`.
 
     Raises:
-        DataError: if it cannot be fetched, is damaged, or holds images, texts or actions that are no box.
+        DataError: if it cannot be fetched, is damaged, holds images or text, or its action space is not a box.
         MissingExtraError: if minari is not installed.
     """
     if not folder(dataset_id).exists():
@@ -83,7 +83,7 @@ def read(dataset_id: str, *, progress: Progress | None = None) -> Log:
     where = f"Minari data set {dataset_id!r} ({folder(dataset_id)})"
     actions = dataset.action_space
     if not isinstance(actions, Box):
-        raise DataError(f"{where}: actions must be a box of numbers, found {actions}; no other kind can be learnt")
+        raise DataError(f"{where}: the action space must be a Box, found {actions}; no other space is supported")
     leaves = list(_leaves(dataset.observation_space, ("observations",), where))
     with clear_errors(dataset_id):
         tables = _Tables.make(dataset.total_steps, dataset.total_episodes, leaves, actions)
@@ -94,8 +94,8 @@ def read(dataset_id: str, *, progress: Progress | None = None) -> Log:
         tables.add(episode, number, f"{where}, episode {number}")
     if tables.filled != len(tables.actions):
         raise DataError(
-            f"{where}: metadata.json announces {len(tables.actions)} steps in {len(tables.lengths)} episodes, these "
-            f"hold {tables.filled}; incomplete or damaged? Fetch or make it again"
+            f"{where}: metadata.json states {len(tables.actions)} steps in {len(tables.lengths)} episodes, but these "
+            f"hold {tables.filled}; incomplete or damaged? Fetch or create it again"
         )
     return tables.log(where, actions)
 
@@ -106,11 +106,11 @@ def _fetch(dataset_id: str, progress: Progress | None) -> None:
     try:
         with quiet(), contextlib.redirect_stdout(sys.stderr):
             minari.download_dataset(dataset_id)
-    except Exception as error:  # of the hosts' own libraries
+    except Exception as error:  # the hosts' client libraries raise their own types
         raise DataError(
-            f"Minari data set {dataset_id!r} is not in {where}, and cannot be fetched ({shown(error)}). "
-            f"Other ways: `minari download {dataset_id}` on another machine, then copy the data set's folder "
-            f"to {where.parent}; or name the folder that holds your data sets with MINARI_DATASETS_PATH."
+            f"Minari data set {dataset_id!r} is not in {where} and cannot be fetched ({shown(error)}). "
+            f"Other ways: run `minari download {dataset_id}` on another machine and copy the data set's folder "
+            f"to {where.parent}; or set MINARI_DATASETS_PATH to the folder that holds your data sets."
         ) from None
     if progress is not None:
         size = sum(file.stat().st_size for file in where.rglob("*") if file.is_file())
@@ -118,13 +118,13 @@ def _fetch(dataset_id: str, progress: Progress | None) -> None:
 
 
 def _leaves(space: gymnasium.Space, path: Path, where: str) -> Iterator[tuple[Path, gymnasium.Space]]:
-    """The spaces of numbers that observations are made of, with their places."""
+    """The numeric spaces that make up an observation, each with its path."""
     if isinstance(space, Dict | Tuple):
         parts = space.spaces.items() if isinstance(space, Dict) else enumerate(space.spaces)
         for key, part in parts:
             yield from _leaves(part, (*path, key), where)
     elif not isinstance(space, Box | Discrete | MultiBinary | MultiDiscrete):
-        raise DataError(f"{where}: {_name(path)} must hold numbers, found {space}; nothing else can be learnt from")
+        raise DataError(f"{where}: {_name(path)} must hold numbers, found {space}; nothing else can be trained on")
     elif space.dtype == np.uint8 and len(_shape(space)) > 1:
         raise DataError(f"{where}: {_name(path)} holds images, {_shape(space)} of uint8; {NO_IMAGES}")
     else:
@@ -133,7 +133,7 @@ def _leaves(space: gymnasium.Space, path: Path, where: str) -> Iterator[tuple[Pa
 
 @dataclasses.dataclass
 class _Tables:
-    """Room for all episodes' steps, filled one after another: an episode has one observation more than steps."""
+    """Preallocated arrays, filled episode by episode; an episode has one more observation than steps."""
 
     leaves: list[tuple[Path, gymnasium.Space]]
     observations: np.ndarray
@@ -159,19 +159,19 @@ class _Tables:
         )
 
     def add(self, episode: "EpisodeData", number: int, where: str) -> None:
-        """Copy an episode behind the earlier ones, its arrays checked."""
+        """Check an episode's arrays and copy them after those of the earlier episodes."""
         _check(("rewards",), episode.rewards, (None,), where)
         steps = len(episode.rewards)
         start, stop = self.filled, self.filled + steps
         if stop > len(self.actions):
             raise DataError(
-                f"{where}: {stop} steps so far, metadata.json announces {len(self.actions)} in all; damaged? Fetch or "
-                f"make it again"
+                f"{where}: found {stop} steps so far, but metadata.json states {len(self.actions)} in total; damaged? "
+                f"Fetch or create it again"
             )
         for path, leaf in self.leaves:
             rows = steps if path[0] == "actions" else steps + 1
             _check(path, _part(episode, path, where), (rows, *_shape(leaf)), where)
-        with np.errstate(over="ignore"):  # whatever is infinite is found with the values' own checks
+        with np.errstate(over="ignore"):  # later checks of the values find infinities
             self.observations[start + number : stop + number + 1] = flatten(episode.observations, steps + 1)
             self.actions[start:stop] = flatten(episode.actions, steps)
             self.rewards[start:stop] = episode.rewards
@@ -180,7 +180,7 @@ class _Tables:
         self.lengths[number], self.filled = steps, stop
 
     def log(self, where: str, actions: Box) -> Log:
-        """What was filled in."""
+        """The filled arrays as a log."""
         number = np.arange(self.filled)
         ends = self.terminations | self.truncations
         ends[np.cumsum(self.lengths)[self.lengths > 0] - 1] = True
@@ -203,12 +203,12 @@ class _Tables:
 
 
 def _part(episode: "EpisodeData", path: Path, where: str) -> Any:
-    """What lies at a place of an episode."""
+    """The value at a path within an episode."""
     value = getattr(episode, str(path[0]))
     for depth, key in enumerate(path[1:], start=2):
         parts: Any = dict(enumerate(value)) if isinstance(value, tuple) else value
         if not isinstance(parts, dict) or key not in parts:
-            raise DataError(f"{where}: {_name(path[:depth])} is missing, which the data set's spaces name; damaged?")
+            raise DataError(f"{where}: {_name(path[:depth])} is missing, but the data set's spaces name it; damaged?")
         value = parts[key]
     return value
 
@@ -216,7 +216,7 @@ def _part(episode: "EpisodeData", path: Path, where: str) -> Any:
 def _check(
     path: Path, value: np.ndarray | Mapping[str, Any] | Sequence[Any] | None, shape: tuple[int | None, ...], where: str
 ) -> None:
-    """Refuse anything but an array of numbers of a shape."""
+    """Refuse anything but a numeric array of the given shape."""
     found = f"{value.shape} of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
     fits = isinstance(value, np.ndarray) and value.dtype.kind in "fiub" and len(value.shape) == len(shape)
     if not fits or any(n is not None and n != m for n, m in zip(shape, value.shape, strict=True)):

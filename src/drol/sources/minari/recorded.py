@@ -1,8 +1,8 @@
-"""Which environments of a Minari data set's description may be made: decided by names, before anything is imported.
+"""Decide by name, before anything is imported, which environments in a Minari data set's metadata may be made.
 
-A data set may come from anywhere. What its description calls, with which arguments, is what is listed here, and nothing
-else: environments that are registered with gymnasium, or that packages of environments define; wrappers of gymnasium's
-that compute; arguments that are numbers, or words that such environments know.
+A data set may come from anywhere, so its metadata may call only what is listed here: environments that are registered
+with gymnasium or defined by known environment packages, gymnasium's wrappers that only compute, and arguments that are
+numbers or plain words that such environments accept.
 """
 
 import importlib
@@ -42,30 +42,30 @@ WRAPPERS: dict[str, tuple[str, ...]] = {
     "TimeAwareObservation": ("flatten", "normalize_time", "dict_time_key"),
     "TimeLimit": ("max_episode_steps",),
 }
-"""gymnasium's wrappers that compute, and their arguments."""
+"""gymnasium's wrappers that only compute -> their permitted arguments."""
 
 IN_WORDS = (
     *("desc", "map_name", "maze_map", "reward_type", "target_position", "target_rotation", "tasks_to_complete"),
     *("touch_get_obs", "dict_time_key", "filter_keys", "padding_type", "stats_key"),
 )
-"""Arguments that may be words, or hold them; others are numbers."""
+"""Arguments that may be or contain words; all others must be numbers."""
 
 RENDERED = (None, "rgb_array", "rgb_array_list", "depth_array", "ansi")
-"""Ways to render that open no window."""
+"""Render modes that open no window."""
 
 WORDS = re.compile(r"[\w -]{0,64}")
 
 
 def check_recorded(text: JsonValue, where: str) -> None:
-    """Refuse a description whose making would call, or open, anything else than what is listed here.
+    """Refuse an environment specification that would call or open anything not listed here.
 
     Args:
-        text: what gymnasium's `EnvSpec.to_json` gave, or whatever an editor made of it; None passes.
-        where: the data set, for messages.
+        text: the output of gymnasium's `EnvSpec.to_json`, which may have been edited by hand; None is accepted.
+        where: the data set, for error messages.
 
     Raises:
         DataError: naming what was found.
-        ImportError: if the package of an environment that is listed here is not installed.
+        ImportError: if the package of a permitted environment is not installed.
     """
     if text is None:
         return
@@ -102,16 +102,16 @@ def _check_wrapper(entry_point: JsonValue, arguments: dict[str, Any], where: str
 
 def _refusal(where: str, what: str) -> DataError:
     return DataError(
-        f"{where} names {what}, which is not taken from a data set; nothing was called. If you trust it, evaluate in "
-        f"an environment that you name yourself (--env MODULE:ID), or in none (--env none)"
+        f"{where} names {what}, which a data set may not choose; nothing was called. If you trust it, name the "
+        f"environment yourself (--env MODULE:ID); otherwise skip evaluation (--env none)"
     )
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose names are plain, and each there once: so it means the same to whoever reads it."""
+    """A JSON object whose names are plain and unique, so that every parser reads it the same way."""
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names) or not all(name.isidentifier() for name in names):
-        raise ValueError(f"expected different plain names, found {names!r:.100}")
+        raise ValueError(f"expected unique plain names, found {names!r:.100}")
     return dict(pairs)
 
 

@@ -37,15 +37,15 @@ class MinariSource(Source):
         return f"minari-{name.removeprefix(PREFIX).replace('/', '-')}"
 
     def environment(self, name: str) -> EnvironmentSpec | None:
-        """The one that the data set's description names."""
+        """The one named in the data set's metadata."""
         return EnvironmentSpec(name.removeprefix(PREFIX), kind=KIND, factory=FACTORY)
 
     def makes(self, spec: EnvironmentSpec) -> bool:
-        """Whether a data set of such a name could describe it; what may be made, `recorded` decides."""
+        """Whether the id has the form of a Minari data set; `recorded` decides whether it may be made."""
         return spec.factory == FACTORY and ID.fullmatch(spec.id) is not None
 
     def data_needs(self, name: str) -> Needs:
-        """Minari, and what it reads with."""
+        """Minari, whose extra includes what it needs for reading."""
         return NEEDS
 
     def read(self, name: str, request: Request) -> "Log":
@@ -57,7 +57,7 @@ class MinariSource(Source):
         return reading.load(task.name.removeprefix(PREFIX), progress=request.progress)
 
     def has_one_file(self, name: str) -> bool:
-        """It is a folder of several."""
+        """False: a data set is a folder of several files."""
         return False
 
 

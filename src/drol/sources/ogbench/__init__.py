@@ -1,1 +1,1 @@
-"""OGBench: its tasks, its data sets, and its scripted experts, which make such data here."""
+"""OGBench: its tasks, its data sets, and its scripted experts for collecting such data locally."""

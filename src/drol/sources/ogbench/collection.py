@@ -1,8 +1,8 @@
-"""Data sets made on the spot by OGBench's own scripted experts, in parallel processes.
+"""Data sets collected locally with OGBench's own scripted experts, in parallel processes.
 
-Generation settings are those of OGBench's published data sets (Park et al., 2025, appendix on data collection, and
-seohongpark/ogbench: data_gen_scripts/commands.sh). An episode depends on the seed and its number alone, so the file
-does not depend on how many processes made it.
+The settings are those of OGBench's published data sets (Park et al., 2025, appendix on data collection, and
+seohongpark/ogbench: data_gen_scripts/commands.sh). An episode depends only on the seed and its number, so the file
+does not depend on the number of processes.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ COLLECTIBLE = tuple(f"{env}-{kind}" for env in MANIPULATION for kind in ("play",
 
 @dataclasses.dataclass(frozen=True)
 class Collection:
-    """A collectible data set: environment, kind of expert, and the published numbers."""
+    """A data set that can be collected: environment, kind of expert, and the published settings."""
 
     env: str
     kind: str
@@ -46,7 +46,7 @@ class Collection:
 
     @property
     def episodes(self) -> int:
-        """Episodes of the published training set."""
+        """Number of episodes in the published training set."""
         larger = {"cube-triple": 3000, "cube-quadruple": 5000, "puzzle-4x5": 3000, "puzzle-4x6": 5000}
         if self.kind == "stitch":
             return 5000
@@ -66,7 +66,7 @@ def parse_collection(name: str) -> Collection:
     """The data set called `name`, for instance `cube-single-play` (a trailing `-v0` is accepted).
 
     Raises:
-        DataError: if no scripted expert can make it; names the nearest that can be made.
+        DataError: if no scripted expert can collect it; the message suggests the nearest that can be collected.
     """
     short = name.removesuffix("-v0")
     if short not in COLLECTIBLE:
@@ -90,17 +90,17 @@ def collect(
     steps: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Path, Path]:
-    """Collect a data set and write it in OGBench's format: `out` and, next to it, `*-val.npz`.
+    """Collect a data set and write it in OGBench's format to `out` and, for validation, to `*-val.npz` next to it.
 
     Args:
         name: a data set of `COLLECTIBLE`.
         out: path of the training file, ending in `.npz`.
-        episodes: training episodes, by default as many as OGBench published; a tenth as many (at least one) are added
-            for validation.
-        seed: makes the file; the same seed gives the same bytes, whatever `workers` is.
-        workers: processes.
+        episodes: number of training episodes, by default as many as OGBench published; a tenth as many (at least one)
+            are added for validation.
+        seed: determines the files; the same seed gives the same bytes for any number of `workers`.
+        workers: number of processes.
         steps: states per episode, by default as many as OGBench published.
-        progress: called with (episodes done, episodes in all).
+        progress: called with (episodes done, total episodes).
 
     Returns:
         The paths of the training and the validation file.
@@ -109,7 +109,7 @@ def collect(
         DataError: for a name or path that cannot be used, before any work is done.
         ValueError: for a seed out of range.
         OSError: if the files cannot be written; neither is left half-written.
-        StoppedError: on SIGINT or SIGTERM while episodes are made; nothing is written then.
+        StoppedError: on SIGINT or SIGTERM while episodes are collected; nothing is written in that case.
     """
     collection = parse_collection(name)
     require("ogbench", "ogbench")
@@ -123,7 +123,7 @@ def collect(
     seed = checked_seed(seed)
     total = count + max(1, count // 10)
     results = _episodes(collection, total, seed, steps, workers, progress)
-    # The training file last: where it is, both are.
+    # The training file is written last: if it exists, so does the validation file.
     for path, part in zip(reversed(paths), (results[count:], results[:count]), strict=True):
         arrays = {key: np.concatenate([episode[key] for episode in part]) for key in part[0]}
         write_atomic(path, lambda file, arrays=arrays: _write_npz(file, arrays))
@@ -133,7 +133,7 @@ def collect(
 def _episodes(
     collection: Collection, total: int, seed: int, steps: int, workers: int, progress: Callable[[int, int], None] | None
 ) -> list[dict[str, np.ndarray]]:
-    """All episodes in order, each made by the first worker that is free."""
+    """All episodes in order, each collected by the first free worker."""
     results: dict[int, dict[str, np.ndarray]] = {}
     collector = "drol.sources.ogbench.experts:Collector"
     with stop_requests(), pool(min(workers, total), collector, collection, steps) as processes:
@@ -156,7 +156,7 @@ def _episodes(
 
 def _output_paths(out: Path) -> tuple[Path, Path]:
     if out.suffix != ".npz" or out.name.endswith("-val.npz"):
-        raise DataError(f"--out must be a file name ending in .npz (and not in -val.npz), found {str(out)!r}")
+        raise DataError(f"--out must be a file name ending in .npz (but not in -val.npz), found {str(out)!r}")
     paths = (out, out.with_name(out.stem + "-val.npz"))
     for path in paths:
         if path.exists():
@@ -164,7 +164,7 @@ def _output_paths(out: Path) -> tuple[Path, Path]:
     with clear_write_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         if not os.access(out.parent, os.W_OK):
-            raise PermissionError(errno.EACCES, f"no permission to write into {out.parent}")
+            raise PermissionError(errno.EACCES, f"no permission to write to {out.parent}")
     return paths
 
 

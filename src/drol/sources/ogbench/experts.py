@@ -1,4 +1,4 @@
-"""OGBench's scripted experts at work: what a worker process of a collection holds. Imports no JAX."""
+"""Episodes of OGBench's scripted experts, collected in worker processes. Does not import JAX."""
 
 import pkgutil
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 from drol.seeding import episode_seed, make_reproducible, reset_seeded
 from drol.sources.ogbench.collection import MANIPULATION, Collection
 
-# Ranges from which an episode draws its probability of stacking cubes; 0.5 elsewhere.
+# Ranges from which an episode draws its probability of stacking cubes; 0.5 in other environments.
 STACKING = {
     "cube-single": (0.0, 0.0),
     "cube-double": (0.0, 0.25),
@@ -28,7 +28,7 @@ Episode = dict[str, np.ndarray]
 
 
 class Collector:
-    """One environment and its experts; lives in a worker process."""
+    """One environment and its experts, held by a worker process."""
 
     def __init__(self, collection: Collection, steps: int):
         self._collection, env = collection, collection.env
@@ -41,7 +41,7 @@ class Collector:
             self._experts = _experts(self._env, collection)
 
     def episode(self, seed: int, number: int) -> Episode:
-        """Collect one episode; scene episodes whose cube leaves the reachable region are collected again."""
+        """Collect one episode; a scene episode whose cube leaves the reachable region is discarded and repeated."""
         for attempt in range(1000):
             start = episode_seed(seed, number, attempt)
             episode = self._manipulate(start) if self._collection.env in MANIPULATION else self._navigate(start)
@@ -70,7 +70,7 @@ class Collector:
             following, _, terminated, truncated, info = env.step(action)
             done = terminated or truncated
             if expert.done:
-                # The new target changes what the expert sees, not the state.
+                # The new target changes only what the expert sees, not the simulator state.
                 target_observation, target_info = env.unwrapped.set_new_target(p_stack=stacking)  # pyright: ignore
                 expert = self._experts[target_info["privileged/target_task"]]
                 self._begin(expert, target_observation, target_info)
@@ -79,10 +79,10 @@ class Collector:
         return recorder.episode()
 
     def _begin(self, expert: Any, observation: np.ndarray, info: dict[str, Any]) -> None:
-        """Give an expert its target."""
+        """Reset an expert for its new target."""
         expert.reset(observation, info)
         if self._collection == Collection("scene", "noisy") and info["privileged/target_task"] == "cube":
-            # `reset` sets the limit to 200, whatever the constructor was told.
+            # `reset` sets the limit to 200 regardless of the constructor's argument.
             expert._max_step = SCENE_CUBE_STEPS
 
     def _navigate(self, seed: int) -> Episode:
@@ -114,18 +114,18 @@ class Collector:
 
 
 def _own_draws(seed: int) -> np.random.Generator:
-    """Draws of the collection itself, independent of the environment's, which gymnasium seeds with `seed` alone."""
+    """A generator for the collection, independent of the environment's, which gymnasium seeds with `seed` alone."""
     return np.random.default_rng([seed, 1])
 
 
 class _Recorder:
-    """Gathers one episode in OGBench's columns."""
+    """Records one episode in OGBench's columns."""
 
     def __init__(self):
         self._rows: dict[str, list] = {}
 
     def add(self, observation: np.ndarray, action: np.ndarray, terminal: bool, info: dict[str, Any]) -> None:
-        """Add a state, the action taken in it, and the simulator state it belongs to."""
+        """Add an observation, the action taken there, and the simulator state it belongs to."""
         row = {"observations": observation, "actions": action, "terminals": terminal}
         row |= {"qpos": info["prev_qpos"], "qvel": info["prev_qvel"]}
         if "prev_button_states" in info:
@@ -134,13 +134,13 @@ class _Recorder:
             self._rows.setdefault(key, []).append(np.array(value))
 
     def episode(self) -> Episode:
-        """The episode as arrays, in the data types OGBench publishes."""
+        """The episode as arrays, with the dtypes of OGBench's published files."""
         dtypes = {"terminals": np.bool_, "button_states": np.int64}
         return {key: np.stack(rows).astype(dtypes.get(key, np.float32)) for key, rows in self._rows.items()}
 
 
 def _experts(env: gymnasium.Env, collection: Collection) -> dict[str, Any]:
-    """The scripted expert of each kind of target: plans for `play`, Markov controllers for `noisy`."""
+    """The scripted expert for each kind of target: planners for `play`, Markov controllers for `noisy`."""
     tasks = {"cube": ("cube",), "puzzle": ("button",), "scene": ("cube", "button", "drawer", "window")}
     style = "plan" if collection.kind == "play" else "markov"
     experts = {}
@@ -158,7 +158,7 @@ def _experts(env: gymnasium.Env, collection: Collection) -> dict[str, Any]:
 
 
 def _cube_reachable(qpos: np.ndarray) -> bool:
-    """Whether a scene's cube (qpos 14..16) stayed where the arm reaches, or in the drawer."""
+    """Whether a scene's cube (qpos 14..16) stayed within the arm's reach or in the drawer."""
     y, z = qpos[:, 15], qpos[:, 16]
     outside_drawer = (y <= -0.3) & ((z < 0.06) | (z > 0.08))
     return not ((y >= 0.29) | outside_drawer).any()
@@ -168,7 +168,7 @@ Cell = tuple[int, int]
 
 
 def _maze_cells(maze_map: np.ndarray) -> tuple[list[Cell], list[Cell]]:
-    """All free cells, and those of them that are corners, junctions or ends: not a straight corridor's."""
+    """All free cells, and those that are corners, junctions or dead ends, i.e. not part of a straight corridor."""
     free = [(int(i), int(j)) for i, j in np.argwhere(maze_map == 0)]
 
     def corridor(i: int, j: int) -> bool:

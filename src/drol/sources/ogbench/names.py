@@ -1,4 +1,4 @@
-"""OGBench's single tasks by name."""
+"""The names of OGBench's single tasks."""
 
 import dataclasses
 import functools
@@ -17,7 +17,7 @@ else:
 
 @dataclasses.dataclass(frozen=True)
 class OGBenchTask:
-    """A single-task name such as `cube-single-play-singletask-task2-v0`, taken apart."""
+    """A single-task name such as `cube-single-play-singletask-task2-v0` and its parts."""
 
     name: str
     env_id: str
@@ -26,7 +26,7 @@ class OGBenchTask:
 
 @functools.cache
 def known_tasks() -> tuple[str, ...]:
-    """Every state-based single-task name OGBench knows, its default-task aliases included."""
+    """All state-based single-task names that OGBench knows, including its aliases for default tasks."""
     require("ogbench", "ogbench")
     with quiet():
         importlib.import_module("ogbench")  # registers the environments
@@ -41,10 +41,10 @@ def known_tasks() -> tuple[str, ...]:
 
 
 def parse_task(name: str) -> OGBenchTask:
-    """Take a task's name apart.
+    """Split a task's name into its parts.
 
     Raises:
-        DataError: for an unknown name; the message names the nearest.
+        DataError: for an unknown name; the message suggests the nearest one.
     """
     tasks = known_tasks()
     if name not in tasks:

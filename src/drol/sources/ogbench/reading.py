@@ -1,4 +1,4 @@
-"""OGBench's single-task data: files, the folder of downloads, and the official download."""
+"""OGBench's single-task data: files, the download folder, and the official download."""
 
 import dataclasses
 import functools
@@ -29,14 +29,14 @@ else:
     relabel_utils, ogbench_utils = lazy("ogbench.relabel_utils", "ogbench"), lazy("ogbench.utils", "ogbench")
 
 CACHE = Path("~/.ogbench/data")
-"""The folder in which ogbench itself keeps its data sets."""
+"""The folder where ogbench itself keeps its data sets."""
 
 STATES = ("qpos", "qvel", "button_states")
 """Columns from which the simulator's state can be restored."""
 
 
 def base_url() -> str:
-    """Where ogbench publishes its data sets; the environment variable DROL_OGBENCH_URL names a mirror."""
+    """Where ogbench publishes its data sets; the environment variable DROL_OGBENCH_URL sets a mirror."""
     return os.environ.get("DROL_OGBENCH_URL", ogbench_utils.DATASET_URL)
 
 
@@ -50,17 +50,18 @@ def load(
 ) -> Dataset:
     """A task's data, relabelled with its rewards and masks.
 
-    Looks at `path`, or for `DATASET.npz` in the cache folder, or downloads it there; `*-val.npz` is next to it.
+    Reads `path` if given, else `DATASET.npz` in the cache folder, downloading it there if it is missing. The validation
+    file `*-val.npz` is expected next to it.
 
     Args:
         task: see `parse_task`.
         path: a training file in OGBench's format.
         cache: folder of downloaded data sets.
-        progress: called with (bytes so far, bytes in all or None) during a download.
-        expected: the SHA-256 of the training file, should it be downloaded.
+        progress: called with (bytes so far, total bytes or None) during a download.
+        expected: the SHA-256 of the training file, checked if it is downloaded.
 
     Raises:
-        DataError: if a file is missing, damaged or not in the format, or the download cannot be done.
+        DataError: if a file is missing, damaged or not in the format, or the download fails.
     """
     if path is None:
         folder = Path(cache).expanduser()
@@ -82,7 +83,7 @@ def load(
 
 
 def is_format(path: Path) -> bool:
-    """Whether an npz file has OGBench's columns: `terminals` that mark final states, and no rewards of its own."""
+    """Whether an npz file has OGBench's columns, with `terminals` marking final states and no rewards of its own."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name.removesuffix(".npy") for name in archive.namelist()}
@@ -92,7 +93,7 @@ def is_format(path: Path) -> bool:
 
 
 def read(path: Path, task: OGBenchTask | None = None) -> Log:
-    """A file in OGBench's format as a log, labelled with a task's rewards if one is named.
+    """A file in OGBench's format as a log, labelled with rewards if a task is given.
 
     Raises:
         DataError: if it is missing, damaged or not in the format.
@@ -105,7 +106,7 @@ def read(path: Path, task: OGBenchTask | None = None) -> Log:
 def _other_ways(name: str, folder: Path) -> str:
     dataset = name.removesuffix(".npz").removesuffix("-val").removesuffix("-v0")
     return (
-        f"Other ways: make the data here with OGBench's own experts (`drol train TASK --collect 150`, or "
+        f"Other ways: collect data here with OGBench's own experts (`drol train TASK --collect 150`, or "
         f"`drol collect {dataset} --out FILE.npz` and then `--data FILE.npz`); or fetch {name} on another machine "
         f"and put it into {folder}, or name it with --data."
     )
@@ -130,7 +131,7 @@ def _read(path: Path, task: OGBenchTask | None) -> dict[str, np.ndarray]:
 
 
 def _relabelled(path: Path, columns: dict[str, np.ndarray], task: OGBenchTask) -> Log:
-    """The log with the task's rewards and masks, by ogbench's own relabelling of the state before the action."""
+    """The log with the task's rewards and masks, from ogbench's own relabelling of the state before the action."""
     where, env = str(path), _task_env(task.env_id)
     with quiet():
         widths = {"observations": env.observation_space.shape[0], "actions": env.action_space.shape[0]}
@@ -138,7 +139,7 @@ def _relabelled(path: Path, columns: dict[str, np.ndarray], task: OGBenchTask) -
         if columns[name].ndim != 2 or columns[name].shape[1] != width:
             raise DataError(
                 f"{where}: {task.name} has {name} of {width} numbers, found an array of shape {columns[name].shape}; "
-                f"is the file of another environment?"
+                f"does the file belong to another environment?"
             )
     for name in ("qpos", "button_states"):
         if name in columns:

@@ -30,19 +30,19 @@ class OGBenchSource(Source):
     collection_needs: ClassVar[Needs] = NEEDS
 
     def tasks(self) -> Collection[str]:
-        """All state-based single tasks, of which OGBench keeps the list."""
+        """All state-based single tasks in OGBench's registry."""
         return names.known_tasks()
 
     def claims(self, name: str) -> bool:
-        """Whether it says `-singletask`, and is not the name of a file."""
+        """Whether it contains `-singletask` and is not a file name."""
         return "-singletask" in name and not (looks_like_a_path(name) and Path(name).suffix)
 
     def knows(self, name: str) -> bool:
-        """Whether OGBench does."""
+        """Whether OGBench knows it."""
         return self.claims(name) and name in names.known_tasks()
 
     def environment(self, name: str) -> EnvironmentSpec | None:
-        """OGBench's own, in which the task's goal is set."""
+        """OGBench's own, with the task's goal set."""
         return EnvironmentSpec(f"ogbench:{names.parse_task(name).env_id}")
 
     def makes(self, spec: EnvironmentSpec) -> bool:
@@ -50,7 +50,7 @@ class OGBenchSource(Source):
         return spec.factory == REGISTERED and ENVIRONMENT.fullmatch(spec.id) is not None
 
     def data_needs(self, name: str) -> Needs:
-        """OGBench, which relabels the rewards."""
+        """OGBench, which is needed to relabel the rewards."""
         return NEEDS
 
     def read(self, name: str, request: Request) -> "Log":
@@ -65,15 +65,15 @@ class OGBenchSource(Source):
         )
 
     def data_set(self, name: str) -> str | None:
-        """The environment and the kind of expert, `cube-single-play`; not all have a scripted expert."""
+        """Environment and kind of expert, such as `cube-single-play`; not all of them have a scripted expert."""
         return names.parse_task(name).dataset.removesuffix("-v0")
 
     def file_name(self, data_set: str) -> str:
-        """As OGBench calls it."""
+        """OGBench's own file name."""
         return f"{data_set.removesuffix('-v0')}-v0.npz"
 
     def check_collection(self, data_set: str, out: Path) -> None:
-        """Raise if no scripted expert can make it."""
+        """Check that a scripted expert can collect it."""
         collection.parse_collection(data_set)
 
     def collect(
