@@ -35,7 +35,7 @@ def test_larger_seeds_have_keys_of_their_own():
     assert len({tuple(jax.random.key_data(key_of_seed(seed)).tolist()) for seed in seeds}) == len(seeds)
 
 
-@pytest.mark.parametrize("seed", [-1, 2**64, True, 1.0, "3", None])
+@pytest.mark.parametrize("seed", [-1, 2**64, True, 1.0, "3", None, np.True_, np.arange(3)], ids=repr)
 def test_other_seeds_are_refused(seed):
     with pytest.raises(ValueError, match="seed must be a whole number from 0 to 2"):
         checked_seed(seed)

@@ -421,3 +421,17 @@ def test_other_texts_are_no_checksums(text):
 
 def test_checksums_may_be_in_upper_case():
     assert checksum("AB" * 32) == "ab" * 32
+
+
+def test_a_file_that_another_process_fetched_meanwhile_is_compared_too(tmp_path, monkeypatch):
+    path = tmp_path / NAME
+
+    def fetch(*_):
+        path.write_bytes(OTHER)
+        raise FileNotFoundError(errno.ENOENT, "the part is gone")
+
+    monkeypatch.setattr(module, "_fetch", fetch)
+    assert download("http://localhost/x", path) == path
+    assert download("http://localhost/x", path, expected=hashlib.sha256(OTHER).hexdigest()) == path
+    with pytest.raises(DataError, match="not the expected"):
+        download("http://localhost/x", path, expected=hashlib.sha256(CONTENT).hexdigest())

@@ -79,6 +79,7 @@ def download(
             _remove(notes)
     except OSError as error:
         if isinstance(error, FileNotFoundError) and path.exists():  # another process finished first
+            check_expected(path, sha256(path) if expected is not None else "", expected)
             return path
         raise OSError(
             error.errno, f"{url} cannot be stored in {path.parent}: {error.strerror}. {other_ways}".rstrip()
