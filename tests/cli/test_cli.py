@@ -149,7 +149,7 @@ def test_short_chunks_are_noted_before_training(data, tmp_path, capsys):
     assert drol("train", TASK, "--data", data, "--out", tmp_path / "run", *lengths) == 0
     notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: a run of")]
     assert [line.rpartition("; ")[2] for line in notes] == [
-        "nearest to it: 4 or 8 updates, or an evaluation every 6",
+        "the nearest alternatives: 4 or 8 updates, or an evaluation every 6",
     ]
     assert "in compiled chunks of 2, " in notes[0]
     assert drol("train", TASK, "--out", tmp_path / "run", "--resume", "--env", "none", "--updates", 8) == 0

@@ -217,7 +217,7 @@ def test_every_task_has_a_budget_of_its_own(compare, capsys):
     )
     other = "cube-single-play-singletask-task3-v0"
     joining = ("compare", other, "--out", compare.out)
-    words = f"{other} joins tasks that differ in updates (40, 60): add --updates"
+    words = f"{other} is new among tasks that differ in updates (40, 60): add --updates"
     assert words in error_of(capsys, *joining, "--eval-every", 10)
     joined = comparisons.load(results).extended(tasks=[other], algorithms=[], budget={"updates": 20}, given={})
     assert joined.tasks[other] == Budget(20, 10), "the others agree on when to evaluate"
@@ -249,7 +249,7 @@ def test_limits_of_evaluations_are_those_of_every_cell(compare, capsys):
     words = error_of(capsys, "compare", "--out", compare.out, "--eval-max-steps", 50)
     assert "begun with eval_max_steps 1000, not 50" in words
     path.write_text(json.dumps(json.loads(path.read_text()) | {"evaluation_limits": {"steps": None}}))
-    assert "was begun with eval_max_steps None, and this" in error_of(capsys, "compare", "--out", compare.out)
+    assert "was begun with eval_max_steps None, but this" in error_of(capsys, "compare", "--out", compare.out)
 
 
 def test_a_comparison_of_an_earlier_version_has_the_default_limits(compare):
@@ -278,7 +278,7 @@ def test_what_would_not_be_comparable_is_refused(compare, tmp_path, capsys):
         (("--algorithms", "drool"), "did you mean 'drol'"),
         (("--data", "maze.npz"), "--data needs TASK=FILE"),
         (("--data", f"{TASK}={tmp_path}/none.npz"), "does not exist"),
-        (("--data", f"{TASK}={tmp_path}/plan.json"), "was trained on other data than"),
+        (("--data", f"{TASK}={tmp_path}/plan.json"), "was trained on data other than"),
     ]:
         before = {path: path.read_bytes() for path in out.rglob("*.json")}
         assert words in error_of(capsys, "compare", TASK, "--out", out, "--algorithms", "drol", *more), more
@@ -286,7 +286,7 @@ def test_what_would_not_be_comparable_is_refused(compare, tmp_path, capsys):
     # Without the comparison's own file the runs themselves tell.
     (out / "results" / "comparison.json").unlink()
     given = ("compare", TASK, "--out", out, "--algorithms", "drol", "--no-train")
-    assert "begun with eval_every 10, and this comparison has 2500" in error_of(capsys, *given)
+    assert "begun with eval_every 10, but this comparison has 2500" in error_of(capsys, *given)
     assert "more than the 20" in error_of(capsys, *given, "--updates", 20, "--eval-every", 10)
     assert "without training" in error_of(capsys, "compare", TASK, "--out", tmp_path / "nothing", "--no-train")
     fill(Cell(out, TASK, "fql"), (0,) * 4, (0,) * 4, (0,) * 4, sha="9" * 64)

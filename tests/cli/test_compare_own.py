@@ -63,7 +63,7 @@ def test_folders_of_earlier_versions_are_continued_too(compare, log):  # noqa: F
     assert trained_on(compare) == [(str(log), PENDULUM)]
     shutil.rmtree(compare.out / "robot")
     (compare.out / "tasks.json").unlink()
-    words = "where the data of robot are is not known any more; name their file or folder as TASK"
+    words = "it is no longer known where the data of robot are; name their file or folder as TASK"
     assert_refused(compare, words)
 
 
@@ -84,7 +84,7 @@ def test_data_that_moved_are_named_again_and_must_be_the_same(compare, log):  # 
     moved.parent.mkdir()
     log.rename(moved)
     assert_refused(
-        compare, f"{log} does not exist; name the file or folder where the data of robot are as TASK", "--updates", 60
+        compare, f"{log} does not exist; name the file or folder with the data of robot as TASK", "--updates", 60
     )
     assert compare("--no-train", tasks=()) == 0, "results need no data"
     assert compare("--updates", 60, tasks=(moved,), sha=sha_of(moved)) == 0
@@ -92,7 +92,7 @@ def test_data_that_moved_are_named_again_and_must_be_the_same(compare, log):  # 
     assert compare("--updates", 80, tasks=(), sha=sha_of(moved)) == 0, "the new place is remembered"
     columns = dict(np.load(moved))
     np.savez(moved, **columns | {"rewards": columns["rewards"] + 1})
-    assert_refused(compare, "was trained on other data than", "--algorithms", "bc")
+    assert_refused(compare, "was trained on data other than", "--algorithms", "bc")
 
 
 def test_two_logs_of_one_name_are_refused(compare, log):  # noqa: F811
@@ -110,16 +110,16 @@ def test_two_logs_of_one_name_are_refused(compare, log):  # noqa: F811
 def test_a_log_must_not_take_the_comparisons_own_folders(compare, log, name):  # noqa: F811
     taken = log.rename(log.with_stem(name))
     assert_refused(
-        compare, f"{taken} would be called {name}, as a folder of the comparison's own", *OWN, tasks=(taken,)
+        compare, f"{taken} would be called {name}, which is a folder of every comparison", *OWN, tasks=(taken,)
     )
 
 
 def test_options_that_cannot_be_meant_for_own_data_are_refused(compare, log):  # noqa: F811
     words = "robot already names its data: leave --data out"
     assert_refused(compare, words, *OWN, "--data", f"robot={log}", tasks=(log,))
-    words = "--collect makes data for tasks with an expert, and robot has none"
+    words = "--collect is for tasks with an expert, but robot has none"
     assert_refused(compare, words, *OWN, "--collect", 5, tasks=(log,))
-    words = "--columns names the arrays of logs of your own, and no task is one"
+    words = "--columns names the arrays of your own logs, but no task is one"
     assert_refused(compare, words, *GIVEN, "--columns", "observations=obs")
     assert not compare.out.exists()
 

@@ -118,7 +118,7 @@ def test_hyperparameters_are_fixed_to_the_precision_in_which_they_are_kept():
     assert config.extended({"hyperparameters": {"learning_rate": 0.00030000001, "hidden": [256, 256, 256]}}) == config
     with pytest.raises(DataError, match=r"started with learning_rate 0\.0003, and resume cannot change it to 0\.0004"):
         config.extended({"hyperparameters": {"learning_rate": 4e-4}})
-    with pytest.raises(DataError, match="the run is of drol, which has no alpha"):
+    with pytest.raises(DataError, match="the run uses drol, which has no alpha"):
         config.extended({"hyperparameters": {"alpha": 4.0}})
 
 
@@ -164,7 +164,7 @@ def test_an_error_speaks_to_its_reader():
         ({"process": 1}, "belong to distributed"),
         ({"sha256": "xyz"}, "sha256"),
         ({"columns": {"obs": "observations"}}, "cannot be named as 'obs'"),
-        ({"algorithm": FQL(), "hyperparameters": {"alpha": 3.0}}, "has its hyperparameters itself"),
+        ({"algorithm": FQL(), "hyperparameters": {"alpha": 3.0}}, "already has its hyperparameters"),
         ({"task": ""}, "task must name"),
     ],
 )
@@ -204,7 +204,7 @@ def test_unknown_options_and_hyperparameters_name_the_nearest():
 
 def test_a_module_that_only_a_file_names_is_not_imported(monkeypatch):
     record = resolved().to_json() | {"algorithm": "setup_hooks:TD3BC"}
-    with pytest.raises(DataError, match="is not imported just because a file says so"):
+    with pytest.raises(DataError, match="is not imported just because a file names it"):
         RunConfig.from_json(record)
     assert RunConfig.from_json(record, named={"algorithm": "setup_hooks:TD3BC"}).algorithm == "setup_hooks:TD3BC"
 

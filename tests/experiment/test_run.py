@@ -85,7 +85,7 @@ def test_a_run_is_resumed_from_either_side(config, result, log, tmp_path):
 
 def test_a_run_is_resumed_from_its_folder_alone(config, result, tmp_path):
     train(config, tmp_path / "run")
-    with pytest.raises(DataError, match="is not imported just because a file says so"):
+    with pytest.raises(DataError, match="is not imported just because a file names it"):
         RunConfig.read(tmp_path / "run")
     stored = RunConfig.read(tmp_path / "run", named={"env": ENVIRONMENT})
     assert stored.out == tmp_path / "run"
@@ -95,7 +95,7 @@ def test_a_run_is_resumed_from_its_folder_alone(config, result, tmp_path):
 
 
 def test_what_would_be_lost_or_changed_is_refused(config, result):
-    with pytest.raises(DataError, match="exists already"):
+    with pytest.raises(DataError, match="already exists"):
         train(config, result.folder)
     with pytest.raises(DataError, match="holds no run"):
         train(config, result.folder.parent / "nowhere", resume=True)
@@ -169,7 +169,7 @@ def test_a_run_with_an_optimizer_of_its_own_is_resumed_from_python_alone(log, tm
     train(given, tmp_path / "run")
     assert int(train(dataclasses.replace(given, updates=8), tmp_path / "run", resume=True).state.step) == 8
     said = error_of(capsys, "train", log, "--out", tmp_path / "run", "--resume", "--updates", 12)
-    assert "an optimizer of its own, which no file can hold" in said
+    assert "a custom optimizer, which no file can store" in said
 
 
 def test_an_algorithm_may_be_given_as_it_is(config, log, tmp_path):

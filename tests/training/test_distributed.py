@@ -121,7 +121,7 @@ def test_processes_that_cannot_be_counted_are_asked_for():
     code = "from drol.cli.main import main; raise SystemExit(main(['train', 'x', '--distributed']))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 1
-    assert "name --coordinator HOST:PORT, --processes N and --process I" in result.stderr
+    assert "give --coordinator HOST:PORT, --processes N and --process I" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
 
 

@@ -74,7 +74,8 @@ def remove(folder):
 
 
 @pytest.mark.parametrize(
-    ("damage", "words"), [(truncate, "is not what was written"), (flip_a_bit, "not what"), (remove, "is missing")]
+    ("damage", "words"),
+    [(truncate, "does not match its checksum"), (flip_a_bit, "does not match"), (remove, "is missing")],
 )
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(undisturbed, tmp_path, caplog, damage, words):
     folder = copy_of(undisturbed[0], tmp_path / "run")
@@ -316,7 +317,7 @@ def test_one_folder_is_for_one_process(undisturbed, tmp_path):
     folder = new_folder(tmp_path / "run")
     with subprocess.Popen([sys.executable, "-c", HOLDING, str(folder.path)], stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"here\n"
-        with pytest.raises(DataError, match=rf"another process \(number {process.pid}\) is training in"):
+        with pytest.raises(DataError, match=rf"another process \(ID {process.pid}\) is training in"):
             run(folder)
         process.kill()
     assert_undisturbed(folder, run(folder), undisturbed)
@@ -333,7 +334,7 @@ def test_removing_the_lock_lets_nobody_in(tmp_path, when):
         if when == "another":
             (folder.path / "run.lock").touch()
         for _ in range(2):
-            with pytest.raises(DataError, match=rf"another process \(number {process.pid}\) is training in"):
+            with pytest.raises(DataError, match=rf"another process \(ID {process.pid}\) is training in"):
                 RunFolder(folder.path).locked().__enter__()
         process.kill()
     with folder.locked():
@@ -347,7 +348,7 @@ def test_a_run_of_an_earlier_version_keeps_its_folder(tmp_path):
         fcntl.flock(file, fcntl.LOCK_EX)
         file.write("4711\n")
         file.flush()
-        with pytest.raises(DataError, match=r"another process \(number 4711\) is training in"), folder.locked():
+        with pytest.raises(DataError, match=r"another process \(ID 4711\) is training in"), folder.locked():
             pass
     with folder.locked():
         pass
@@ -363,7 +364,7 @@ def test_where_folders_cannot_be_locked_the_file_is(tmp_path, monkeypatch):
 
     monkeypatch.setattr("drol.training.folder.fcntl.flock", refuse)
     folder = new_folder(tmp_path / "run")
-    with folder.locked(), pytest.raises(DataError, match=f"number {os.getpid()}"), RunFolder(folder.path).locked():
+    with folder.locked(), pytest.raises(DataError, match=rf"\(ID {os.getpid()}\)"), RunFolder(folder.path).locked():
         pass
 
 

@@ -213,7 +213,7 @@ def test_a_pack_over_four_devices_equals_one_device_and_communicates_nothing():
 def test_what_does_not_fit_together_is_refused(tmp_path):
     runs = some_runs(tmp_path)
     runs[1].settings = dataclasses.replace(runs[1].settings, batch_size=8)
-    with pytest.raises(ValueError, match="may differ in the seed only"):
+    with pytest.raises(ValueError, match="may differ only in the seed"):
         train_runs(runs, data())
     state, key, _ = initial(algorithm(), data().spec, 0)
     wider = dataclasses.replace(algorithm(), num_candidates=8)
@@ -242,6 +242,6 @@ def test_the_width_that_pays_is_found(monkeypatch):
 
 def test_a_second_process_is_kept_out(tmp_path):
     folder = new_folder(tmp_path / "run")
-    with folder.locked(), folder.locked(), pytest.raises(DataError, match=f"number {os.getpid()}.*is training in"):
+    with folder.locked(), folder.locked(), pytest.raises(DataError, match=f"ID {os.getpid()}.*is training in"):
         run(type(folder)(folder.path))
     assert int(run(folder).step) == 40

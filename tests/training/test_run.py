@@ -185,7 +185,7 @@ def test_divergence_stops_with_the_last_good_checkpoint(tmp_path):
 def test_a_used_folder_is_refused(tmp_path):
     new_folder(tmp_path / "run")
     before = (tmp_path / "run" / "config.json").read_text()
-    with pytest.raises(DataError, match="exists already; add --resume"):
+    with pytest.raises(DataError, match="already exists; add --resume"):
         new_folder(tmp_path / "run")
     assert (tmp_path / "run" / "config.json").read_text() == before
     with pytest.raises(DataError, match="holds no run"):
@@ -242,7 +242,7 @@ def test_short_chunks_are_stated_with_the_nearest_numbers_that_make_long_ones(up
         return
     assert line.startswith(f"a run of {updates} updates with an evaluation every {every} is trained in compiled chunks")
     assert f"chunks of {chunk}, " in line
-    assert line.endswith(f"nearest to it: {nearest}")
+    assert line.endswith(f"the nearest alternatives: {nearest}")
 
 
 @pytest.mark.parametrize("every", [14, 49, 50, 500, 997, 1000, 1002, 2500, 4001, 5000])
@@ -255,7 +255,7 @@ def test_what_is_offered_can_be_had(every):
             line = str(error)
         if line is None:
             continue
-        offered = line.rpartition("nearest to it: ")[2]
+        offered = line.rpartition("the nearest alternatives: ")[2]
         for part in offered.split(", or "):
             of_updates = re.match(r"([\d or]+) updates", part)
             of_every = re.search(r"an evaluation every (\d+)", part)

@@ -1,4 +1,4 @@
-"""Latency of a deployed policy, from one observation to a thousand."""
+"""Latency of a deployed policy, for one observation to a thousand per call."""
 
 import functools
 import tempfile
@@ -58,7 +58,7 @@ def _act(policy: Policy, observations: jax.Array, key: jax.Array) -> jax.Array:
 
 
 def _latencies(calls: dict[str, Callable[[Any], Any]], observations: np.ndarray) -> dict[str, list[float]]:
-    """Microseconds of every call, the competitors in turns of a hundred."""
+    """Microseconds of every call; the competitors take turns of a hundred calls."""
     for call in calls.values():
         for _ in range(WARM_UP):
             call(observations)

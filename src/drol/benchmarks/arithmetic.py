@@ -13,7 +13,7 @@ from drol.types import Batch, Spec
 def update_flop(algorithm: Algorithm, spec: Spec, batch: int) -> float:
     """Floating-point operations in the matrix products that one update cannot avoid, by hand.
 
-    The expectation where updates differ: ReBRAC's actor rests every second time, SORL draws its number of steps.
+    The expectation if updates differ: ReBRAC updates its actor every second time, SORL draws its number of steps.
 
     Raises:
         ValueError: for an algorithm whose operations are not counted.
@@ -27,17 +27,18 @@ def update_flop(algorithm: Algorithm, spec: Spec, batch: int) -> float:
 
 
 def compiled_flop(algorithm: Algorithm, spec: Spec, batch: int) -> float:
-    """What the compiler counts in one update outside any loop (of a loop it would count one turn): elementwise work,
-    optimizer and target average included, random draws not.
+    """The compiler's count of operations in one update: elementwise work, optimizer and target average, but no draws.
 
-    Of branches the compiler would count the dearest. So each gets a program of its own, and the mean is returned: the
-    expectation where they are equally likely, as they are with the hyperparameters' defaults.
+    The update is counted outside any loop, of which the compiler would count one iteration only. Of branches it would
+    count only the most expensive, so each gets its own program and the mean is returned: the expectation if they are
+    equally likely, as they are with default hyperparameters.
     """
     program = traced_update(algorithm, spec, batch)
     found = sorted({len(_branches(equation)) for equation in program.eqns} - {0})
     if len(found) > 1:
         raise ValueError(
-            f"expected {algorithm.name} to choose among one number of branches, found {found}; count apart"
+            f"expected all choices of {algorithm.name} to have the same number of branches, found {found}; count them "
+            f"separately"
         )
     return statistics.mean(_lowered_flop(program, branch) for branch in range(found[0] if found else 1))
 
@@ -61,7 +62,7 @@ def _branches(equation: JaxprEqn) -> tuple[ClosedJaxpr, ...]:
 
 
 def _lowered_flop(program: ClosedJaxpr, branch: int) -> float:
-    """The compiler's count where every choice falls on the branch of this number."""
+    """The compiler's count if every choice takes the branch with this number."""
 
     def settled(equation: JaxprEqn) -> JaxprEqn:
         branches = _branches(equation)

@@ -1,4 +1,4 @@
-"""How much a policy's success moves between neighbouring evaluations, and what would steady it."""
+"""How much a policy's success varies between consecutive evaluations, and what would reduce that."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from drol.training.loop import train_chunk
 from drol.types import Key
 
 HORIZONS = (200, 1000, 2000)
-"""Averages of the actor's weights, by the number of updates over which they forget."""
+"""Time constants of moving averages of the actor's weights, in updates."""
 
 
 def churn(
@@ -28,11 +28,11 @@ def churn(
     batch_size: int,
     evaluate: Callable[[Any, int], float],
 ) -> Iterator[dict[str, float]]:
-    """Train on from `state`, evaluating several policies of the same training every few updates.
+    """Continue training from `state`, evaluating several policies of the same training every few updates.
 
     Args:
         algorithm: the run's.
-        state: where to go on from.
+        state: where to continue from.
         data: the run's.
         key: the run's.
         updates: how many more.
@@ -41,7 +41,7 @@ def churn(
         evaluate: (policy, update) -> success rate; the same episodes for every policy of an update.
 
     Yields:
-        The update, and the success of: `one`, `centre`, `best-of-n` (the policies of the present weights), and
+        The update, and the success of: `one`, `centre`, `best-of-n` (the policies of the current weights), and
         `average N` (one latent, weights averaged over about N updates).
     """
     averages = [jax.tree.map(jnp.copy, state.actor) for _ in HORIZONS]

@@ -1,7 +1,6 @@
-"""Eq. 8 as it is written: all K candidates differentiated.
+"""Eq. 8 as written: all K candidates are differentiated.
 
-The oracle of the tests and the yardstick of `drol bench step`: it shares the networks with the production update and
-nothing else.
+The oracle of the tests and the baseline of `drol bench step`: it shares only the networks with the production update.
 """
 
 import functools

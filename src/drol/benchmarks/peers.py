@@ -18,13 +18,13 @@ from drol.policy.loaded import LoadedPolicy
 from drol.presets import SIZES
 
 CALLS = 200
-"""Actions that one policy chooses in its turn."""
+"""Actions that a policy chooses per turn."""
 
 
 def bench_peers(
     size: str, algorithms: Sequence[str], *, hidden: tuple[int, ...] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """One record per algorithm, all measured in this process and in turns, hyperparameters at their defaults.
+    """One record per algorithm, all measured in this process, taking turns, with default hyperparameters.
 
     Args:
         size: one of `drol.presets.SIZES`.
@@ -69,7 +69,7 @@ def _built(name: str, hidden: tuple[int, ...]) -> Algorithm:
 
 
 def _deployed(algorithm: Algorithm) -> LoadedPolicy:
-    """The policy of a fresh state, by way of its files."""
+    """The policy of a fresh state, saved and loaded again."""
     state = jax.jit(lambda key: algorithm.init(SPEC, key=key))(jax.random.key(0))
     with tempfile.TemporaryDirectory() as folder:
         save_policy(algorithm.policy(state), folder)
@@ -80,7 +80,7 @@ def _act_ms(policies: Mapping[str, LoadedPolicy]) -> dict[str, float]:
     observation = np.random.default_rng(0).normal(size=SPEC.observation_dim).astype(np.float32)
     seconds: dict[str, list[float]] = {name: [] for name in policies}
     for policy in policies.values():
-        # Compiles the pass and the draws.
+        # Compiles the forward pass and the draws.
         policy(observation)
     for _ in range(timing.ROUNDS):
         for name, policy in policies.items():

@@ -17,15 +17,15 @@ from drol.presets import SIZES
 from drol.training.loop import train_chunk
 
 PARTS = ("sample", "noise", "route", "targets", "actor_loss", "critic_loss", "optimizer", "target_average")
-"""The named scopes of an update; forward and backward pass alike."""
+"""The named scopes of an update, each for forward and backward pass alike."""
 
 KINDS = ("products", "layer norm", "copies", "elementwise")
 
 SECONDS = 1.0
-"""How long to trace, about."""
+"""How long to trace, approximately."""
 
 LOOPS = ("while", "call", "conditional", "tuple")
-"""Operations that only hold others."""
+"""Operations that only contain others."""
 
 
 class Operation(NamedTuple):
@@ -88,7 +88,7 @@ def bench_profile(size: str, num_candidates: int, *, updates: int | None = None)
 
 
 def trace(program: Callable[[], Any]) -> Iterator[tuple[str, float, float]]:
-    """Run a program under the profiler: (instruction, began, ended) in nanoseconds of whatever its threads did."""
+    """Run a program under the profiler; yields (instruction, began, ended), in nanoseconds, from all its threads."""
     options = jax.profiler.ProfileOptions()
     options.python_tracer_level = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -98,7 +98,7 @@ def trace(program: Callable[[], Any]) -> Iterator[tuple[str, float, float]]:
         for plane in ProfileData.from_file(str(file)).planes:
             for line in plane.lines:
                 for event in line.events:
-                    # A GPU's events are named after kernels and carry the instruction beside them.
+                    # A GPU's events are named after kernels; the instruction is among their statistics.
                     name = event.name
                     if plane.name.startswith("/device"):
                         name = next((str(value) for key, value in event.stats if key == "hlo_op"), name)

@@ -23,7 +23,7 @@ COLLECTIVE = re.compile(
 
 
 def bench_scaling(sizes: Sequence[str], runs: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """Time packs of several runs, and one run sharded over 1, 2, 4, ... of the devices there are, in turns.
+    """Time packs of several runs, and one run sharded over 2, 4, ... of the available devices, taking turns.
 
     Yields:
         Per pack: size, runs, devices (over which its runs, or the batch of its one run, are spread), device; chunk_ms
@@ -71,5 +71,5 @@ def _pack(size: str, runs: int, shards: int = 1) -> Pack:
 
 
 def _shards(devices: int) -> list[int]:
-    """2, 4, 8, ... of them."""
+    """How many devices to shard over: 2, 4, 8, ..."""
     return [2**power for power in range(1, devices.bit_length())]

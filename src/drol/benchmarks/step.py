@@ -36,19 +36,19 @@ def bench_step(
 ) -> Iterator[dict[str, Any]]:
     """One record per size and routing budget, all measured in this process.
 
-    A time is that of one update inside a compiled loop, sampling and noise included; the competitors and the large
-    matrix product that sets the floor take turns, and medians over the rounds are reported.
+    Times are per update inside a compiled loop, sampling and noise included; the competitors and the large matrix
+    product that sets the floor take turns, and medians over the rounds are reported.
 
     Args:
         sizes: names of `drol.presets.SIZES`.
         candidates: routing budgets K.
-        seeds: so many independent seeds in one program; a time is then that of one update of all of them.
+        seeds: the number of independent seeds in one program; times are then per update of all of them.
         precision: of matrix products, as `jax.default_matmul_precision` takes it.
-        literal: measure eq. 8 taken literally as well; never for several seeds.
+        literal: also measure eq. 8 taken literally; ignored for several seeds.
 
     Yields:
         size, num_candidates, batch_size, seeds, precision, device; step_ms; draws_ms (sampling and noise alone, in a
-        loop of their own); with `literal`, literal_ms (eq. 8, critic and gradient on all K), winner_critic_ms (eq. 8,
+        separate loop); with `literal`, literal_ms (eq. 8, critic and gradient on all K), winner_critic_ms (eq. 8,
         critic on winners only) and speedup (literal_ms / step_ms); gflop (matrix products of one update, by hand),
         compiled_gflop (all operations, by the compiler, in one update outside any loop), product_gflops (per second),
         floor_ms, share_of_floor; data_mb, networks_mb, optimizer_mb, temporary_mb (the compiled loop's own
@@ -97,12 +97,12 @@ def _measured(algorithm: DROL, data: ReplayData, seeds: int, literal: bool) -> d
 
 
 class Loop:
-    """Updates in a compiled loop as `train_chunk` has it, run again and again on the state it left.
+    """Updates in a compiled loop like that of `train_chunk`; each run continues from the state of the last.
 
     Args:
-        algorithm: what draws noise, and makes the first state.
-        data: sampled from.
-        update: (state, batch, noise) -> state, or (state, metrics); None to draw batch and noise and do no more.
+        algorithm: draws noise, and makes the initial state.
+        data: to sample from.
+        update: (state, batch, noise) -> state, or (state, metrics); None to only draw batch and noise.
         seeds: independent states in one program.
     """
 
@@ -112,7 +112,7 @@ class Loop:
             batch = data.sample(BATCH, key=sample_key)
             noise = algorithm.noise(data.spec, global_rows(BATCH, None), key=noise_key)
             if update is None:
-                # Added up, so that the compiler cannot leave any of it out.
+                # Summed, so that the compiler cannot remove any of it.
                 total = jax.tree.reduce(jnp.add, jax.tree.map(jnp.sum, (batch, noise)))
                 return eqx.tree_at(lambda s: s.step, state, state.step + 1 + (total == 0.5).astype(jnp.int32))
             result = update(state, batch, noise)
@@ -129,7 +129,7 @@ class Loop:
         if seeds == 1:
             self._state, keys = jax.tree.map(lambda x: x[0], self._state), keys[0]
         self._data, self._keys, self.length = data, keys, 1
-        # Compiled ahead, and for any length: what is run is what `memory` describes.
+        # Compiled ahead of time and for any length, so that `memory` describes the program that runs.
         self._loop = loop.lower(self._state, data, keys, self.length).compile()
         timing.seconds_of(self.run)
         self.length = max(1, min(2_000, round(timing.SECONDS / timing.seconds_of(self.run))))
@@ -153,7 +153,7 @@ class Loop:
 
 
 def networks_and_optimizers(state: TrainState) -> tuple[list[Any], list[Any]]:
-    """The fields of a state that hold its networks, slow ones included, and those that hold its optimizers."""
+    """The fields of a state that hold its networks, including slow ones, and those that hold its optimizers."""
     names = [field.name for field in dataclasses.fields(state) if field.name != "step"]
     optimizers = [name for name in names if name.endswith("optimizer")]
     networks = [name for name in names if name not in optimizers]
@@ -161,12 +161,12 @@ def networks_and_optimizers(state: TrainState) -> tuple[list[Any], list[Any]]:
 
 
 def megabytes(tree: PyTree) -> float:
-    """What the arrays of a tree take, in 10^6 bytes."""
+    """The size of the arrays of a tree, in 10^6 bytes."""
     return sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) / 1e6
 
 
 def random_data(key: jax.Array) -> ReplayData:
-    """Transitions of the benchmark's shape, of random numbers."""
+    """Random transitions of the benchmark's shape."""
     keys = jax.random.split(key, 3)
     rows = jnp.arange(TRANSITIONS)
     return ReplayData(

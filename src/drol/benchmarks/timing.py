@@ -1,4 +1,4 @@
-"""Timing on machines that others use too: competitors take turns within each round, and medians are compared."""
+"""Timing on shared machines: competitors take turns within each round, and medians are compared."""
 
 import statistics
 import time
@@ -9,8 +9,8 @@ import jax
 
 ROUNDS = 7
 SECONDS = 2.0
-"""How long one competitor's turn lasts, about: long enough that one call's own cost (memory taken from the system and
-given back, tens of milliseconds where activations are large) does not show, as it does not in a run."""
+"""Approximate length of one competitor's turn: long enough that the overhead of a call (allocating and freeing memory,
+tens of milliseconds for large activations) is negligible, as it is in a run."""
 
 
 class Timing(NamedTuple):
@@ -39,7 +39,7 @@ def seconds_of(program: Callable[[], Any]) -> float:
 
 
 def take_turns(programs: Mapping[str, Callable[[], Any]]) -> dict[str, list[float]]:
-    """Seconds of every program in every round: a slow moment of the machine hits all of them alike."""
+    """Seconds of every program in every round: a slow moment of the machine affects all of them alike."""
     times: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(ROUNDS):
         for name, program in programs.items():
@@ -48,7 +48,7 @@ def take_turns(programs: Mapping[str, Callable[[], Any]]) -> dict[str, list[floa
 
 
 def product() -> tuple[Callable[[], jax.Array], float]:
-    """A large square matrix product, the yardstick of what the machine reaches, and its floating-point operations."""
+    """A large square matrix product, to measure what the machine can reach, and its floating-point operations."""
     size = 2048 if jax.default_backend() == "cpu" else 8192
     matrix = jax.random.normal(jax.random.key(0), (size, size))
     multiply = jax.jit(lambda a: a @ a)

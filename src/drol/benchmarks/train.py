@@ -1,4 +1,4 @@
-"""A whole run: what training costs beside its updates."""
+"""A whole run: what training costs besides its updates."""
 
 import contextlib
 import resource
@@ -24,23 +24,23 @@ from drol.training.run import train_runs
 from drol.training.settings import Settings, chunk_length
 
 ENVIRONMENT = EnvironmentSpec("ogbench:cube-single-singletask-task2-v0")
-"""Observation 28 and action 5, as the random data has them; an untrained policy uses up its 200 steps."""
+"""It has the dimensions of the random data, observation 28 and action 5; an untrained policy uses all 200 steps."""
 
 
 def bench_train(size: str, *, updates: int, episodes: int = 0, workers: int = 1) -> dict[str, Any]:
-    """Train DROL(16) on random data in a folder that is thrown away: updates, records, checkpoints, evaluations.
+    """Train DROL(16) on random data in a temporary folder: updates, records, checkpoints, evaluations.
 
     Args:
         size: one of `drol.presets.SIZES`.
         updates: of the whole run; evaluated and checkpointed after each half.
         episodes: per evaluation, in OGBench's cube-single; 0 for none.
-        workers: processes that simulate.
+        workers: simulation processes.
 
     Returns:
         size, updates, device; total_s; updates_per_second (median over chunks, sampling and noise included);
         update_s (all chunks but the first), first_chunk_s (with compilation), evaluation_s, other_s (records,
-        checkpoints, policy files, first state); data_mb and state_mb (10^6 bytes), live_mb (most device memory held by
-        arrays at the end of a chunk), host_mb (peak resident memory of this process, since its start).
+        checkpoints, policy files, first state); data_mb and state_mb (10^6 bytes), live_mb (the most device memory held
+        by arrays at the end of a chunk), host_mb (peak resident memory of this process, since its start).
     """
     data = random_data(jax.random.key(0))
     algorithm = DROL(hidden=SIZES[size].hidden)
@@ -99,6 +99,6 @@ class _Watch:
 
 
 def peak_host_memory() -> int:
-    """Bytes of resident memory that this process has held at most."""
+    """The peak resident memory of this process, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     benchmarks = parser.add_subparsers(dest="benchmark", metavar="BENCHMARK", required=True)
     step = benchmarks.add_parser(
         "step",
-        help="milliseconds per update, against eq. 8 taken literally and the arithmetic's floor",
+        help="milliseconds per update, compared with eq. 8 taken literally and with the floor of its arithmetic",
         description="Times one update of random data (observation 28, action 5, batch 256) inside a compiled loop.",
     )
     _add_sizes(step)
@@ -45,11 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     )
     _add_sizes(profile)
     _add_numbers(profile, "--candidates", [16], "K")
-    profile.add_argument("--updates", type=count(8), metavar="N", help="to trace (default: about a second of them)")
+    profile.add_argument("--updates", type=count(8), metavar="N", help="updates to trace (default: about one second)")
     train = benchmarks.add_parser(
         "train",
         help="a whole run: updates per second, and what records, checkpoints and evaluations add",
-        description="Trains DROL(16) on random data in a folder that is thrown away.",
+        description="Trains DROL(16) on random data in a temporary folder.",
     )
     _add_sizes(train, default=["laptop"])
     train.add_argument("--updates", type=count(8), default=2_000, metavar="N", help="default: 2000")
@@ -58,13 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         type=count(0),
         default=10,
         metavar="N",
-        help="per evaluation in OGBench, 0: none (default: 10)",
+        help="episodes per evaluation in OGBench, 0 for none (default: 10)",
     )
-    train.add_argument("--workers", type=count(), default=min(cores(), 8), metavar="W", help="processes that simulate")
+    train.add_argument("--workers", type=count(), default=min(cores(), 8), metavar="W", help="simulation processes")
     peers = benchmarks.add_parser(
         "peers",
         help="all methods side by side: milliseconds per update and per action, and their arithmetic",
-        description="Times every method on the same random data in one process, in turns.",
+        description="Times every method on the same random data in one process, taking turns.",
     )
     _add_sizes(peers, default=["laptop"])
     names = tuple(ALGORITHMS)
@@ -74,31 +74,33 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     act = benchmarks.add_parser(
         "act",
         help="microseconds per action of a deployed policy",
-        description="Times `drol.load_policy` on NumPy observations, beside a plain jitted call of the same policy.",
+        description="Times `drol.load_policy` on NumPy observations, next to a plain jitted call of the same policy.",
     )
     _add_sizes(act)
     _add_numbers(act, "--batch", [1, 4, 16, 64, 256, 1024], "N", "observations per call")
     scaling = benchmarks.add_parser(
         "scaling",
         help="several runs in one program, and one run over several devices",
-        description="Times chunks of packs of runs, and of one run sharded over the devices there are.",
+        description="Times chunks of packs of runs, and of one run sharded over the available devices.",
     )
     _add_sizes(scaling)
     _add_numbers(scaling, "--runs", [1, 2, 4, 8, 16], "N", "runs in one program")
     churn = benchmarks.add_parser(
         "churn",
-        help="how far a run's success moves between neighbouring evaluations, and what steadies it",
-        description="Trains on from a run's last checkpoint (the run stays as it is) and evaluates every few updates: "
-        "the policy as it is, with the centre latent, the best of 32, and with averaged weights.",
+        help="how much a run's success varies between consecutive evaluations, and what reduces that",
+        description="Continues training from a run's last checkpoint (the run itself is not changed) and evaluates "
+        "every few updates: the policy as it is, with the centre latent, the best of 32, and with averaged weights.",
     )
     churn.add_argument("path", type=Path, metavar="DIR", help="a run folder")
-    churn.add_argument("--data", type=Path, metavar="FILE", help="its data, if moved, or your own")
-    churn.add_argument(
-        "--env", metavar="ENV", help="its environment, if that is of a module of your own (module:Id-v0)"
-    )
+    churn.add_argument("--data", type=Path, metavar="FILE", help="its data, if they were moved or are your own log")
+    churn.add_argument("--env", metavar="ENV", help="its environment, if it comes from your own module (module:Id-v0)")
     churn.add_argument("--updates", type=count(8), default=5_000, metavar="N", help="default: 5000")
-    churn.add_argument("--every", type=count(8), default=500, metavar="N", help="between evaluations (default: 500)")
-    churn.add_argument("--episodes", type=count(), default=20, metavar="N", help="per evaluation (default: 20)")
+    churn.add_argument(
+        "--every", type=count(8), default=500, metavar="N", help="updates between evaluations (default: 500)"
+    )
+    churn.add_argument(
+        "--episodes", type=count(), default=20, metavar="N", help="episodes per evaluation (default: 20)"
+    )
     churn.add_argument("--workers", type=count(), default=min(cores(), 8), metavar="W", help="processes")
     for benchmark in (step, profile, train, peers, act, scaling, churn):
         benchmark.add_argument("--json", type=Path, metavar="FILE", help="write the records to FILE")

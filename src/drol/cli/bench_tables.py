@@ -38,7 +38,7 @@ Columns = Mapping[str, Callable[[dict[str, Any]], str]]
 
 
 def _show(title: str, measured: Iterable[dict[str, Any]], *tables: Columns) -> list[dict[str, Any]]:
-    """Collect records, a line as each arrives and the tables at the end."""
+    """Collect records, printing a line as each arrives and the tables at the end."""
     console, records = Console(), []
     with console.status("measuring"):
         for record in measured:
@@ -102,7 +102,7 @@ def _step(parsed: argparse.Namespace) -> list[dict[str, Any]]:
     print(
         "all K: eq. 8, gradient and critic on all K; winners: critic on winners only\n"
         "floor: GFLOP of the products at the measured GFLOP/s; share: floor / ours\n"
-        "draws: sampling and noise alone; loop's own: what the compiled loop allocates while it runs"
+        "draws: sampling and noise alone; loop's own: memory that the compiled loop allocates while it runs"
     )
     return records
 
@@ -184,8 +184,8 @@ def _peers(parsed: argparse.Namespace) -> list[dict[str, Any]]:
         "ratio": _number("ratio"),
     }
     measured = (record for size in parsed.size for record in bench_peers(size, parsed.algorithms))
-    records = _show("all methods, in turns", measured, columns)
-    print("GFLOP: the products that one update cannot avoid; compiler's: all it does; ratio: of the two")
+    records = _show("all methods, taking turns", measured, columns)
+    print("GFLOP: the products that one update cannot avoid; compiler's: all operations; ratio: compiler's / GFLOP")
     return records
 
 
@@ -221,21 +221,22 @@ def _scaling(parsed: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _of_run(parsed: argparse.Namespace, folder: RunFolder) -> tuple[RunConfig, EnvironmentSpec, Dataset]:
-    """A run's configuration, environment and data, as far as its user or this library names them."""
+    """A run's configuration, environment and data; only the user or this library may name modules to import."""
     record = folder.read_config()
     config = RunConfig.from_json(record, str(folder.config), {"env": parsed.env})
     require_all(needs.CHECKPOINTS | needs.of_data(config.task) | GYMNASIUM)
     if config.algorithm_name != "drol":
         raise DataError(
-            f"{parsed.path} is a run of {config.algorithm_name}; churn averages the weights of DROL's actor"
+            f"{parsed.path} is a run of {config.algorithm_name}, but churn averages the weights of DROL's actor; "
+            f"name a run of drol"
         )
     environment = config.evaluated_in if parsed.env is None else environment_of(parsed.env)
     if environment is None:
-        raise DataError(f"{parsed.path} was trained without an environment to be evaluated in; name one with --env")
+        raise DataError(f"{parsed.path} was trained without an environment to evaluate in; name one with --env")
     task = parse_task(config.task)
     if task.source.named_by_path:
         if parsed.data is None:
-            raise DataError(f"{parsed.path} was trained on a log of your own; name it: add --data {task.name}")
+            raise DataError(f"{parsed.path} was trained on your own log; name it: add --data {task.name}")
         task = parse_task(str(parsed.data))
     elif parsed.data is not None:
         config = dataclasses.replace(config, data=parsed.data)

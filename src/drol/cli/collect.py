@@ -1,4 +1,4 @@
-"""`drol collect`: make a data set with the experts that OGBench and D4RL bring along."""
+"""`drol collect`: collect a data set with the experts that come with OGBench and D4RL."""
 
 import argparse
 from pathlib import Path
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         "--episodes",
         type=count(),
         metavar="N",
-        help="training episodes (default: as many as were published);\nfor OGBench a tenth as many are added for "
+        help="training episodes (default: as many as were published);\nfor OGBench, a tenth as many are added for "
         "validation",
     )
     parser.add_argument(
@@ -35,12 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         "--out",
         type=Path,
         metavar="FILE",
-        help="training file; OGBench's validation goes to FILE-val.npz\n(default: ENV-DATASET-v0.npz, for D4RL .hdf5)",
+        help="training file; OGBench's validation data go to FILE-val.npz\n"
+        "(default: ENV-DATASET-v0.npz, for D4RL .hdf5)",
     )
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Collect, and say where the files are."""
+    """Collect, and print where the files are."""
     require_all(needs.of_collection(parsed.dataset))
     source = collector_of(parsed.dataset)
     out = parsed.out or Path(source.file_name(parsed.dataset))

@@ -1,4 +1,4 @@
-"""`drol compare`: train and evaluate every method on the same data, cell by cell, and make the table."""
+"""`drol compare`: train and evaluate every method on the same data, cell by cell, and make a table."""
 
 import argparse
 import dataclasses
@@ -36,30 +36,32 @@ else:
     peers = lazy("drol.benchmarks.peers")
 
 EPISODES = {"cube-single-play-v0": 150, "pointmaze-medium-navigate-v0": 100}
-"""Episodes that are collected by default, by data set."""
+"""How many episodes are collected by default, by data set."""
 
 TASKS = ("cube-single-play-singletask-task2-v0", "pointmaze-medium-navigate-singletask-task1-v0")
 
 COMMAND = (sys.executable, "-m", "drol.cli.main")
-"""This program, to be run in a process of its own."""
+"""This program, to be run in a separate process."""
 
 
 def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
     """Declare the command's options."""
     fields = {field.name: field.default for field in (*dataclasses.fields(Comparison), *dataclasses.fields(Budget))}
     parser.epilog = (
-        "Stop it with Ctrl-C or SIGTERM: the same command resumes it, and trains nothing twice. What is not given is\n"
-        "as the folder was begun; --updates MORE extends all cells, or those of the TASKs that are named; further\n"
-        "seeds join."
+        "Stop it with Ctrl-C or SIGTERM, and rerun the same command to continue; nothing is trained twice. Options\n"
+        "that are not given stay as they were when the folder was begun; --updates MORE extends all cells, or those\n"
+        "of the TASKs that are named; further seeds are added."
     )
     parser.add_argument("task", nargs="*", metavar="TASK", help=f"default: {' '.join(TASKS)}")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the comparison's folder")
     parser.add_argument("--algorithms", type=_names, metavar="A,B", help=f"default: all ({','.join(ALGORITHMS)})")
-    parser.add_argument("--seeds", type=seed_list, metavar="LIST", help="for instance 0-7 or 0,3,5 (default: 0-2)")
-    parser.add_argument("--size", choices=tuple(SIZES), help=f"of networks (default: {fields['size']})")
+    parser.add_argument(
+        "--seeds", type=seed_list, metavar="LIST", help="seeds, for instance 0-7 or 0,3,5 (default: 0-2)"
+    )
+    parser.add_argument("--size", choices=tuple(SIZES), help=f"size of the networks (default: {fields['size']})")
     parser.add_argument("--hidden", type=count(), nargs="+", metavar="N", help="hidden widths (default: the size's)")
     for option, help in (
-        ("--updates", "updates of a run"),
+        ("--updates", "updates per run"),
         ("--eval-every", "updates between evaluations"),
         ("--eval-episodes", "episodes per evaluation"),
     ):
@@ -67,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         parser.add_argument(option, type=count(), metavar="N", help=f"{help} (default: {default:,})")
     collected = ", ".join(f"{count} for {name}" for name, count in EPISODES.items())
     parser.add_argument(
-        "--collect", type=count(), metavar="N", help=f"episodes to make for each data set\n(default: {collected})"
+        "--collect", type=count(), metavar="N", help=f"episodes to collect for each data set\n(default: {collected})"
     )
     parser.add_argument(
         "--data", action="append", default=[], metavar="TASK=FILE", help="a task's training file; may be repeated"
@@ -81,10 +83,10 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         type=count(),
         default=1,
         metavar="N",
-        help="cells trained at once, each on its share of the cores, with a log\nbeside its folder (default: 1)",
+        help="cells trained at once, each on its share of the cores, with a log\nnext to its folder (default: 1)",
     )
     parser.add_argument(
-        "--no-train", dest="train", action="store_false", help="train nothing: collect results, make the table"
+        "--no-train", dest="train", action="store_false", help="train nothing: only collect results and make the table"
     )
     parser.add_argument(
         "--speed",
@@ -117,7 +119,7 @@ def run(parsed: argparse.Namespace) -> int:
     try:
         with Commands(COMMAND, parsed.jobs) as commands:
             failures = _train_cells(parsed, comparison, tasks, cells, files, commands)
-            commands.raise_if_stopped()  # what came after the last command
+            commands.raise_if_stopped()  # by a signal that came after the last command
     except StoppedError as stop:
         print("stopped; run the same command again to resume")
         return 128 + stop.number
@@ -138,22 +140,22 @@ def _require(tasks: Iterable[str], environment: str | None, *, train: bool) -> N
 
 
 def _refuse_unnamed(parsed: argparse.Namespace, begun: Comparison, file: Path) -> None:
-    """Refuse to import modules that the folder's file names, and its user does not.
+    """Refuse to import modules that the folder's file names and the user does not.
 
     Raises:
         DataError: saying what to add to the command.
     """
     if unnamed := [name for name in begun.algorithms if ":" in name and name not in (parsed.algorithms or ())]:
         raise DataError(
-            f"{file} names the algorithm {unnamed[0]!r}, and a module is not imported because a file says so; if you "
-            f"trust it, name it yourself: add --algorithms {','.join(begun.algorithms)}"
+            f"{file} names the algorithm {unnamed[0]!r}, but a module is not imported just because a file names it; if "
+            f"you trust it, name it yourself: add --algorithms {','.join(begun.algorithms)}"
         )
     if parsed.env is None and begun.env is not None and begun.env != NOWHERE:
         environment_of_task(begun.env, str(file))
 
 
 def _names(text: str) -> list[str]:
-    """`drol, fql` as names."""
+    """A text such as `drol,fql` as names."""
     names = [name.strip() for name in text.split(",")]
     if not all(names):
         raise argparse.ArgumentTypeError(f"expected names like drol,fql, found {text!r}")
@@ -161,7 +163,7 @@ def _names(text: str) -> list[str]:
 
 
 def _algorithms(names: Iterable[str] | None) -> list[str]:
-    """What is compared, each once and known.
+    """The algorithms to compare: all known, and each once.
 
     Raises:
         ValueError: for an unknown name; the message names the nearest.
@@ -175,7 +177,7 @@ def _algorithms(names: Iterable[str] | None) -> list[str]:
 def _comparison(
     parsed: argparse.Namespace, tasks: set[str], algorithms: set[str], begun: Comparison | None
 ) -> Comparison:
-    """What this call makes of the comparison in the folder, if there is one."""
+    """The comparison of this call, which extends the one in the folder if there is one."""
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name in ("size", "seeds", "eval_episodes", "hidden", "env", "columns")
@@ -188,7 +190,7 @@ def _comparison(
 
 
 def _limits(parsed: argparse.Namespace) -> dict[str, Any]:
-    """The limits of an evaluation that were given, by their fields in a comparison; infinity is None there."""
+    """The evaluation limits that were given, by their fields in a comparison, where infinity is None."""
     given = {
         "eval_max_steps": parsed.max_steps,
         "eval_max_seconds": parsed.max_seconds,
@@ -200,7 +202,7 @@ def _limits(parsed: argparse.Namespace) -> dict[str, Any]:
 def _checked_files(
     parsed: argparse.Namespace, comparison: Comparison, tasks: dict[str, Task], cells: dict[str, list[Cell]]
 ) -> dict[str, Path]:
-    """Training files by task, once it is sure that they and the cells that are there belong to this comparison.
+    """Training files by task, after checking that they and the existing cells belong to this comparison.
 
     Raises:
         DataError: naming what does not; nothing was written.
@@ -225,7 +227,7 @@ def _train_cells(
     files: dict[str, Path],
     commands: Commands,
 ) -> list[str]:
-    """Train what is missing, several cells at once if so asked, and write results; what failed, in words."""
+    """Train what is missing, several cells at once if requested, and write results; returns failures, in words."""
     failures: list[str] = []
     work: list[tuple[Cell, Task, Path | None]] = []
     for label, task in tasks.items():
@@ -250,7 +252,7 @@ def _train_cells(
 def _finish(
     parsed: argparse.Namespace, comparison: Comparison, cell: Cell, task: Task, file: Path | None, commands: Commands
 ) -> list[str]:
-    """Train a cell to its end, if it is to be trained, and write its result; what failed, in words."""
+    """Train a cell to its end, if it is to be trained, and write its result; returns failures, in words."""
     commands.raise_if_stopped()
     status, log = 0, cell.path.with_suffix(".log") if parsed.jobs > 1 else None
     if parsed.train and cell.is_unfinished(comparison):
@@ -268,7 +270,7 @@ def _finish(
 
 
 def _collected(parsed: argparse.Namespace, task: Task, commands: Commands) -> Path | None:
-    """A task's data set, made now; None where `drol train` is to look for the data itself.
+    """A task's data set, collected now; None if `drol train` is to look for the data itself.
 
     Raises:
         DataError: if the collection failed.
@@ -280,7 +282,7 @@ def _collected(parsed: argparse.Namespace, task: Task, commands: Commands) -> Pa
     episodes = EPISODES.get(dataset) if parsed.collect is None else parsed.collect
     if episodes is None:
         return None
-    # The training file is written last: without it, its companion is a leftover.
+    # The training file is written last: without it, a validation file is a leftover.
     path.with_name(f"{path.stem}-val.npz").unlink(missing_ok=True)
     options = ["--episodes", episodes, "--out", path, *_option("--workers", parsed.workers)]
     if status := commands.run(["collect", dataset, *options], alone=True):
@@ -321,7 +323,7 @@ def _train(
 
 
 def _columns(comparison: Comparison, task: Task) -> str | None:
-    """The names of arrays, where a task's data need any."""
+    """The names of arrays, if the task's data accept them."""
     return columns_as_text(comparison.columns) if comparison.columns and "columns" in task.source.accepts else None
 
 
@@ -330,12 +332,12 @@ def _option(name: str, value: str | float | None) -> tuple[Any, ...]:
 
 
 def _seconds(name: str, value: float | None, default: float | None, *, always: bool) -> tuple[Any, ...]:
-    """The option for a limit of time; `always` where it was given: a run that is begun may have another."""
+    """The option for a time limit; `always` if it was given, since a run that has begun may have another."""
     return (name, "inf" if value is None else f"{value:.12g}") if always or value != default else ()
 
 
 def _measure_speed(comparison: Comparison, path: Path, *, again: bool) -> None:
-    """Measure all algorithms of the comparison side by side, unless that is done already."""
+    """Measure all algorithms of the comparison side by side, unless that has been done."""
     if not again and path.exists():
         stored = read_json(path)
         if set(comparison.algorithms) <= set(stored["records"]):
@@ -348,7 +350,7 @@ def _measure_speed(comparison: Comparison, path: Path, *, again: bool) -> None:
 
 def _show(results: Path) -> None:
     heading, *rows = tables.cells(results)
-    # Names of tasks are long: they are broken, never cut short.
+    # Names of tasks are long: they are wrapped, never truncated.
     shown = Table(*(Column(Text(name), overflow="fold") for name in heading), box=SIMPLE)
     for row in rows:
         shown.add_row(*map(Text, row))

@@ -15,14 +15,15 @@ from drol.sources import OWN, Task, parse_task
 from drol.training.folder import RunFolder
 
 DATA = "data"
-"""Where collected data sets are kept."""
+"""The folder of collected data sets."""
 
 NAMES = "tasks.json"
-"""What each task was called on the command line, by label: a log by its path. Results name no paths."""
+"""The file that stores what each task was called on the command line, by label; a log is called by its path, which
+results do not contain."""
 
 
 def refuse_foreign(out: Path, labels: Collection[str]) -> None:
-    """Raise if a folder holds anything but a comparison; one without its own file is known by the runs of its tasks.
+    """Raise if a folder holds anything but a comparison, which is recognised by its file or the runs of its tasks.
 
     Raises:
         DataError: naming the folder.
@@ -33,7 +34,7 @@ def refuse_foreign(out: Path, labels: Collection[str]) -> None:
         return
     known = {out / NAMES, out / DATA, out / RESULTS, *(out / label for label in labels)}
     wrong = [path for path in out.iterdir() if path not in known and not path.name.startswith(".")]
-    # A task's folder holds one per algorithm, with its seeds, and logs; results one per task, and the table.
+    # A task's folder holds logs, and a folder of seeds per algorithm; results hold a folder per task, and the table.
     for label in labels:
         wrong += [path for path in out.glob(f"{glob.escape(label)}/*/*") if not path.name.startswith("seed")]
     for label in (*labels, RESULTS):
@@ -41,8 +42,8 @@ def refuse_foreign(out: Path, labels: Collection[str]) -> None:
         wrong += [path for path in inside if path.is_file() and path.suffix not in (".log", ".json", ".md")]
     if wrong:
         raise DataError(
-            f"{out} is not empty and holds no comparison (it has {listed(sorted(path.name for path in wrong), 3)}); "
-            f"choose another folder with --out"
+            f"{out} is not empty and holds no comparison (it contains "
+            f"{listed(sorted(path.name for path in wrong), 3)}); choose another folder with --out"
         )
 
 
@@ -55,8 +56,8 @@ def names(parsed: argparse.Namespace, begun: Comparison | None, default: Iterabl
         default: names of tasks.
 
     Returns:
-        What names each task, by what was given: a task of the folder may be given by its label, as messages do. None
-        where that is not known any more.
+        The name of each task, by what was given: a task of the folder may be given by its label, as in messages. None
+        if its name is no longer known.
     """
     before = {} if begun is None else {label: _name(parsed.out, label) for label in begun.tasks}
     return {given: before.get(given, given) for given in parsed.task or before or default}
@@ -70,7 +71,7 @@ def named_tasks(names: Mapping[str, str | None], environment: str | None) -> dic
         environment: evaluate there instead of in the task's own.
 
     Raises:
-        DataError: for names that mean nothing, two different tasks with one label, or a label that is taken.
+        DataError: for unknown names, two different tasks with one label, or a label that is reserved.
     """
     tasks: dict[str, Task] = {}
     for given, name in names.items():
@@ -79,18 +80,20 @@ def named_tasks(names: Mapping[str, str | None], environment: str | None) -> dic
         if other.name != task.name:
             raise DataError(f"{other.name} and {task.name} would both be called {task.label}; rename one of them")
         if task.label in (DATA, RESULTS):
-            raise DataError(f"{task.name} would be called {task.label}, as a folder of the comparison's own; rename it")
+            raise DataError(
+                f"{task.name} would be called {task.label}, which is a folder of every comparison; rename it"
+            )
     return tasks
 
 
 def save_names(out: Path, tasks: Mapping[str, Task]) -> None:
-    """Remember what the tasks were called."""
+    """Store what the tasks were called."""
     names = _names(out) | {label: task.name for label, task in tasks.items() if task.name}
     write_json(out / NAMES, dict(sorted(names.items())))
 
 
 def _names(out: Path) -> dict[str, str]:
-    """What tasks were called, as far as it was remembered."""
+    """What tasks were called, as far as it is stored."""
     names = read_json(out / NAMES) if (out / NAMES).exists() else {}
     if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
         raise DataError(f"{out / NAMES} does not hold the names of tasks; remove it, and name them again")
@@ -98,7 +101,7 @@ def _names(out: Path) -> dict[str, str]:
 
 
 def _name(out: Path, label: str) -> str | None:
-    """What a task of the folder was called; None where that is not known. Earlier versions left it to the runs."""
+    """What a task of the folder was called; None if unknown. Earlier versions stored it only in the runs."""
     if (name := _names(out).get(label)) is not None:
         return name
     configs = sorted(out.glob(f"{glob.escape(label)}/*/seed*/config.json"))
@@ -106,7 +109,7 @@ def _name(out: Path, label: str) -> str | None:
 
 
 def _task(name: str | None, label: str, environment: str | None) -> Task:
-    """A task of the folder. Whether its data are still there matters only where something is trained."""
+    """A task of the folder. Its data need to exist only if something is trained."""
     try:
         return parse_task(label if name is None else name, environment=environment)
     except DataError:
@@ -116,7 +119,7 @@ def _task(name: str | None, label: str, environment: str | None) -> Task:
 
 
 def refuse_missing(task: Task) -> None:
-    """Raise if a log of the user's own is not where it was.
+    """Raise if the user's own log is no longer where it was.
 
     Raises:
         DataError: saying where it was.
@@ -124,23 +127,23 @@ def refuse_missing(task: Task) -> None:
     if task.source.is_present(task.name):
         return
     if not task.name:
-        raise DataError(f"where the data of {task.label} are is not known any more; name their file or folder as TASK")
-    raise DataError(f"{task.name} does not exist; name the file or folder where the data of {task.label} are as TASK")
+        raise DataError(f"it is no longer known where the data of {task.label} are; name their file or folder as TASK")
+    raise DataError(f"{task.name} does not exist; name the file or folder with the data of {task.label} as TASK")
 
 
 def training_files(parsed: argparse.Namespace, tasks: Mapping[str, Task]) -> dict[str, Path]:
-    """Training files by task, as far as there are: those that --data names, and those that were collected earlier.
+    """The existing training files by task: those that --data names, and those that were collected earlier.
 
     Raises:
-        DataError: if a named file is not there, or --data or --collect cannot be meant.
+        DataError: if a named file does not exist, or --data, --collect or --columns does not apply.
     """
     collections = {label: collection(parsed.out, task) for label, task in tasks.items()}
     files = {label: found[1] for label, found in collections.items() if found is not None and found[1].exists()}
     for label, found in collections.items():
         if parsed.collect is not None and found is None:
-            raise UsageError(f"--collect makes data for tasks with an expert, and {label} has none: leave it out")
+            raise UsageError(f"--collect is for tasks with an expert, but {label} has none: leave it out")
     if parsed.columns is not None and not any("columns" in task.source.accepts for task in tasks.values()):
-        raise UsageError("--columns names the arrays of logs of your own, and no task is one: leave it out")
+        raise UsageError("--columns names the arrays of your own logs, but no task is one: leave it out")
     for text in parsed.data:
         label, separator, name = text.partition("=")
         if not separator or label not in tasks:
@@ -154,7 +157,7 @@ def training_files(parsed: argparse.Namespace, tasks: Mapping[str, Task]) -> dic
 
 
 def collection(out: Path, task: Task) -> tuple[str, Path] | None:
-    """The name of a task's data set for `drol collect`, and the file it is kept in; None where nobody can make one."""
+    """The name of a task's data set for `drol collect`, and its file; None if it cannot be collected."""
     data_set = task.source.data_set(task.name)
     if data_set is None:
         return None
@@ -163,12 +166,12 @@ def collection(out: Path, task: Task) -> tuple[str, Path] | None:
 
 
 def refuse_other_data(out: Path, comparison: Comparison, task: Task, file: Path | None) -> None:
-    """Raise if cells of a task were trained on different data, or on other data than there are now.
+    """Raise if cells of a task were trained on different data, or on data other than the current ones.
 
     Args:
         out: the comparison's folder.
-        comparison: all of whose cells are looked at, whichever are to be trained.
-        task: whose cells.
+        comparison: all of its cells are checked, whichever are to be trained.
+        task: whose cells are checked.
         file: its training file, if one was named or collected.
 
     Raises:
@@ -183,7 +186,7 @@ def refuse_other_data(out: Path, comparison: Comparison, task: Task, file: Path 
         return
     path, before = used[0][0], set(used[0][1].values())
     if file is not None and sha256(file) not in before:
-        raise DataError(f"{path} was trained on other data than {file}; name its data with --data {task.label}=FILE")
+        raise DataError(f"{path} was trained on data other than {file}; name its data with --data {task.label}=FILE")
     own = task.source.own_files(task.name)
     if own is not None and not before <= {sha256(found) for found in own}:
-        raise DataError(f"{path} was trained on other data than {task.name} holds; choose another folder with --out")
+        raise DataError(f"{path} was trained on data other than those in {task.name}; choose another folder with --out")

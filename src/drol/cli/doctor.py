@@ -43,12 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     )
     add_bounds(parser)
     add_columns(parser)
-    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="of the samples (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="seed of the samples (default: 0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write findings and figures to FILE")
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Examine, print, write if asked; 1 if an error was found."""
+    """Examine and print, and write JSON if requested; returns 1 if an error was found."""
     require_all(needs.of_data(parsed.dataset) | needs.of_environment(parsed.env))
     path, bounds = Path(parsed.dataset).expanduser(), bounds_of(parsed.action_low, parsed.action_high)
     with contextlib.ExitStack() as stack:
@@ -74,7 +74,7 @@ def _environment(name: str) -> "gymnasium.Env | None":
 
 
 def _bounded(log: "Log", env: "gymnasium.Env | None", bounds: tuple[np.ndarray, np.ndarray] | None) -> "Log":
-    """The log with the bounds that training would take: those given, its own, or the environment's."""
+    """The log with the bounds that training would use: those given, its own, or the environment's."""
     if bounds is None and log.action_low is None and env is not None:
         bounds = spec.action_bounds(env.action_space)
     if bounds is None:
@@ -122,7 +122,7 @@ def _show_coverage(console: Console, figures: "Coverage") -> None:
         if row is not None:
             table.add_row(label, *(f"{row[name]:.6g}" for name in names))
     console.print(table)
-    ends = f"Of the episodes {100 * figures['ends_terminated']:.1f} % end terminated"
+    ends = f"{100 * figures['ends_terminated']:.1f} % of the episodes end terminated"
     if figures["ends_truncated"] is not None:
         ends += f", {100 * figures['ends_truncated']:.1f} % truncated"
     console.print(f"{ends}. {100 * figures['rows_terminated']:.2f} % of all transitions are terminated.")
@@ -134,14 +134,14 @@ def _show_coverage(console: Console, figures: "Coverage") -> None:
     modes = figures["modes"]
     if modes is not None:
         console.print(
-            f"In similar states of other episodes, actions vary by {100 * modes['spread']:.0f} % of their whole "
-            f"variance, in about {modes['modes']:.2f} ways (90 % of states: at most {modes['modes_90%']:.0f}). "
-            f"Hint, no more: {modes['candidates_hint']} candidate{'s' if modes['candidates_hint'] != 1 else ''}, about "
-            f"4 for each way."
+            f"In similar states of other episodes, actions vary by {100 * modes['spread']:.0f} % of their total "
+            f"variance, with about {modes['modes']:.2f} modes (90 % of states: at most {modes['modes_90%']:.0f}). "
+            f"A hint only: {modes['candidates_hint']} candidate{'s' if modes['candidates_hint'] != 1 else ''}, about "
+            f"4 per mode."
         )
     replay = figures.get("replay")
     if replay is not None and "steps" in replay:
         console.print(
-            f"Replay of {replay['steps']} steps: drift {replay['drift_median']:.2g} of a typical step in the median, "
+            f"Replay of {replay['steps']} steps: median drift {replay['drift_median']:.2g} of a typical step, "
             f"{replay['drift_max']:.2g} at most."
         )

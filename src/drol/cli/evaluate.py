@@ -1,4 +1,4 @@
-"""`drol evaluate`: roll a trained policy out and report its success rate."""
+"""`drol evaluate`: roll out a trained policy and report its success rate."""
 
 import argparse
 import dataclasses
@@ -43,40 +43,40 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         "--policy",
         choices=KINDS,
         help="one: one sample; centre: latent 0, the mean of a Gaussian; best-of-n: highest Q\n"
-        "of 32, or as many as the policy says; dense: the same of its densest 8\n(default: as stored)",
+        "of 32 samples, or as many as the policy says; dense: the same among the 8 densest\n(default: as stored)",
     )
-    parser.add_argument("--episodes", type=count(), default=50, metavar="N", help="how many (default: 50)")
-    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="of episodes and latents (default: 0)")
+    parser.add_argument("--episodes", type=count(), default=50, metavar="N", help="how many episodes (default: 50)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="seed of episodes and latents (default: 0)")
     parser.add_argument(
         "--task",
         "--env",
         dest="environment",
         metavar="TASK",
-        help="evaluate in another task, or gymnasium environment (module:Id-v0),\nthan the policy's own",
+        help="evaluate in this task or gymnasium environment (module:Id-v0),\ninstead of the policy's own",
     )
     parser.add_argument(
         "--workers",
         type=count(),
         default=min(cores(), 8),
         metavar="W",
-        help="processes (default: the cores, at most 8)",
+        help="processes (default: all cores, at most 8)",
     )
     add_limits(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write figures and every episode to FILE")
     parser.epilog = (
-        "Exit status: 0 after a whole evaluation, 1 after one that --max-seconds ended, which has no figures in FILE."
+        "Exit status: 0 after a complete evaluation, 1 if --max-seconds ended it; FILE then holds no figures."
     )
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Evaluate, print the figures, write them if asked."""
+    """Evaluate and print the figures, and write them if requested."""
     check_platform()
     if parsed.json is not None:
         refuse_folder(parsed.json)
     loaded = policies.load_policy(parsed.path, kind=parsed.policy)
     spec = _environment(parsed.environment, loaded.facts, parsed.path)
     if spec is None:
-        raise DataError(f"{parsed.path} does not name an environment to be evaluated in; give one with --env")
+        raise DataError(f"{parsed.path} does not name an environment to evaluate in; give one with --env")
     limits = limits_of(parsed)
     with stop_requests(), rollout.Evaluator(spec, workers=parsed.workers, limits=limits) as evaluator:
         environment = evaluator.describe()
@@ -98,7 +98,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _figures(results: Sequence[EpisodeResult]) -> dict[str, Any]:
-    """The means over the episodes; none where the limit of time left too few of them."""
+    """The means over the episodes; none if the time limit left too few of them."""
     whole = unfinished(results) is None
     figures = {
         "episodes": len(finished(results)),
@@ -112,7 +112,7 @@ def _figures(results: Sequence[EpisodeResult]) -> dict[str, Any]:
 
 
 def _show(summary: Mapping[str, Any], missing: str | None) -> None:
-    """Print the figures there are."""
+    """Print the available figures."""
     shown = {"score": "normalised score {:.1f}", "success": "success {:.3f}", "return": "mean return {:.1f}"}
     figures = [text.format(summary[name]) for name, text in shown.items() if summary[name] is not None]
     episodes = f"{summary['episodes']} episodes"
@@ -127,7 +127,7 @@ def _show(summary: Mapping[str, Any], missing: str | None) -> None:
 
 
 def _environment(name: str | None, facts: Mapping[str, Any], where: Path) -> "EnvironmentSpec | None":
-    """The environment that was asked for, else the one the policy was judged in while it was trained.
+    """The environment that was requested, else the one in which the policy was evaluated during training.
 
     Raises:
         DataError: if there is none of that name, or only the policy's file names it: see `environment_in_file`.
@@ -138,7 +138,7 @@ def _environment(name: str | None, facts: Mapping[str, Any], where: Path) -> "En
     if facts.get("environment") is not None:
         spec = environment_in_file(facts["environment"], str(where))
     else:
-        # Files of the first version name their task alone.
+        # Files of the first version name only their task.
         spec = None if "environment" in facts else environment_of_task(facts.get("task"), str(where))
     if spec is not None:
         require_all(needs.of_spec(spec))

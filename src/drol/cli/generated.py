@@ -1,4 +1,4 @@
-"""Command-line options made from what a run's configuration and an algorithm declare."""
+"""Command-line options generated from the declarations of a run's configuration and an algorithm."""
 
 import argparse
 import dataclasses
@@ -15,13 +15,13 @@ from drol.experiment.options import Option, Value
 GROUPS = {
     "data": "By default, the folder in which ogbench, d4rl or minari keeps its data is searched; if nothing is there, "
     "the official download is tried.",
-    "devices": "Runs that share a program are spread over the devices there are.",
+    "devices": "Runs that share a program are spread over the available devices.",
 }
-"""What is said below a heading."""
+"""The text below a heading."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> dict[str, argparse._ActionsContainer]:
-    """The options of a run as its configuration declares them; what is not given is not in the result.
+    """Add the options that a run's configuration declares; those not given are absent from the parsed result.
 
     Returns:
         The groups by heading.
@@ -44,7 +44,7 @@ def add_options(parser: argparse.ArgumentParser) -> dict[str, argparse._ActionsC
 
 
 def given_options(parsed: argparse.Namespace) -> dict[str, object]:
-    """The options of a run that were given, by name, and its hyperparameters by theirs in `hyperparameters`."""
+    """The options of a run that were given, by name, and the given hyperparameters by name in `hyperparameters`."""
     given: dict[str, object] = {name: value for name, value in vars(parsed).items() if name in OPTIONS}
     hyperparameters = given_hyperparameters(parsed)
     return given | ({"hyperparameters": hyperparameters} if hyperparameters else {})
@@ -61,7 +61,7 @@ def _shown(default: Value) -> str:
 
 
 def _with_default(help: str, default: str) -> str:
-    """A help text that ends with the default, on a line of its own where the last line would be too long."""
+    """A help text that ends with the default, on a separate line if the last one would be too long."""
     if not default:
         return help
     last = help.rpartition("\n")[2]
@@ -84,10 +84,10 @@ def _keywords(option: Option) -> dict[str, Any]:
 
 
 def add_hyperparameters(parser: argparse.ArgumentParser, cls: type[Algorithm]) -> None:
-    """One option per field of the algorithm; a field without one (a custom optimizer) is for Python only."""
+    """Add one option per field of the algorithm; a field without one (a custom optimizer) is for Python only."""
     group = parser.add_argument_group(
         f"hyperparameters of {cls.__name__}",
-        "Defaults come from the task's preset, then from the size, then from here.",
+        "Defaults come from the task's preset, then from the size, then from those listed here.",
     )
     for field in dataclasses.fields(cls):
         if not is_plain(field):

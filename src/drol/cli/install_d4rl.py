@@ -1,4 +1,4 @@
-"""`drol install-d4rl`: D4RL's environments beside JAX."""
+"""`drol install-d4rl`: install D4RL's environments alongside JAX."""
 
 import argparse
 
@@ -7,10 +7,10 @@ from drol.sources.d4rl import install
 
 def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
     """Declare the options."""
-    parser.add_argument("--dry-run", action="store_true", help="print the commands, and run none")
+    parser.add_argument("--dry-run", action="store_true", help="print the commands without running them")
     parser.epilog = (
         "Installs into the environment of this interpreter, which must be Python 3.11 or 3.12 on Linux.\n"
-        "mujoco_py is compiled: this needs gcc and the headers of GL and OSMesa."
+        "It compiles mujoco_py, which needs gcc and the headers of GL and OSMesa."
     )
 
 

@@ -19,11 +19,11 @@ else:
     processes = lazy("drol.processes")
 
 COMMANDS = {
-    "collect": "make a data set with the experts of OGBench or of D4RL's maze2d",
+    "collect": "collect a data set with the experts of OGBench or of D4RL's maze2d",
     "doctor": "examine a data set before training on it",
     "train": "train a policy on a task",
-    "evaluate": "roll a trained policy out and report its success rate",
-    "compare": "train every method on the same data and make the table of all",
+    "evaluate": "roll out a trained policy and report its success rate",
+    "compare": "train every method on the same data and make a table of the results",
     "presets": "list tasks, hyperparameters and sizes",
     "install-d4rl": "install D4RL's environments, which pip alone cannot",
     "bench": "measure speed on this machine",
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status.
 
     0: done. 1: failed, with one clear message. 2: wrong usage. 130, 143: stopped by Ctrl-C, by SIGTERM. 141: nobody
-    reads the output any more.
+    reads the output any longer.
     """
     if arguments is None:
         open_closed_streams()
@@ -50,13 +50,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _end_with_asker() -> None:
-    """Watch the comparison that this command is a part of, if any: `drol --help` imports nothing of it."""
+    """End when the comparison that started this command does, if any; `drol --help` imports nothing for this."""
     if "DROL_ASKED_BY" in os.environ:
         processes.end_with_asker()
 
 
 def _status(arguments: list[str]) -> int:
-    """Run one command, and turn what a user can mend into one line; returns the exit status."""
+    """Run one command, and turn errors that a user can fix into one line; returns the exit status."""
     try:
         return _run(arguments)
     except OutputError:
@@ -104,7 +104,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _expected_errors() -> tuple[type[Exception], ...]:
-    """What a user can mend: bad input, missing parts, a full disk, a failed environment or process, divergence."""
+    """What a user can fix: bad input, missing parts, a full disk, a failed environment or process, divergence."""
     return (ValueError, OSError, MissingExtraError, processes.WorkerError, LostProcessError, DivergedError)
 
 

@@ -13,11 +13,11 @@ COUNT = re.compile(r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][+-]?\d{1,3})?[kKmM
 SCALES = {"k": 1_000, "m": 1_000_000}
 
 NEGATIVE = re.compile(r"-(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][+-]?\d+)?[kKmM]?$|-(inf|infinity|nan)$", re.IGNORECASE)
-"""What is a number and no option, although it begins with a dash."""
+"""What is a number and not an option, although it begins with a dash."""
 
 
 def count(low: int = 1) -> Callable[[str], int]:
-    """What reads a whole number of at least `low`.
+    """A reader of whole numbers that are at least `low`.
 
     Returns:
         A function for argparse's `type`, which raises argparse.ArgumentTypeError.
@@ -40,7 +40,7 @@ def seed(text: str) -> int:
     """A seed, for argparse's `type`.
 
     Raises:
-        argparse.ArgumentTypeError: if it is no whole number from 0 to 2^64 - 1.
+        argparse.ArgumentTypeError: if it is not a whole number from 0 to 2^64 - 1.
     """
     number = _whole(text)
     if number is None:
@@ -52,7 +52,7 @@ def seed(text: str) -> int:
 
 
 def number(low: int | float = float("-inf"), high: int | float = float("inf")) -> Callable[[str], float]:
-    """What reads a number between two others, both of which are allowed; infinity only where no bound is given.
+    """A reader of numbers between two others, inclusive; infinity is allowed only if there is no bound.
 
     Returns:
         A function for argparse's `type`, which raises argparse.ArgumentTypeError.
@@ -74,7 +74,7 @@ def number(low: int | float = float("-inf"), high: int | float = float("inf")) -
 
 
 def _whole(text: str) -> int | None:
-    """The whole number that a text means; None if it means none."""
+    """The whole number that a text stands for; None if it is not one."""
     if not COUNT.fullmatch(text.strip()):
         return None
     digits, scale = text.strip(), 1
@@ -88,7 +88,7 @@ def sha256_of(text: str) -> str:
     """A SHA-256, for argparse's `type`.
 
     Raises:
-        argparse.ArgumentTypeError: if it is none.
+        argparse.ArgumentTypeError: if it is not one.
     """
     try:
         return checksum(text)
@@ -100,7 +100,7 @@ def seconds(text: str) -> float:
     """A positive number of seconds, or `inf`, for argparse's `type`.
 
     Raises:
-        argparse.ArgumentTypeError: if it is none.
+        argparse.ArgumentTypeError: if it is not one.
     """
     try:
         value = float(text)

@@ -32,8 +32,8 @@ def add_columns(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> No
         "--columns",
         type=columns,
         metavar="NAME=COLUMN,...",
-        help="names of the log's arrays, where they are not these: observations=obs,actions=acts,...\n(also group/obs; "
-        "a+b: side by side; terminated=none: there are no true ends)",
+        help="names of the log's arrays, if they differ from ours: observations=obs,actions=acts,...\n(also group/obs; "
+        "a+b: concatenated; terminated=none: no episode terminates)",
     )
 
 
@@ -45,7 +45,7 @@ def columns(text: str) -> dict[str, str | None]:
 
 
 def bounds_of(low: list[float] | None, high: list[float] | None) -> tuple[np.ndarray, np.ndarray] | None:
-    """Bounds as arrays, as far as they were given.
+    """Bounds as arrays; None if they were not given.
 
     Raises:
         UsageError: if one of the two is missing.
@@ -56,7 +56,7 @@ def bounds_of(low: list[float] | None, high: list[float] | None) -> tuple[np.nda
 
 
 def add_limits(parser: argparse.ArgumentParser | argparse._ArgumentGroup, prefix: str = "") -> None:
-    """The options that bound an evaluation; their names begin with `prefix`, but for `--step-seconds`."""
+    """The options that limit an evaluation; their names begin with `prefix`, except `--step-seconds`."""
     parser.add_argument(
         f"--{prefix}max-steps",
         dest="max_steps",
@@ -75,7 +75,7 @@ def add_limits(parser: argparse.ArgumentParser | argparse._ArgumentGroup, prefix
         "--step-seconds",
         type=seconds,
         metavar="S",
-        help=f"give an environment up that takes longer for a step or a reset\n(default: {DEFAULT.step_seconds:g})",
+        help=f"give up on an environment that takes longer for a step or a reset\n(default: {DEFAULT.step_seconds:g})",
     )
 
 

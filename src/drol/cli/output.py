@@ -1,4 +1,4 @@
-"""The standard streams of a command: closed, full, or a pipe whose reader has had enough."""
+"""The standard streams of a command, which may be closed, full, or a pipe whose reader has gone."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ BROKEN_PIPE = 141
 
 
 class OutputError(Exception):
-    """Nothing more can be written to the standard output. No OSError: libraries have ideas of their own about these."""
+    """Nothing more can be written to the standard output. Not an OSError, which libraries might handle themselves."""
 
     def __init__(self, error: OSError):
         super().__init__(f"could not write to the standard output: {error.strerror}")
@@ -22,7 +22,7 @@ class OutputError(Exception):
 
 
 class GuardedStream:
-    """A text stream whose refusals are `OutputError`; otherwise the same."""
+    """A text stream that raises `OutputError` if it cannot be written to; otherwise the same."""
 
     def __init__(self, stream: TextIO):
         self._stream = stream
@@ -71,7 +71,7 @@ def guarded_output() -> Iterator[None]:
 
 
 def open_closed_streams() -> None:
-    """Connect standard streams that are closed to nothing: the next file opened would take their place."""
+    """Connect closed standard streams to the null device; otherwise the next file opened would take their place."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(number)
@@ -88,7 +88,7 @@ def say(line: str) -> None:
 
 
 def _drop(stream: TextIO) -> None:
-    """Let the interpreter's own last flush succeed."""
+    """Let the interpreter's own flush at exit succeed."""
     with contextlib.suppress(OSError, ValueError):
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, stream.fileno())

@@ -1,4 +1,4 @@
-"""The parser of every command: one line says what is wrong, and what was probably meant."""
+"""The parser of every command: errors are one line that says what is wrong, and what was probably meant."""
 
 import argparse
 from collections.abc import Callable, Collection, Sequence
@@ -10,13 +10,13 @@ from drol.files import listed
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises instead of exiting, suggests, and knows negative numbers from options.
+    """Raises instead of exiting, suggests alternatives, and tells negative numbers from options.
 
-    Options are never abbreviated: what an abbreviation means would depend on the algorithm and change with the next
+    Options cannot be abbreviated: the meaning of an abbreviation would depend on the algorithm and change with the next
     option that is added.
 
     Attributes:
-        explain: what is to be said of an unknown option, by its name; None for nothing in particular.
+        explain: what to say about an unknown option, given its name; None for nothing in particular.
     """
 
     def __init__(self, **options: Any):
@@ -31,7 +31,7 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]  (the stubs have overloads)
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Parse; whatever is left over is refused here, where the command's own options are known."""
+        """Parse, and refuse whatever is left over here, where the command's own options are known."""
         parsed, left = super().parse_known_args(args, namespace)
         if left:
             unknown = next((word for word in left if word.startswith("-")), None)
@@ -48,7 +48,7 @@ class Parser(argparse.ArgumentParser):
         return did_you_mean(near) or did_you_mean(nearest(name, known)) or f"; `{self.prog} --help` lists them"
 
     def _check_value(self, action: argparse.Action, value: str | float) -> None:
-        """Refuse what is no choice. (Called by argparse for every value.)"""
+        """Refuse a value that is not among the choices. (Called by argparse for every value.)"""
         if action.choices is None or value in action.choices:
             return
         names = [str(choice) for choice in action.choices]

@@ -43,15 +43,15 @@ class Table:
 
 
 class Console:
-    """Prints to the standard output; lines are not broken."""
+    """Prints to the standard output; lines are not wrapped."""
 
     def __init__(self, *, width: int | None = None, highlight: bool = False):
         self.width = width or shutil.get_terminal_size().columns
 
     def print(self, *objects: str | Table, end: str = "\n", **_: str | bool | None) -> None:
-        """The objects as text; options of style are accepted and dropped."""
+        """Print the objects as text; style options are accepted and ignored."""
         print(*objects, end=end)
 
     def status(self, text: str) -> contextlib.AbstractContextManager[None]:
-        """Nothing moves where there is no rich."""
+        """A status that is not shown without rich."""
         return contextlib.nullcontext()

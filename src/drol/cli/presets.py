@@ -15,11 +15,11 @@ NAMES = ("drol", *(name for name in TITLES if name != "drol"))
 """Every method, DROL first."""
 
 WIDE = 110
-"""Columns that the compact table takes."""
+"""The width of the compact table, in characters."""
 
 
 def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
-    """Which method's table."""
+    """Declare the command's options."""
     parser.add_argument(
         "--algorithm",
         choices=(*NAMES, "all"),
@@ -39,14 +39,14 @@ def run(parsed: argparse.Namespace) -> int:
     console.print("OGBench tasks are FAMILY-singletask-taskN-v0 with N from 1 to 5.")
     if parsed.algorithm != "all":
         console.print(
-            f"Without a preset {TITLES[parsed.algorithm]}'s defaults apply: {_published(parsed.algorithm).advice}."
+            f"Without a preset, {TITLES[parsed.algorithm]}'s defaults apply: {_published(parsed.algorithm).advice}."
         )
     console.print(_sizes())
     return 0
 
 
 def _print_one(console: Console, algorithm: str) -> None:
-    """A method's presets, a row each, with the sources below."""
+    """A method's presets, one row each, with the sources below."""
     title = f"Presets of {TITLES[algorithm]}"
     presets, fields = _published(algorithm).presets, _published(algorithm).fields
     if not presets:
@@ -58,12 +58,12 @@ def _print_one(console: Console, algorithm: str) -> None:
         console.print(f"{title}: {'; '.join(filter(None, (same, sources, *borrowed[:1])))}.")
         return
     footnotes, star = _footnotes(presets), ""
-    # Names are for copying: they are never cut short.
+    # Names are meant to be copied, so they are never truncated.
     columns = [Column("family or task", no_wrap=True, min_width=33)]
     columns += [Column("K" if field == "num_candidates" else field, no_wrap=True) for field in fields]
     if starred := any(preset.tuned for preset in presets):
         columns.append(Column("DROL*"))
-        title, star = "Presets of DROL(16), and of DROL*", " DROL*: K tuned per task; --tuned takes it."
+        title, star = "Presets of DROL(16), and of DROL*", " DROL*: K tuned per task; --tuned selects it."
     table = Table(*columns, "further", title=title)
     for preset in presets:
         remark = _remark(preset)
@@ -76,20 +76,20 @@ def _print_one(console: Console, algorithm: str) -> None:
 
 
 def _published(algorithm: str) -> "Published":
-    """What is published of a registered algorithm, which always says what to tune."""
+    """What is published for a registered algorithm, which always says what to tune."""
     found = published(algorithm)
     assert found is not None
     return found
 
 
 def _footnotes(presets: Iterable["Preset"]) -> dict[str, int]:
-    """Numbers for what there is to remark on presets."""
+    """The remarks on presets, numbered."""
     remarks = dict.fromkeys(remark for preset in presets if (remark := _remark(preset)) is not None)
     return {remark: number for number, remark in enumerate(remarks, start=1)}
 
 
 def _remark(preset: "Preset") -> str | None:
-    """The source of what is marked; else what the published runs had beside."""
+    """The source of a marked preset; else what the published runs also had."""
     if preset.mark is not None:
         return preset.source
     return None if preset.beside is None else f"in the published runs {preset.beside}"
@@ -97,7 +97,7 @@ def _remark(preset: "Preset") -> str | None:
 
 def _print_all() -> None:
     """A row per family and a column per method that has something to tune."""
-    # Where the terminal is narrower, it wraps lines: nothing is cut.
+    # A narrower terminal wraps lines: nothing is truncated.
     console, tuned = Console(width=max(Console().width, WIDE)), [name for name in NAMES if _published(name).fields]
     table = Table(
         Column("family or task", no_wrap=True),
@@ -131,7 +131,7 @@ def _number(value: int | float | None) -> str:
 
 
 def _further(preset: "Preset") -> str:
-    """What is not in a column of its own."""
+    """The values that have no column of their own."""
     texts = [_fields({name: v for name, v in preset.values.items() if name not in _published(preset.algorithm).fields})]
     texts += [f"size {size}: {_fields(values)}" for size, values in preset.at_size.items()]
     return "; ".join(filter(None, texts))

@@ -1,4 +1,4 @@
-"""What `drol train` says at the end of runs."""
+"""What `drol train` prints at the end of runs."""
 
 import statistics
 import sys
@@ -10,7 +10,7 @@ from drol.sources import is_module
 
 
 def report(runs: Sequence[Trained]) -> int:
-    """Say how it went and what to do next; the exit status."""
+    """Print how the runs went and what to do next; returns the exit status."""
     led = [run for run in runs if run.folder is not None]
     if not led:
         return 0 if runs else 1
@@ -20,7 +20,7 @@ def report(runs: Sequence[Trained]) -> int:
     if stopped:
         furthest = max(int(outcome.state.step) for outcome in stopped)
         print(f"stopped at update {furthest} of {updates}; continue with the same command and --resume")
-        # What a shell reports for a process that a signal ended: 130 for Ctrl-C, 143 for SIGTERM.
+        # What a shell reports for a process ended by a signal: 130 for Ctrl-C, 143 for SIGTERM.
         return 128 + (stopped[0].stopped_by or 0)
     if len(figures) > 1 and len({run.config.seed for run in led}) == len(led):
         spread = statistics.stdev(figures)
@@ -32,7 +32,7 @@ def report(runs: Sequence[Trained]) -> int:
 
 
 def _told(run: Trained, *, several: bool) -> float | None:
-    """Say how one run went; its figure, if it was trained to its end and evaluated."""
+    """Print how one run went; returns its figure if it was trained to its end and evaluated."""
     assert run.folder is not None
     name = f"{run.folder.path}: " if several else ""
     if run.outcome.divergence is not None:
@@ -49,7 +49,7 @@ def _told(run: Trained, *, several: bool) -> float | None:
 
 
 def _show_policy(run: Trained) -> None:
-    """Say where the policy is, and what to do with it."""
+    """Print where the policy is, and what to do with it."""
     assert run.folder is not None
     environment = run.config.evaluated_in
     env = f" --env {environment.id}" if environment is not None and is_module(environment.as_record()) else ""

@@ -1,4 +1,4 @@
-"""Seeds and sweeps as they are written on a command line."""
+"""Seeds and sweeps as written on a command line."""
 
 import argparse
 import itertools

@@ -1,4 +1,4 @@
-"""Text and tables on the terminal: by rich, or plain where it is not installed."""
+"""Text and tables on the terminal: by rich, or plain if it is not installed."""
 
 from typing import TYPE_CHECKING
 

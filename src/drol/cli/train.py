@@ -18,7 +18,7 @@ from drol.experiment.names import foreign_hyperparameter
 
 
 def add_arguments(parser: Parser, arguments: list[str]) -> None:
-    """Declare the command's options, those of the chosen algorithm included."""
+    """Declare the command's options, including those of the chosen algorithm."""
     run = add_options(parser)["the run"]
     run.add_argument(
         "--seeds",
@@ -47,12 +47,12 @@ def add_arguments(parser: Parser, arguments: list[str]) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Train, and say how it went."""
+    """Train, and report how it went."""
     return report(launch(requested(parsed)))
 
 
 def requested(parsed: argparse.Namespace) -> Request:
-    """What a command line asks for.
+    """What a command line requests.
 
     Raises:
         UsageError: if it contradicts itself.
@@ -76,12 +76,12 @@ def requested(parsed: argparse.Namespace) -> Request:
 
 
 def _explain(cls: type, option: str) -> str | None:
-    """What to say of an unknown option, if it is another algorithm's hyperparameter."""
+    """What to say about an unknown option, if it is another algorithm's hyperparameter."""
     return foreign_hyperparameter(cls, option.lstrip("-").removeprefix("no-").replace("-", "_"))
 
 
 def _chosen_algorithm(arguments: list[str]) -> str:
-    """The value of --algorithm, before the full parse: its fields become options."""
+    """The value of --algorithm, needed before the full parse because its fields become options."""
     chosen = "drol"
     for word, following in itertools.pairwise([*arguments, ""]):
         if word == "--algorithm" and not following.startswith("-"):

@@ -1,1 +1,1 @@
-"""A comparison: a grid of methods and tasks, trained cell by cell, and its table."""
+"""A comparison: a grid of methods and tasks that is trained cell by cell, and its table."""

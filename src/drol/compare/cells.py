@@ -1,4 +1,4 @@
-"""One cell of a comparison: a method on a task, all seeds, as `drol train --seeds` leaves it on the disk."""
+"""One cell of a comparison: a method on a task at all seeds, in the files that `drol train --seeds` writes."""
 
 import dataclasses
 import itertools
@@ -42,7 +42,7 @@ class Cell:
         return RunFolder(self.path / f"seed{seed}")
 
     def state(self, comparison: Comparison) -> State:
-        """How far it has come: `begun` if any run has something left to train, `diverged` if none has and one diverged.
+        """Its progress: `begun` if any run has something left to train, `diverged` if none has and any diverged.
 
         Raises:
             DataError: if a configuration cannot be read.
@@ -78,10 +78,10 @@ class Cell:
         return {seed: run.read_config() for seed, run in runs.items() if run.config.exists()}
 
     def check(self, comparison: Comparison) -> None:
-        """Refuse to count, or to go on with, runs that follow another protocol or differ in more than the seed.
+        """Refuse to count or resume runs that follow another protocol or differ in more than the seed.
 
         Raises:
-            DataError: naming the folder, and what was found and expected.
+            DataError: naming the folder, what was found and what was expected.
         """
         configs = self.configs(comparison)
         for name in ("hyperparameters", "preset"):
@@ -101,7 +101,7 @@ class Cell:
             for name, value in wanted.items():
                 if found[name] != value:
                     raise DataError(
-                        f"{path} was begun with {name} {found[name]}, and this comparison has {value}; change that, or "
+                        f"{path} was begun with {name} {found[name]}, but this comparison has {value}; change that, or "
                         f"choose another folder with --out"
                     )
             if settings["updates"] > budget.updates:
@@ -129,14 +129,14 @@ class Cell:
         return found[0] if found else {}
 
     def result(self, comparison: Comparison) -> dict[str, Any]:
-        """What the cell amounts to, with all that is needed to repeat it; no paths, no names of machines.
+        """The result of the cell, with all that is needed to reproduce it, and without paths or names of machines.
 
-        What a run amounts to says `drol.report.figure`; the cell's figures are the mean of these over seeds, and their
-        sample standard deviation (divisor: seeds - 1; null for one seed). A cell with a run that diverged, or was never
-        evaluated, has none: leaving seeds out would choose among them.
+        `drol.report.figure` defines the figure of a run; the cell's are the mean of these over seeds, and their sample
+        standard deviation (divisor: seeds - 1; null for one seed). A cell with a run that diverged, or was never
+        evaluated, has none, because leaving out seeds would select among them.
 
         Raises:
-            DataError: as `check`, or if some runs were not begun, or are measured in different ways.
+            DataError: as in `check`, or if some runs were not begun, or are measured in different ways.
         """
         self.check(comparison)
         configs = self.configs(comparison)

@@ -1,4 +1,4 @@
-"""A comparison of methods: what is compared, and the one protocol that all of it follows."""
+"""A comparison of methods: what is compared, and the one protocol that all runs follow."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ class Budget:
     """How long every method trains on a task.
 
     Attributes:
-        updates: of a run.
+        updates: per run.
         eval_every: updates between evaluations.
 
     Raises:
@@ -40,17 +40,17 @@ class Budget:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What every method is trained on, for how long, and how it is judged.
+    """What every method is trained on, for how long, and how it is evaluated.
 
     Attributes:
-        tasks: a budget by the label of each task.
+        tasks: the budget of each task, by label.
         algorithms: names in the registry.
         size: of networks, one of `drol.presets.SIZES`.
         seeds: one run of each method on each task per seed.
         eval_episodes: episodes per evaluation.
         hidden: hidden widths of every network; None for those of the size.
         env: the environment of evaluation; None for the task's own.
-        columns: names of the arrays of logs of the user's own; None where all go by their own.
+        columns: names of the arrays in the user's own logs; None if all have the usual names.
         eval_max_steps, eval_max_seconds, step_seconds: see `EvaluationLimits`.
 
     Raises:
@@ -78,17 +78,17 @@ class Comparison:
     def extended(
         self, *, tasks: Iterable[str], algorithms: Iterable[str], budget: Mapping[str, int], given: Mapping[str, Any]
     ) -> "Comparison":
-        """The same with further tasks and algorithms, further seeds or more updates.
+        """The same comparison with further tasks and algorithms, further seeds or more updates.
 
         Args:
-            tasks, algorithms: to add, or to go on with.
-            budget: fields of these tasks' budget; what it leaves out stays as it was. A task that joins takes that from
-                the others.
+            tasks, algorithms: to add, or to continue.
+            budget: fields of these tasks' budget; fields that it leaves out stay as they were. A new task takes them
+                from the others.
             given: further fields by name.
 
         Raises:
-            DataError: for a change that would make old and new cells incomparable; for a task that joins others whose
-                budgets differ, and has none of its own.
+            DataError: for a change that would make old and new cells incomparable; for a new task that would take its
+                budget from others whose budgets differ.
         """
         changes = {name: value for name, value in given.items() if value != getattr(self, name)}
         for name, value in changes.items():
@@ -110,7 +110,7 @@ class Comparison:
         )
 
     def _budget(self, task: str, given: Mapping[str, int]) -> Budget:
-        """The budget of a task that joins or goes on; what is not given stays, or is that of the others."""
+        """The budget of a new or a continued task; what is not given is that of the others, or stays as it was."""
         before = self.tasks.get(task)
         if before is None:
             names = ("updates", "eval_every")
@@ -128,11 +128,13 @@ class Comparison:
         return after
 
     def _agreed(self, task: str, name: str) -> int:
-        """What the budgets of all tasks have in common."""
+        """The value on which the budgets of all tasks agree."""
         values = {getattr(budget, name) for budget in self.tasks.values()}
         if len(values) > 1:
             option = name.replace("_", "-")
-            raise DataError(f"{task} joins tasks that differ in {name} ({_listed(sorted(values))}): add --{option}")
+            raise DataError(
+                f"{task} is new among tasks that differ in {name} ({_listed(sorted(values))}): add --{option}"
+            )
         return values.pop()
 
     def save(self, results: Path) -> None:
@@ -157,7 +159,7 @@ def load(results: Path) -> Comparison:
 
 
 def _rebuilt(stored: JsonValue) -> Comparison:
-    """A comparison from its JSON; whatever is missing, unknown or of another type raises one of many errors."""
+    """A comparison from its JSON; raises TypeError, KeyError, AttributeError or ValueError on malformed input."""
     if isinstance(stored, dict):
         stored = {name: getattr(Comparison, name) for name in LATER} | stored
     budgets = stored["tasks"]

@@ -1,4 +1,4 @@
-"""Commands run in processes of their own, one after the other or several at once, that stop in order when asked to."""
+"""Commands run in separate processes, one after the other or several at once, that stop cleanly when asked to."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from drol.signals import StoppedError
 
 
 class Commands:
-    """While it is entered, SIGINT and SIGTERM go to all running commands, which end as they see fit; then `run` raises.
+    """Runs commands; inside this context, they receive SIGINT and SIGTERM, and `run` raises once they have ended.
 
     Commands that call `drol.processes.end_with_asker`, as `drol` does, also end when this process is killed.
 
@@ -22,8 +22,8 @@ class Commands:
 
     Args:
         program: what every command begins with.
-        jobs: how many commands are to share the machine. With more than one, each has cores of its own: products of
-            small matrices gain little from a second core, and training two networks gains a whole one.
+        jobs: how many commands share the machine. With more than one, each has its own cores: products of small
+            matrices gain little from a second core, while training two networks at once uses all of it.
     """
 
     def __init__(self, program: Sequence[str], jobs: int = 1):
@@ -47,11 +47,11 @@ class Commands:
 
         Args:
             arguments: what follows the program.
-            log: a file that takes what the command says, at its end; None for the terminal.
-            alone: no other command runs beside it, so it has all cores.
+            log: a file to which the command's output is appended; None for the terminal.
+            alone: no other command runs at the same time, so it has all cores.
 
         Raises:
-            StoppedError: once the command has ended, if a signal came meanwhile or before.
+            StoppedError: once the command has ended, if a signal came in the meantime or before.
         """
         place = self._places.get()
         try:
@@ -68,7 +68,7 @@ class Commands:
             if log is not None:
                 log.parent.mkdir(parents=True, exist_ok=True)
                 output = stack.enter_context(log.open("ab"))
-            # A session of its own: the terminal's Ctrl-C reaches it through us alone, once.
+            # In a new process session, so that the terminal's Ctrl-C reaches it only once, through us.
             child = subprocess.Popen(
                 command,
                 stdout=output,
@@ -78,7 +78,7 @@ class Commands:
             )
             self._children.add(child)
             if place is not None:
-                # Long before JAX starts its threads. A command that has already ended needs no cores.
+                # This is long before JAX starts its threads. A command that has already ended needs no cores.
                 with contextlib.suppress(ProcessLookupError):
                     os.sched_setaffinity(child.pid, place)
             if self._stopped_by is not None:  # while it was being started
@@ -100,7 +100,7 @@ class Commands:
 
 
 def _shares(jobs: int) -> list[set[int] | None]:
-    """The cores of each job; None where they are not divided: for one job, too few cores, or no way to say so."""
+    """The cores of each job; None if they are not divided: for one job, too few cores, or no way to assign them."""
     if jobs == 1 or not hasattr(os, "sched_getaffinity"):
         return [None] * jobs
     cores = sorted(os.sched_getaffinity(0))

@@ -1,4 +1,4 @@
-"""The table of a comparison, made from its folder of results alone."""
+"""The table of a comparison, made only from its folder of results."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ NOT_RUN = "not run"
 NOT_MEASURED = "not measured"
 
 Results = dict[str, dict[str, Any]]
-"""What was stored of each algorithm."""
+"""The stored results by algorithm."""
 
 SAID = ("no", "one", "two", "three")
 """Counts of evaluations in words."""
@@ -40,14 +40,14 @@ def table(results: Path) -> str:
 
 
 def caption(results: Path, quote: str = "`") -> str:
-    """What the table's numbers are, in a few sentences; all of it is taken from the results of the cells.
+    """What the table's numbers are, in a few sentences, taken entirely from the results of the cells.
 
     Args:
         results: the folder `results` of a comparison.
-        quote: what stands around the names of tasks.
+        quote: the quotation mark around the names of tasks.
 
     Raises:
-        DataError: as `table`.
+        DataError: as in `table`.
     """
     comparison = load(results)
     found = {task: _results(results, task, comparison) for task in comparison.tasks}
@@ -62,14 +62,14 @@ def caption(results: Path, quote: str = "`") -> str:
 
 
 def cells(results: Path, quote: str = "") -> list[list[str]]:
-    """The table's cells as text, the headings first.
+    """The table's cells as text, headings first.
 
     Args:
         results: the folder `results` of a comparison.
-        quote: what stands around the names of tasks.
+        quote: the quotation mark around the names of tasks.
 
     Raises:
-        DataError: as `table`.
+        DataError: as in `table`.
     """
     comparison, speed = load(results), _speeds(results / SPEED)
     found = {task: _results(results, task, comparison) for task in comparison.tasks}
@@ -91,7 +91,7 @@ def cells(results: Path, quote: str = "") -> list[list[str]]:
 
 
 def _averages(found: Mapping[str, Results]) -> str:
-    """Which evaluations the figures are means of, by measure; empty if there was none."""
+    """Which evaluations the figures average, by measure; empty if there was none."""
     counts: dict[Measure, set[int]] = {}
     for results in found.values():
         if (measure := _measure(results)) is not None:
@@ -109,7 +109,7 @@ def _of_evaluations(counts: set[int]) -> str:
 
 
 def _widths(comparison: Comparison, found: Mapping[str, Results]) -> str:
-    """The networks of the cells: a size by name where all have its widths, and the methods that have others."""
+    """The networks of the cells: the size or widths that most have, and the methods that have others."""
     cells: dict[tuple[int, ...], dict[str, list[str]]] = {}
     for task, results in found.items():
         for name, result in results.items():
@@ -131,7 +131,7 @@ def _widths(comparison: Comparison, found: Mapping[str, Results]) -> str:
 
 
 def _budgets(comparison: Comparison, quote: str) -> str:
-    """How long was trained: once for all tasks, or task by task where that differs."""
+    """How long the runs are: once for all tasks, or task by task if that differs."""
     tasks: dict[Budget, list[str]] = {}
     for task, budget in comparison.tasks.items():
         tasks.setdefault(budget, []).append(f"{quote}{task}{quote}")
@@ -167,7 +167,7 @@ def _results(results: Path, task: str, comparison: Comparison) -> Results:
     for name in names:
         if found[name]["data"] != found[names[0]]["data"]:
             raise DataError(
-                f"{paths[names[0]]} and {paths[name]} come from different data, and cannot stand in one table; run one "
+                f"{paths[names[0]]} and {paths[name]} come from different data and cannot share one table; run one "
                 f"of them again"
             )
     measures = {result["measure"] for result in found.values()} - {None}
@@ -177,12 +177,12 @@ def _results(results: Path, task: str, comparison: Comparison) -> Results:
 
 
 def _measure(found: Results) -> Measure | None:
-    """What the results of a task measure; None where none was evaluated."""
+    """What the results of a task measure; None if none was evaluated."""
     return next((result["measure"] for result in found.values() if result["measure"] is not None), None)
 
 
 def _digits(measure: Measure, found: Iterable[Mapping[str, Any]]) -> int:
-    """Decimals of a column. Returns are in the units of the task's rewards: the largest keeps three digits at least."""
+    """Decimals of a column. Returns are in the units of the task's rewards: the largest keeps at least three digits."""
     means = [abs(result["figure"]["mean"]) for result in found if result["figure"] is not None]
     if measure != "return" or not max(means, default=0):
         return DIGITS[measure]
@@ -201,7 +201,7 @@ def _figure(result: dict[str, Any] | None, comparison: Comparison, task: str, di
     else:
         spread = figure["standard_deviation"]
         text = f"{figure['mean']:.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
-    # A cell that was not extended together with the others says so.
+    # Notes on a cell that was not extended together with the others.
     notes = [f"{result['updates']:,} updates"] if result["updates"] != comparison.tasks[task].updates else []
     notes += [f"seeds {', '.join(seeds)}"] if set(seeds) != set(map(str, comparison.seeds)) else []
     return text + "".join(f" ({note})" for note in notes)

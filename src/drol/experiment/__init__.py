@@ -1,1 +1,1 @@
-"""Experiments: a run as one typed configuration, and one or many of them trained as `drol train` does."""
+"""Experiments: a run as one typed configuration, and training one or many of them as `drol train` does."""

@@ -1,4 +1,4 @@
-"""Data sets made by experts, with a progress bar."""
+"""Collect data sets with experts, showing a progress bar."""
 
 from pathlib import Path
 
@@ -8,20 +8,18 @@ from drol.sources import Source, Task
 
 
 def collected(task: Task, episodes: int, seed: int, folder: Path, workers: int) -> Path:
-    """The task's data set of so many episodes, made now unless it is in `folder` already.
+    """The task's data set with this many episodes, collected now unless it is already in `folder`.
 
     Raises:
         DataError: if the task has no expert.
     """
     data_set = task.source.data_set(task.name)
     if data_set is None:
-        raise DataError(
-            *both(f"--collect is for tasks with an expert of their own, OGBench's and maze2d; {task.name} has none")
-        )
+        raise DataError(*both(f"--collect needs a task with an expert, one of OGBench or maze2d; {task.name} has none"))
     suffix = Path(task.source.file_name(data_set)).suffix
     path = folder / f"{data_set}-{episodes}episodes-seed{seed}{suffix}"
     if not path.exists():
-        # The training file is written last: without it, its companion is a leftover.
+        # The training file is written last: without it, a validation file is a leftover.
         path.with_name(f"{path.stem}-val{suffix}").unlink(missing_ok=True)
         collect_data_set(task.source, data_set, episodes, seed, path, workers)
     return path
@@ -30,11 +28,11 @@ def collected(task: Task, episodes: int, seed: int, folder: Path, workers: int) 
 def collect_data_set(
     source: Source, data_set: str, episodes: int | None, seed: int, out: Path, workers: int
 ) -> list[Path]:
-    """Make a data set with an expert, and show how far it has come.
+    """Collect a data set with an expert, showing progress.
 
     Raises:
         UsageError: for a file name of another format.
-        DataError: if it cannot be made.
+        DataError: if it cannot be collected.
     """
     suffix = Path(source.file_name(data_set)).suffix
     source.check_collection(data_set, out)

@@ -1,4 +1,4 @@
-"""The configuration of a run: every option declared once, from which config.json and the command line are made."""
+"""The configuration of a run: each option is declared once, for config.json and the command line alike."""
 
 import dataclasses
 import math
@@ -42,19 +42,19 @@ class RunConfig:
     """One run: one seed, and one value of each hyperparameter.
 
     What is left at None is filled in by `resolved`: from the published preset of the method on the task, then from the
-    size. Relative paths are those of the folder in which the run is started.
+    size. Relative paths are relative to the folder in which the run is started.
 
-    `hyperparameters` holds those of the algorithm by name; the algorithm's own documentation explains them.
+    `hyperparameters` holds the algorithm's hyperparameters by name; the algorithm's own documentation explains them.
 
     Raises:
-        UsageError: for a value of another kind or out of range, or options that contradict each other.
+        UsageError: for a value of the wrong type or out of range, or options that contradict each other.
     """
 
     task: str = option(
         "",
         "text",
         "an OGBench or D4RL task (cube-single-play-singletask-task2-v0, pen-human-v1, ...;\nsee `drol presets`), "
-        "minari:DATASET, or a log of your own: FILE.npz, FILE.hdf5, or a\nfolder with one such file per episode",
+        "minari:DATASET, or your own log: FILE.npz, FILE.hdf5, or a\nfolder with one such file per episode",
         resume="fixed",
         at="task",
         metavar="TASK",
@@ -63,7 +63,7 @@ class RunConfig:
     algorithm: str | Algorithm = option(
         "drol",
         "text",
-        f"one of {', '.join(ALGORITHMS)},\nor MODULE:CLASS of your own",
+        f"one of {', '.join(ALGORITHMS)},\nor your own as MODULE:CLASS",
         resume="fixed",
         at="algorithm",
         metavar="NAME",
@@ -82,15 +82,15 @@ class RunConfig:
     sha256: str | None = option(
         None,
         "sha256",
-        "refuse a training file, downloaded or not, that has another SHA-256",
+        "refuse a training file, downloaded or not, whose SHA-256 differs from this one",
         metavar="HEX",
         group="data",
     )
     collect: int | None = option(
         None,
         "count",
-        "make N episodes here with the experts of OGBench, or of D4RL's maze2d\n(kept in data/ next to the run, and "
-        "used again)",
+        "collect N episodes with the experts of OGBench, or of D4RL's maze2d\n(kept in data/ next to the run, and "
+        "reused)",
         resume="fixed",
         at="collect",
         metavar="N",
@@ -102,8 +102,8 @@ class RunConfig:
     env: str | None = option(
         None,
         "text",
-        "evaluate in this gymnasium environment (module:Id-v0) or task instead, or in none;\na log of your own is not "
-        "evaluated unless you set it",
+        "evaluate in this gymnasium environment (module:Id-v0) or task instead, or in none;\nruns on your own log are "
+        "not evaluated unless you set it",
         metavar="ENV",
         group="data",
     )
@@ -130,8 +130,8 @@ class RunConfig:
     columns: Columns | None = option(
         None,
         "columns",
-        "names of the log's arrays, where they are not these: observations=obs,actions=acts,...\n(also group/obs; a+b: "
-        "side by side; terminated=none: there are no true ends)",
+        "names of the log's arrays, if they differ from ours: observations=obs,actions=acts,...\n(also group/obs; a+b: "
+        "concatenated; terminated=none: no episode terminates)",
         resume="fixed",
         at="columns",
         metavar="NAME=COLUMN,...",
@@ -140,7 +140,7 @@ class RunConfig:
     normalize_observations: bool = option(
         False,
         "flag",
-        "to mean 0 and standard deviation 1; the policy keeps both",
+        "to mean 0 and standard deviation 1; the policy stores the statistics",
         resume="fixed",
         at="normalize_observations",
         group="data",
@@ -149,14 +149,14 @@ class RunConfig:
     size: str = option(
         "laptop",
         "text",
-        "networks, updates and evaluations",
+        "sets networks, updates and evaluations",
         resume="fixed",
         at="size",
         choices=tuple(SIZES),
         group="length and size",
     )
     updates: int | None = option(
-        None, "count", "updates in all", resume="extend", at="settings.updates", metavar="N", group="length and size"
+        None, "count", "updates in total", resume="extend", at="settings.updates", metavar="N", group="length and size"
     )
     eval_every: int | None = option(
         None,
@@ -197,7 +197,7 @@ class RunConfig:
     step_seconds: float = option(
         DEFAULT.step_seconds or math.inf,
         "seconds",
-        "give an environment up that takes longer for a step or a reset",
+        "give up on an environment that takes longer for a step or a reset",
         at="evaluation_limits.step_seconds",
         metavar="S",
         group="length and size",
@@ -215,7 +215,7 @@ class RunConfig:
     seed: int = option(
         0,
         "seed",
-        "of networks, batches, latents, evaluations",
+        "of networks, batches, latents and evaluations",
         resume="fixed",
         at="settings.seed",
         metavar="S",
@@ -223,7 +223,7 @@ class RunConfig:
     out: Path | str | None = option(
         None,
         "path",
-        "run folder, or the folder of several",
+        "run folder, or the folder that holds several runs",
         shown="runs/TASK-ALGORITHM-seedS",
         metavar="DIR",
     )
@@ -244,7 +244,7 @@ class RunConfig:
         shown="all cores, at most 8",
         metavar="W",
     )
-    tuned: bool = option(False, "flag", "the preset's DROL* instead of DROL(16); for DROL only", resume="fixed")
+    tuned: bool = option(False, "flag", "use the preset's DROL* instead of DROL(16); for DROL only", resume="fixed")
     tensorboard: bool = option(False, "flag", "also write TensorBoard files into the run folder")
     wandb: str | None = option(None, "text", "also log to a Weights & Biases project", metavar="PROJECT")
 
@@ -254,18 +254,18 @@ class RunConfig:
     distributed: bool = option(
         False,
         "flag",
-        "likewise over the devices of several processes, each started with this\ncommand (Slurm, Open MPI, Kubernetes "
-        "and TPU slices need no more)",
+        "the same over the devices of several processes, each started with this\ncommand (nothing else is needed under "
+        "Slurm, Open MPI, Kubernetes and on TPU slices)",
         group="devices",
     )
     coordinator: str | None = option(
-        None, "text", "process 0 ($JAX_COORDINATOR_ADDRESS)", metavar="HOST:PORT", group="devices"
+        None, "text", "address of process 0 ($JAX_COORDINATOR_ADDRESS)", metavar="HOST:PORT", group="devices"
     )
     processes: int | None = option(
-        None, "count", "how many there are ($JAX_NUM_PROCESSES)", metavar="N", group="devices"
+        None, "count", "number of processes ($JAX_NUM_PROCESSES)", metavar="N", group="devices"
     )
     process: int | None = option(
-        None, "count", "which one this is, from 0 ($JAX_PROCESS_ID)", low=0, metavar="I", group="devices"
+        None, "count", "index of this process, from 0 ($JAX_PROCESS_ID)", low=0, metavar="I", group="devices"
     )
 
     chunk: int | None = None
@@ -299,17 +299,17 @@ class RunConfig:
             return self.algorithm
         if self.hyperparameters.get("optimizer") is not None:
             raise DataError(
-                "the run has an optimizer of its own, which no file can hold; resume it from Python, with "
+                "the run has a custom optimizer, which no file can store; resume it from Python, with "
                 "drol.train(drol.RunConfig(algorithm=...), resume=True)"
             )
         return from_record(algorithm_class(self.algorithm), self.hyperparameters)
 
     def settings(self) -> Settings:
-        """The lengths of a resolved run, for the training loop."""
+        """The settings of a resolved run, for the training loop."""
         return Settings(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Settings)})
 
     def limits(self) -> EvaluationLimits:
-        """What ends an evaluation that would not end by itself."""
+        """The limits that end an evaluation which would not end by itself."""
         seconds = (None if value == math.inf else value for value in (self.eval_max_seconds, self.step_seconds))
         return EvaluationLimits(self.eval_max_steps, *seconds)
 
@@ -321,8 +321,8 @@ class RunConfig:
         """The same run with everything filled in: from the preset, then from the size.
 
         Raises:
-            DataError: if the task or the environment is unknown, or a file of your own is not there.
-            UsageError: if DROL* is asked for and not published.
+            DataError: if the task or the environment is unknown, or the user's own log does not exist.
+            UsageError: if DROL* is requested but not published.
             ValueError: if the lengths cannot be cut into equal chunks, or a hyperparameter is wrong.
         """
         task, size = parse_task(self.task, environment=self.env, present=True), SIZES[self.size]
@@ -342,17 +342,17 @@ class RunConfig:
             eval_every=eval_every,
             eval_episodes=size.eval_episodes if self.eval_episodes is None else self.eval_episodes,
             chunk=chunk_length(updates, eval_every),
-            # One that is resolved already, as read from a file, may be evaluated where its task alone would not be.
+            # A configuration that is already resolved, such as one read from a file, keeps its environment.
             evaluated_in=task.environment if self.chunk is None or self.env is not None else self.evaluated_in,
             preset=preset,
         )
 
     def extended(self, by: Changes) -> "RunConfig":
-        """A resolved run as it is resumed.
+        """A resolved run with the changes that are made when it is resumed.
 
         Args:
-            by: options by name, and hyperparameters by theirs in `hyperparameters`. What is fixed may be given again,
-                `updates` may grow, and what is free changes.
+            by: options by name, and hyperparameters by name in `hyperparameters`. Fixed options may be given again with
+                the same value, `updates` may grow, and free options may change.
 
         Raises:
             UsageError, DataError: for anything else; the message says what the run was started with.
@@ -367,7 +367,7 @@ class RunConfig:
                 refuse_change(name, before[name], given[name])
                 continue
             if given[name] is None:
-                continue  # left open
+                continue  # not given
             changes[name] = given[name]
             if rule == "extend":
                 check_longer(stored, given[name])
@@ -376,11 +376,11 @@ class RunConfig:
         return dataclasses.replace(stored, **changes)  # pyright: ignore[reportArgumentType]
 
     def changes(self) -> Changes:
-        """Every option, for `extended`: a resolved run that is compared with the one in its folder."""
+        """Every option, for `extended`, which compares a resolved run with the one in its folder."""
         return {name: getattr(self, name) for name in (*RULES, "hyperparameters")}
 
     def to_json(self) -> Json:
-        """What config.json holds of a resolved run."""
+        """The content of config.json for a resolved run."""
         record = placed(vars(self) | {"algorithm": self.algorithm_name}, OPTIONS)
         settings = record["settings"]
         assert isinstance(settings, dict)
@@ -393,14 +393,14 @@ class RunConfig:
 
     @classmethod
     def read(cls, folder: str | Path, *, named: Changes | None = None) -> "RunConfig":
-        """The configuration of the run in a folder; `extended` continues it with other values of what is not fixed.
+        """The configuration of the run in a folder; `extended` changes what is not fixed, to resume it.
 
         Args:
             folder: the run's.
             named: see `from_json`.
 
         Raises:
-            DataError: if there is no run, or as `from_json`.
+            DataError: if there is no run, or as in `from_json`.
         """
         run = RunFolder(folder)
         return dataclasses.replace(cls.from_json(run.read_config(), str(run.config), named), out=run.path)
@@ -409,17 +409,17 @@ class RunConfig:
     def from_json(
         cls, record: Mapping[str, object], where: str = "config.json", named: Changes | None = None
     ) -> "RunConfig":
-        """A run from what `to_json` made of it, or an earlier version.
+        """A run from the output of `to_json`, in this version or an earlier one.
 
-        A file is data: a module that only the file names is not imported.
+        A file is only data: a module that nothing but the file names is not imported.
 
         Args:
             record: the object in config.json.
             where: the file, for messages.
-            named: options that the user gives; what they name as well is trusted.
+            named: options that the user gives; modules that they name too are trusted.
 
         Raises:
-            DataError: if it is no such object, or names a module that `named` does not name.
+            DataError: if it is not such an object, or names a module that `named` does not name.
         """
         try:
             values = found(record, OPTIONS)
@@ -439,10 +439,10 @@ class RunConfig:
 
 
 def _checked(by: Changes) -> Changes:
-    """Given options, each of its kind.
+    """The given options, each checked for its type.
 
     Raises:
-        UsageError: for an unknown option, or a value of another kind.
+        UsageError: for an unknown option, or a value of the wrong type.
     """
     known = {field.name for field in dataclasses.fields(RunConfig)}
     for name in by:
@@ -458,7 +458,7 @@ def _checked(by: Changes) -> Changes:
 
 
 def _published(config: RunConfig, task: Task, size: Size) -> tuple[Mapping[str, str | bool] | None, Hyperparameters]:
-    """Where a named algorithm's hyperparameters come from, and all of them."""
+    """The source of a named algorithm's hyperparameters, and their values."""
     name = config.algorithm_name
     preset, cls = preset_for(task.name, name), algorithm_class(name)
     if config.tuned and preset is None:
@@ -470,23 +470,23 @@ def _published(config: RunConfig, task: Task, size: Size) -> tuple[Mapping[str, 
 
 
 def _refuse_contradictions(config: RunConfig) -> None:
-    """Raise for options that do not go together."""
+    """Raise for options that contradict each other."""
     if isinstance(config.algorithm, Algorithm) and (config.hyperparameters or config.tuned) and config.chunk is None:
-        raise UsageError("an algorithm that is given as such has its hyperparameters itself: leave others out")
+        raise UsageError("an algorithm given as an object already has its hyperparameters: leave out others, and tuned")
     if (config.action_low is None) != (config.action_high is None):
         raise UsageError(*both("--action-low and --action-high belong together: give both"))
-    # A run whose data were collected may be resumed with the file named.
+    # A run on collected data may be resumed with their file given as --data.
     if config.chunk is None and config.data is not None and config.collect is not None:
-        raise UsageError(*both("--data and --collect cannot be combined: name a file, or have one made"))
+        raise UsageError(*both("--data and --collect cannot be combined: name a file, or collect one"))
     if not config.distributed and {config.coordinator, config.processes, config.process} != {None}:
         raise UsageError(*both("--coordinator, --processes and --process belong to --distributed: add it"))
 
 
 OPTIONS = {field.name: declared for field in dataclasses.fields(RunConfig) if (declared := option_of(field))}
-"""What is known of each option, by name."""
+"""The declaration of each option, by name."""
 
 RULES: Mapping[str, Rule] = {**{name: declared.resume for name, declared in OPTIONS.items()}, "evaluated_in": "fixed"}
-"""What a resumed run may do with each."""
+"""What a resumed run may do with each option."""
 
 if RunConfig.__doc__:  # absent under `python -OO`
     RunConfig.__doc__ = f"{RunConfig.__doc__.rstrip()}\n\n{explanation(OPTIONS)}\n    "

@@ -1,4 +1,4 @@
-"""A run over several processes: how this one finds the others, and what it does where it follows."""
+"""A run over several processes: how this process joins the others, and how it follows process 0."""
 
 import dataclasses
 import os
@@ -16,7 +16,7 @@ from drol.training import distributed
 
 
 def join(config: RunConfig) -> int:
-    """Find the other processes; which one this is."""
+    """Join the other processes; returns the index of this one."""
     processes = _given_or_environment(config.processes, "JAX_NUM_PROCESSES")
     process = _given_or_environment(config.process, "JAX_PROCESS_ID")
     distributed.start(config.coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS"), processes, process)
@@ -28,7 +28,7 @@ def follow(own: RunConfig) -> tuple[RunConfig, TrainState | None]:
     """Train along with process 0.
 
     Args:
-        own: this process's configuration, of which only the place of the data counts.
+        own: this process's configuration, of which only the location of the data is used.
 
     Returns:
         Process 0's configuration, and the last state; None if process 0 failed.
@@ -36,7 +36,7 @@ def follow(own: RunConfig) -> tuple[RunConfig, TrainState | None]:
     record = distributed.briefing()
     with distributed.getting_ready():
         assert isinstance(record, Mapping)
-        # Process 0 runs what its user named.
+        # Trusted, because process 0 runs only what its user named.
         named = {"algorithm": record["algorithm"], "env": record["task"]}
         config = RunConfig.from_json(record, "process 0's configuration", named)
         config = dataclasses.replace(config, data=own.data or config.data, sha256=own.sha256)

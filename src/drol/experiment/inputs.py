@@ -1,4 +1,4 @@
-"""The data of a run: found, collected or downloaded, and the same as before if the run is resumed."""
+"""The data of a run: found, collected or downloaded, and checked to be the same when the run is resumed."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,13 +22,13 @@ Sums = Mapping[str, str]
 
 
 def load_inputs(config: RunConfig, task: Task, folder: Path, scratch: Path | None = None) -> Dataset:
-    """Load a run's data, collecting them first, next to its folder, where asked to.
+    """Load a run's data, collecting them first if requested.
 
     Args:
         config: the run's.
         task: what to load.
         folder: where collected data are kept.
-        scratch: a folder for mapped tables, where the data are to be mapped.
+        scratch: a folder for mapped tables, if the data are to be mapped.
     """
     path = None if config.data is None else Path(config.data)
     if path is None and config.collect is not None:
@@ -51,19 +51,19 @@ def load_inputs(config: RunConfig, task: Task, folder: Path, scratch: Path | Non
 
 
 def refuse_to_collect(config: RunConfig) -> None:
-    """Among several processes, none may collect what all need.
+    """Refuse to collect data in a run over several processes, all of which need them.
 
     Raises:
-        DataError: if the data are neither named nor downloadable.
+        DataError: if they were to be collected, and no file is named instead.
     """
     if config.data is None and config.collect is not None:
         raise DataError(
-            *both("every process needs the data: make them first with `drol collect`, then name them with --data")
+            *both("every process needs the data: collect them first with `drol collect`, then name them with --data")
         )
 
 
 def sums_in(record: Mapping[str, object]) -> Sums:
-    """The checksums of the files that a run was started on, as its record has them."""
+    """The checksums of the files that a run was started on, from its record."""
     source = record["data"]
     assert isinstance(source, dict)
     return sums_of(source)
@@ -75,14 +75,14 @@ def sums_of(source: dict[str, Any]) -> Sums:
 
 
 def check_named_file(path: Path, stored: Sequence[Sums]) -> None:
-    """Refuse to open a data file that a run's configuration names, unless it is what the run was started on.
+    """Refuse to open a data file that runs' configurations name, unless it is the one they were started on.
 
     Args:
         path: the file.
-        stored: the checksums that such runs recorded.
+        stored: the checksums that these runs recorded.
 
     Raises:
-        DataError: if it is missing or another one.
+        DataError: if it is missing or has changed.
     """
     if not path.is_file() or not any(sha256(path) in sums for sums in stored):
         raise DataError(
@@ -91,10 +91,10 @@ def check_named_file(path: Path, stored: Sequence[Sums]) -> None:
 
 
 def check_same_data(before: Sums, now: Sums) -> None:
-    """Refuse to resume with other data than a run was started on.
+    """Refuse to resume on data other than those a run was started on.
 
     Raises:
-        DataError: naming both.
+        DataError: naming a file that is missing or new.
     """
     for sums, others, words in ((before, now, "is missing now"), (now, before, "was not among them")):
         for checksum, name in sums.items():

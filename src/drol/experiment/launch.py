@@ -59,24 +59,24 @@ from drol.training.run import Outcome, train_runs
 from drol.training.settings import slowed
 
 Tell = Callable[[str], None]
-"""Says a line to the user."""
+"""Prints a line for the user."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What is to be trained.
+    """What to train.
 
     Attributes:
-        config: of new runs; where they are many, without what tells them apart.
-        given: what resumed runs are compared with: the options that the user gave.
+        config: of new runs; if there are several, without the values that distinguish them.
+        given: the options that the user gave, with which resumed runs are compared.
         seeds: of several runs; None for the one seed of `config`.
-        sweep: values of continuous hyperparameters, each of which is a run.
-        width: how many runs share a program; None for what was fastest, or is found to be.
-        resume: whether runs may be in their folders already.
-        sinks: what receives the metrics of one run, beside those that `config` names.
-        tell: says what to know before training.
-        warn: says what may matter afterwards.
-        progress: whether to show bars.
+        sweep: values of continuous hyperparameters, one run for each.
+        width: how many runs share a program; None for the recorded width or, failing that, the fastest by trial.
+        resume: whether the folders may already hold runs.
+        sinks: receive the metrics of one run, in addition to those that `config` names.
+        tell: prints notes before training.
+        warn: prints what may affect the results.
+        progress: whether to show progress bars.
     """
 
     config: RunConfig
@@ -92,17 +92,17 @@ class Request:
 
     @property
     def is_several(self) -> bool:
-        """Whether runs have folders of their own inside the one that is named."""
+        """Whether each run has its own folder inside the one that is named."""
         return self.seeds is not None or bool(self.sweep)
 
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A run that was trained, to its end or to a stop.
+    """A run that was trained, to its end or until it was stopped.
 
     Attributes:
         config: resolved.
-        folder: its files; None on the processes that follow another one.
+        folder: its files; None on processes that follow process 0.
         outcome: how it ended.
         policy: of its last state, in the units of its data.
     """
@@ -115,13 +115,13 @@ class Trained:
 
 @dataclasses.dataclass(frozen=True)
 class _Planned:
-    """A run that is to be trained.
+    """A run to be trained.
 
     Attributes:
         config: resolved.
         folder: its files.
-        record: what config.json holds, if the run has begun.
-        width: how many runs shared its program, or are to do so, as far as anybody said.
+        record: the content of config.json, if the run has begun.
+        width: how many runs shared its program, or are to share it; None if that is open.
     """
 
     config: RunConfig
@@ -131,12 +131,12 @@ class _Planned:
 
 
 def launch(request: Request) -> list[Trained]:
-    """Train what is asked for.
+    """Train what is requested.
 
     Raises:
-        MissingExtraError: naming all packages that this needs and that are not installed.
-        DataError, UsageError, ValueError: before anything is written, where the request cannot be met.
-        OSError: when the disk refuses; the last checkpoints stay.
+        MissingExtraError: naming all required packages that are not installed.
+        DataError, UsageError, ValueError: before anything is written, if the request cannot be met.
+        OSError: if the disk cannot be written to; the last checkpoints are kept.
     """
     config = request.config
     require_all(_needs(config))
@@ -182,7 +182,7 @@ def _lead(request: Request, leader: Leader | None) -> list[Trained]:
         refuse_to_collect(configs[0])
     if sharded:
         configs[0].settings().check_devices(jax.device_count())
-    # What is resumed is judged where it was, whatever was left out of the command.
+    # A resumed run is evaluated where it was before, even if the command leaves that out.
     task = configs[0].resolved_task()
     stored = [sums_in(plan.record) for plan in plans if plan.record is not None]
     if stored and request.given.get("data") is None and configs[0].data is not None:
@@ -195,7 +195,7 @@ def _lead(request: Request, leader: Leader | None) -> list[Trained]:
             check_same_data(sums, sums_of(data.source))
         for folder in folders:
             stack.enter_context(folder.locked())
-        # Not before it is sure that there will be any training.
+        # Only once it is certain that there will be training.
         for line in notes(request, configs[0], task, data.notes):
             request.tell(line)
         outcomes = _train(request, plans, data, leader)
@@ -215,7 +215,7 @@ def _planned(request: Request) -> list[_Planned]:
     folders = [RunFolder(_path(request, f"{task.label}-{cls.name}", member.name)) for member in runs]
     begun = [request.resume and folder.config.exists() for folder in folders]
     if request.resume and not any(begun):
-        folders[0].read_config()  # which says what is missing
+        folders[0].read_config()  # raises, saying what is missing
     plans = []
     for member, folder, there in zip(runs, folders, begun, strict=True):
         if not there:
@@ -223,7 +223,7 @@ def _planned(request: Request) -> list[_Planned]:
         if not request.resume:
             plans.append(_Planned(new_config(config, member), folder, None, request.width))
             continue
-        # Runs that are new among old ones are of their kind.
+        # A new run among old ones takes their configuration.
         source = folder if there else folders[begun.index(True)]
         stored, record = stored_config(source, request.given), source.read_config()
         given = dict(request.given) | {"hyperparameters": {**given_values(request.given), **member.values}}
@@ -253,7 +253,7 @@ def _path(request: Request, start: str, name: str) -> Path:
 
 
 def notes(request: Request, config: RunConfig, task: Task, further: Sequence[str]) -> list[str]:
-    """What there is to know before training."""
+    """The notes to print before training."""
     lines = [f"note: {line}" for line in further]
     if request.resume:
         return lines
@@ -291,7 +291,7 @@ def _train(request: Request, plans: Sequence[_Planned], data: Dataset, leader: L
         try:
             return train_runs(runs, training, validation=validation, width=width, devices=jax.devices())
         except WriteError as error:
-            # What was trained so far is kept, so that this is no command to run again from the start.
+            # What was trained so far is kept, so the remedy is to resume, not to start again.
             again = "continue with the same command and --resume"
             raise WriteError(error.errno or 0, error.path, error.remedy, again) from error
 
@@ -307,7 +307,7 @@ def _evaluator(config: RunConfig, training: Replay, stack: contextlib.ExitStack)
 
 
 def _record(request: Request, plan: _Planned, data: Dataset, evaluator: Evaluator | None) -> Json:
-    """What config.json is to hold."""
+    """The new content of config.json."""
     if plan.record is not None:
         return continued(plan.record | plan.config.to_json() | {"width": plan.width}, request.warn)
     environment = evaluator and evaluator.describe()
@@ -328,7 +328,7 @@ def _run(plan: _Planned, sinks: Sequence[Sink], evaluator: Evaluator | None, dat
 
 
 def _width(request: Request, plans: Sequence[_Planned], data: Replay) -> int:
-    """How many runs share a program: as given or as before, else by trial."""
+    """How many runs share a program: as given, as before, or else found by trial."""
     if len(plans) == 1:
         return 1
     widths = {plan.width for plan in plans}

@@ -34,11 +34,11 @@ def machine() -> Json:
 
 
 def continued(stored: Mapping[str, object], warn: Callable[[str], None]) -> Json:
-    """The record of a resumed run, with what it is continued on; says where that differs from its start."""
+    """The record of a resumed run, with the current versions and hardware; warns where these have changed."""
     now = machine()
     for name in ("versions", "device", "machine"):
         if stored[name] != now[name]:
-            warn(f"note: {name} differ from the run's start; results may differ in rounding")
+            warn(f"note: {name} changed since the run was started; results may differ in rounding")
     earlier = stored.get("resumes", [])
     assert isinstance(earlier, list)
     return {**stored, "resumes": [*earlier, now]}

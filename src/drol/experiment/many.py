@@ -1,4 +1,4 @@
-"""One configuration at several seeds and hyperparameters: which runs that makes, and each one's configuration."""
+"""One configuration at several seeds and hyperparameters: the runs this makes, and their configurations."""
 
 import dataclasses
 import itertools
@@ -37,7 +37,7 @@ def members(seeds: Sequence[int], sweep: Sweep) -> list[Member]:
 
 
 def refuse_twice(sweep: Sweep, given: Mapping[str, object]) -> None:
-    """Refuse to sweep what is given as well.
+    """Refuse to sweep a hyperparameter that is also given a single value.
 
     Raises:
         UsageError: naming it.
@@ -48,7 +48,7 @@ def refuse_twice(sweep: Sweep, given: Mapping[str, object]) -> None:
 
 
 def check_sweep(cls: type[Algorithm], sweep: Sweep) -> None:
-    """Refuse to sweep what one program cannot hold all values of.
+    """Refuse to sweep hyperparameters whose values cannot all share one program.
 
     Raises:
         UsageError: naming the hyperparameter, and those that can be swept.
@@ -78,11 +78,11 @@ def like_stored(stored: RunConfig, member: Member) -> RunConfig:
 
 
 def stored_config(folder: RunFolder, named: Changes) -> RunConfig:
-    """The configuration of the run in a folder, also of one that an earlier version began.
+    """The configuration of the run in a folder, which an earlier version may have begun.
 
     Args:
         folder: the run's.
-        named: what the user gives; see `RunConfig.from_json`.
+        named: the options that the user gives; see `RunConfig.from_json`.
 
     Raises:
         DataError: if there is no run, its configuration cannot be read, or it names a module that the user does not.
@@ -91,7 +91,7 @@ def stored_config(folder: RunFolder, named: Changes) -> RunConfig:
 
 
 def check_alike(configs: Sequence[RunConfig], paths: Sequence[Path]) -> None:
-    """Refuse to train runs side by side whose lengths differ.
+    """Refuse to train runs side by side if their settings differ in more than the seed.
 
     Raises:
         DataError: naming the first two that do.
@@ -102,7 +102,8 @@ def check_alike(configs: Sequence[RunConfig], paths: Sequence[Path]) -> None:
             if name != "seed" and value != first[name]:
                 raise DataError(
                     *both(
-                        f"runs that are trained together must be of one kind, but {paths[0]} has {name} {first[name]} "
-                        f"and {path} {value}; extend them to the same number with --updates, or train them separately"
+                        f"runs that are trained together must have the same settings, but {paths[0]} has {name} "
+                        f"{first[name]} and {path} has {value}; extend them to the same number with --updates, or "
+                        f"train them separately"
                     )
                 )

@@ -1,4 +1,4 @@
-"""What to say of a hyperparameter that an algorithm does not have."""
+"""What to say about a hyperparameter that an algorithm does not have."""
 
 import dataclasses
 
@@ -9,14 +9,14 @@ from drol.files import listed
 
 
 def foreign_hyperparameter(cls: type[Algorithm], name: str) -> str | None:
-    """Who has a hyperparameter that an algorithm does not have, and what comes nearest.
+    """Which algorithms have a hyperparameter that this one does not have, and the nearest ones that it has.
 
     Args:
         cls: the algorithm that was chosen.
         name: of the hyperparameter.
 
     Returns:
-        A sentence; None for what is no hyperparameter of any algorithm.
+        A sentence; None if no algorithm has such a hyperparameter.
     """
     owners = [owner for owner in ALGORITHMS if name in named_hyperparameters(algorithm_class(owner))]
     if not owners:
@@ -36,7 +36,7 @@ def named_hyperparameters(cls: type[Algorithm]) -> list[str]:
 
 
 def is_plain(field: "dataclasses.Field[object]") -> bool:
-    """Whether a hyperparameter is a number, a word, a truth value or several whole numbers."""
+    """Whether a hyperparameter is a number, a word, a boolean or several whole numbers."""
     default = field.metadata.get("default")
     if field.metadata.get("choices") is not None:
         return True

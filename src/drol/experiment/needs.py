@@ -1,4 +1,4 @@
-"""Which optional packages a command needs for what it was asked to do, so that it names all missing ones at once."""
+"""The optional packages that a command needs, so that all missing ones can be named at once."""
 
 from drol.environments.spec import EnvironmentSpec
 from drol.sources import NOWHERE, PUBLISHED, Needs, collector_of, source_of
@@ -9,7 +9,7 @@ RUNS: Needs = {"rich": "train"} | CHECKPOINTS
 
 
 def of_data(name: str) -> Needs:
-    """To read a data set.
+    """What reading a data set needs.
 
     Args:
         name: of its task, or its file or folder.
@@ -18,7 +18,7 @@ def of_data(name: str) -> Needs:
 
 
 def of_environment(name: str | None) -> Needs:
-    """To evaluate in an environment.
+    """What evaluating in an environment needs.
 
     Args:
         name: as `--env` or a task names it; None or `none` for no environment.
@@ -30,16 +30,16 @@ def of_environment(name: str | None) -> Needs:
 
 
 def of_evaluation(task: str, environment: str | None) -> Needs:
-    """To train on a task: to evaluate in the environment that was named, or else in the task's own."""
+    """What evaluating on a task needs: in the environment that was named, or else in the task's own."""
     return source_of(task).environment_needs if environment is None else of_environment(environment)
 
 
 def of_spec(spec: EnvironmentSpec) -> Needs:
-    """To evaluate in an environment that a policy file names."""
+    """What evaluating in an environment that a policy file names needs."""
     making = next((source for source in PUBLISHED if source.makes(spec)), None)
     return GYMNASIUM if making is None else making.environment_needs
 
 
 def of_collection(name: str) -> Needs:
-    """To make a data set with an expert."""
+    """What collecting a data set with an expert needs."""
     return collector_of(name).collection_needs

@@ -20,7 +20,7 @@ Kind = Literal["text", "path", "count", "seed", "seconds", "flag", "bounds", "co
 """What an option holds; `bounds` are one number or one per dimension, `seconds` may be infinite."""
 
 Value = bool | int | float | str | Path | tuple[float, ...] | Mapping[str, str | None] | None
-"""What options hold, once they are checked."""
+"""The value of an option, once it is checked."""
 
 Given = SupportsIndex | SupportsFloat | str | Path | Sequence[Any] | Mapping[str, Any] | None
 """What may be given for one, right or wrong."""
@@ -28,18 +28,18 @@ Given = SupportsIndex | SupportsFloat | str | Path | Sequence[Any] | Mapping[str
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-    """What is known of one option beside its name and default.
+    """The declaration of one option, apart from its name and default.
 
     Attributes:
         kind: what it holds.
         help: one sentence, for the command line and the documentation.
         resume: what a resumed run may do with it.
-        at: its place in config.json; None for what is not kept there.
-        low: the least that a count may be.
+        at: its place in config.json; None if it is not stored there.
+        low: the lowest count allowed.
         choices: the words that are allowed.
-        shown: the default in words, where it depends on something.
-        metavar: what stands for its value in the help.
-        group: the heading it is listed under.
+        shown: the default in words, if it depends on something else.
+        metavar: the placeholder for its value in the help.
+        group: the heading under which it is listed.
     """
 
     kind: Kind
@@ -73,12 +73,12 @@ def option(
 
 
 def option_of(field: "dataclasses.Field[Value]") -> Option | None:
-    """What a field declares; None for one that is derived from others."""
+    """The option that a field declares; None if the field is derived from others."""
     return field.metadata.get("option")
 
 
 def explanation(options: Mapping[str, Option]) -> str:
-    """The lines of a documentation that explain options, and what a resumed run may do with them."""
+    """The lines of a docstring that explain options, and what a resumed run may do with them."""
     rules = {"fixed": "fixed for the life of a run", "extend": "may grow when a run is resumed", "free": ""}
     lines = []
     for name, option in options.items():
@@ -88,7 +88,7 @@ def explanation(options: Mapping[str, Option]) -> str:
 
 
 def checked(name: str, option: Option, value: Given) -> Value:
-    """A value of the option's kind, plain and comparable.
+    """The value, checked and converted to the option's plain, comparable type.
 
     Raises:
         UsageError: naming the option, what was expected and what was found.

@@ -1,4 +1,4 @@
-"""The platform that JAX is told to use, checked before a command starts work on it."""
+"""Check the platform that JAX is told to use, before a command starts to work."""
 
 import os
 import textwrap
@@ -17,22 +17,22 @@ VARIABLES = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
 
 
 def check_platform() -> None:
-    """Start JAX, which names no platform and no remedy if the environment asks for one that is not there.
+    """Start JAX, with a clear error if the environment variables ask for a platform that is not available.
 
     Raises:
-        DataError: naming what was asked for, what there is, and the remedy.
+        DataError: naming the requested platform, those that are available, and the remedy.
     """
     given = {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
     if not given:
         return
     try:
         jax.devices()
-    except (RuntimeError, AssertionError) as error:  # for cuda and rocm it asserts, without a word
+    except (RuntimeError, AssertionError) as error:  # an assertion without a message for cuda and rocm
         reason = textwrap.shorten(str(error).partition(" (set JAX_PLATFORMS")[0], 200)
         asked = " ".join(f"{name}={value}" for name, value in given.items())
         raise DataError(
             f"{asked} asks for a platform that JAX cannot use here{f' ({reason})' if reason else ''}; available: "
-            f"{', '.join(_available())}. Unset {' and '.join(given)} to use what there is, or install JAX for the other"
+            f"{', '.join(_available())}. Unset {' and '.join(given)} to use these, or install JAX for the other"
         ) from None
 
 

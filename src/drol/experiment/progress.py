@@ -1,4 +1,4 @@
-"""Progress on the terminal, by rich."""
+"""Progress bars on the terminal, by rich."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +24,7 @@ def _progress(*columns: "rich.ProgressColumn") -> "rich.Progress":
 
 @contextlib.contextmanager
 def counting(description: str, *, lazy: bool = False) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar; call the result with (done, total). A lazy one appears at its first call; without rich there is none."""
+    """A bar; call the result with (done, total). A lazy bar appears at the first call; without rich there is none."""
     if not is_installed("rich"):
         yield lambda done, total: None
         return
@@ -38,7 +38,7 @@ def counting(description: str, *, lazy: bool = False) -> Iterator[Callable[[int,
     with contextlib.ExitStack() as stack:
         if not lazy:
             bar.start()
-        # One that was never started leaves no line.
+        # A bar that was never started leaves no line.
         stack.callback(lambda: bar.stop() if bar.live.is_started else None)
         yield show
 
@@ -82,7 +82,7 @@ class RunProgress:
         if self._begun:
             self._bar.update(self._task, completed=update, facts=facts)
         else:
-            # The clock starts after the compilation, and where a resumed run goes on.
+            # The clock starts after compilation, at the update from which a run resumes.
             self._bar.reset(self._task, completed=update, facts=facts)
             self._begun = True
         if "evaluation/episodes" in metrics:
@@ -95,7 +95,7 @@ class RunProgress:
 
 
 def _evaluated(metrics: Mapping[str, Any]) -> str:
-    """An evaluation's figures, as far as there are any, and those on held-out data."""
+    """The available figures of an evaluation, and those on held-out data."""
     episodes = f" ({metrics['evaluation/episodes']} episodes)"
     if "evaluation/planned" in metrics:
         episodes = f"  evaluation {metrics['evaluation/error']}"

@@ -1,4 +1,4 @@
-"""Options as config.json holds them, those of earlier versions included."""
+"""Options as config.json stores them, including files of earlier versions."""
 
 import math
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from drol.files import JsonValue
 Json = dict[str, object]
 
 LATER = {"evaluation_limits", "action_low", "action_high", "normalize_observations", "columns"}
-"""Entries that runs of earlier versions lack; the settings' own defaults are those of `Settings`."""
+"""Entries that runs of earlier versions lack; missing settings take the defaults of `Settings`."""
 
 
 def placed(values: Mapping[str, Value], options: Mapping[str, Option]) -> Json:
-    """The options that are kept, each at its place."""
+    """The options that config.json stores, each in its place."""
     record: Json = {}
     for name, option in options.items():
         if option.at is not None:
@@ -30,7 +30,7 @@ def found(record: Mapping[str, object], options: Mapping[str, Option]) -> dict[s
     """The options that a record holds, by name.
 
     Raises:
-        TypeError, ValueError: naming what is missing, or no object where there should be one.
+        TypeError, ValueError: naming what is missing, or what should be an object and is not.
     """
     values: dict[str, object] = {}
     missing = []
@@ -53,7 +53,7 @@ def found(record: Mapping[str, object], options: Mapping[str, Option]) -> dict[s
 
 
 def _plain(value: Value) -> JsonValue:
-    """A value as JSON has it; an infinite limit is none."""
+    """A value as JSON; an infinite limit becomes null."""
     if isinstance(value, tuple):
         return list(value)
     if isinstance(value, Path):
@@ -62,5 +62,5 @@ def _plain(value: Value) -> JsonValue:
 
 
 def plain_mapping(values: Mapping[str, object]) -> Json:
-    """Hyperparameters as JSON has them."""
+    """Hyperparameters as JSON."""
     return {name: _plain(value) for name, value in values.items()}

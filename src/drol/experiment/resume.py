@@ -1,4 +1,4 @@
-"""What a resumed run may change, and how that is compared."""
+"""What a resumed run may change, and how it is compared with the stored run."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
     from drol.experiment.config import Hyperparameter, Hyperparameters, RunConfig
 
 Changes = Mapping[str, object]
-"""Options by name, as far as they were given."""
+"""The options that were given, by name."""
 
 Held = Given | EnvironmentSpec
 """What a configuration may hold."""
 
 
 def canonical(by: Changes, stored: "RunConfig") -> "tuple[RunConfig, dict[str, object]]":
-    """Given options in the form in which a resolved run holds them.
+    """The given options in the form in which a resolved run holds them.
 
     Returns:
-        The stored run, which takes over the new place of a log of one's own, and what was given.
+        The stored run, with the new path of the user's own log if that was moved, and the given options.
     """
     given = dict(by)
     if "task" in given:
         task = parse_task(str(given["task"]), present=True)
         given["task"] = task.name
         if task.source.named_by_path and parse_task(stored.task).source is task.source:
-            # It may have been moved: what counts is what is in it, which is compared when it is loaded.
+            # It may have been moved: only its content matters, which is compared when it is loaded.
             stored = dataclasses.replace(stored, task=task.name)
     if isinstance(algorithm := given.get("algorithm"), Algorithm):
         given["hyperparameters"] = values_of(algorithm)
         given["algorithm"] = registered_name(type(algorithm))
         if given["algorithm"] == stored.algorithm:
-            # It may hold what no file can: an optimizer of the user's own.
+            # It may hold what no file can store: a custom optimizer.
             stored = dataclasses.replace(stored, algorithm=algorithm)
     if "evaluated_in" not in given and given.get("env") is not None:
         given["evaluated_in"] = environment_of(str(given["env"]))
@@ -57,7 +57,7 @@ def hyperparameters_in(by: Changes, stored: "RunConfig") -> dict[str, object]:
     assert isinstance(values, Mapping)
     for name in values:
         if name not in stored.hyperparameters:
-            raise DataError(f"the run is of {stored.algorithm_name}, which has no {name}: leave it out")
+            raise DataError(f"the run uses {stored.algorithm_name}, which has no {name}: leave it out")
     return dict(values)
 
 
@@ -86,10 +86,10 @@ def _alike(given: Held, stored: Held) -> bool:
 
 
 def check_longer(stored: "RunConfig", now: Held) -> None:
-    """Refuse a number of updates that a resumed run cannot have.
+    """Refuse a number of updates to which a run cannot be extended.
 
     Raises:
-        DataError: with the nearest numbers that it can have.
+        DataError: naming the nearest possible numbers.
     """
     settings = stored.settings()
     before, chunk = settings.updates, settings.chunk
@@ -117,7 +117,7 @@ def _shown(value: Held) -> str:
 
 
 def refuse_unnamed(config: "RunConfig", where: str, named: Changes) -> None:
-    """Refuse to import what a run's configuration names and its user does not.
+    """Refuse to import a module that a run's configuration names and the user does not.
 
     Raises:
         DataError: saying what to add to the command.
@@ -125,8 +125,8 @@ def refuse_unnamed(config: "RunConfig", where: str, named: Changes) -> None:
     if ":" in config.algorithm_name and named.get("algorithm") is None:
         raise DataError(
             *both(
-                f"the run is of the algorithm {config.algorithm_name!r}, and a module is not imported because a file "
-                f"says so; if you trust it, name it yourself: add --algorithm {config.algorithm_name}"
+                f"the run uses the algorithm {config.algorithm_name!r}, but a module is not imported just because a "
+                f"file names it; if you trust it, name it yourself: add --algorithm {config.algorithm_name}"
             )
         )
     environment = named.get("env")
@@ -147,7 +147,7 @@ def checked_preset(value: JsonValue) -> Mapping[str, str | bool] | None:
     """Where hyperparameters came from.
 
     Raises:
-        TypeError: if it is no object of words.
+        TypeError: if it is not an object of words.
     """
     if value is None:
         return None
@@ -169,5 +169,5 @@ def hyperparameters_of(record: Mapping[str, object]) -> "Hyperparameters":
 
 
 def with_tuples(values: "Mapping[str, Hyperparameter | list[int]]") -> "Hyperparameters":
-    """Hyperparameters with tuples in the place of JSON's lists."""
+    """Hyperparameters with tuples in place of JSON's lists."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

@@ -22,14 +22,14 @@ class Result:
     """A trained run.
 
     Attributes:
-        config: complete: what was left open is filled in.
+        config: resolved: what was left open is filled in.
         folder: its records, checkpoints and policy; `drol.load_policy(folder)` loads the latter for deployment.
-        state: at the end, finite; `drol.step` trains on from it.
+        state: at the end, finite; `drol.step` continues from it.
         policy: of that state, in the units of the data.
-        evaluations: the lines of `metrics.jsonl` that hold one, in the order of updates: `update`,
-            `evaluation/success`, `evaluation/return` and so on, and the means of the losses since the line before.
-        figure: what the field quotes of the run: the mean of its last evaluations; None if it was never evaluated.
-        divergence: if a loss or a parameter stopped being finite, what happened in words; `state` is the last one
+        evaluations: the lines of `metrics.jsonl` that hold an evaluation, in the order of updates: `update`,
+            `evaluation/success`, `evaluation/return` and so on, and the mean losses since the previous line.
+        figure: what the field reports for a run: the mean of its last evaluations; None if it was never evaluated.
+        divergence: what happened, in words, if a loss or a parameter stopped being finite; `state` is the last one
             before that.
     """
 
@@ -43,7 +43,7 @@ class Result:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Training was asked to stop, and did so with a checkpoint: `resume=True` continues it.
+    """Training was asked to stop, and left a checkpoint: `resume=True` continues it.
 
     Attributes:
         results: what was trained so far.
@@ -57,31 +57,31 @@ class Interrupted(KeyboardInterrupt):
 
 
 def train(config: RunConfig, *, resume: bool = False, progress: bool = True, sinks: Sequence[Sink] = ()) -> Result:
-    """Train one run to its end, evaluating it on the way: `drol train` from Python.
+    """Train one run to its end, evaluating it along the way: `drol train` from Python.
 
-    It leaves the folder that the command would leave, and the command can resume it. Ctrl-C and SIGTERM end it with a
-    checkpoint after the running chunk and raise `Interrupted`, in a script and in a notebook alike. Python handles
-    signals in the main thread only: to stop a `train` in another thread, call `drol.request_stop()` from any thread.
+    It writes the same folder as the command, and the command can resume it. Ctrl-C and SIGTERM end it with a checkpoint
+    after the current chunk and raise `Interrupted`, in a script and in a notebook alike. Python handles signals in the
+    main thread only: to stop a `train` in another thread, call `drol.request_stop()` from any thread.
 
     Args:
-        config: what to train. A relative `out` is meant from the current folder; without one it is
+        config: what to train. A relative `out` is relative to the current folder; the default is
             `runs/TASK-ALGORITHM-seedS`.
-        resume: continue the run in its folder from its newest checkpoint. What is fixed for the life of a run must be
-            as it was; `updates` may be larger than before.
-        progress: show a bar, and print what there is to know before training.
+        resume: continue the run in its folder from its newest checkpoint. Options that are fixed for the life of a run
+            must be unchanged; `updates` may be larger than before.
+        progress: show a progress bar, and print notes before training.
         sinks: receive all metrics, in addition to the folder.
 
     Returns:
-        The result, once all updates are done. A run that is finished already is not trained again.
+        The result, once all updates are done. A run that is already finished is not trained again.
 
     Raises:
-        DataError: if there is a run in the folder and `resume` was not set, or none and it was; if the data are missing
+        DataError: if the folder holds a run and `resume` is not set, or holds none and it is; if the data are missing
             or damaged, or the run cannot be resumed with this configuration. The message says what to do.
         UsageError, ValueError: for options that contradict each other or are out of range.
-        DivergedError: when a loss or a parameter stops being finite; the run is kept as it was before that.
+        DivergedError: if a loss or a parameter stops being finite; the run is kept as it was before that.
         MissingExtraError: naming the packages that are not installed, and the command that installs them.
         Interrupted: on a request to stop.
-        OSError: when the disk refuses; the last checkpoint stays.
+        OSError: if the disk cannot be written to; the last checkpoint is kept.
     """
     (result,) = _results(_request(config, resume=resume, progress=progress, sinks=sinks))
     if result.divergence is not None:
@@ -100,23 +100,23 @@ def train_many(
 ) -> list[Result]:
     """Train a configuration at several seeds and hyperparameters, side by side in one compiled program where that pays.
 
-    Every run draws what it would have drawn alone and leaves a folder of its own in `config.out`, such as
-    `bc_coef3-seed0`. A run that diverges is set aside and has its `divergence` in the result; the others continue.
+    Every run draws what it would have drawn alone and writes its own folder in `config.out`, such as `bc_coef3-seed0`.
+    A run that diverges is set aside, with its `divergence` in the result; the others continue.
 
     Args:
         config: of all runs.
-        seeds: one run each; without, the seed of `config`.
+        seeds: one run per seed; by default only that of `config`.
         sweep: continuous hyperparameters, with one run at each value: `{"bc_coef": [1, 3, 10]}`. With several, or with
-            `seeds`: at all combinations.
-        width: runs in one program; without, a trial finds what is fastest here.
-        resume: continue the runs in their folders; runs that are new among them begin.
-        progress: as of `train`.
+            `seeds`: one run at each combination.
+        width: runs in one program; by default, a trial finds what is fastest here.
+        resume: continue the runs in their folders; new runs among them start from scratch.
+        progress: as in `train`.
 
     Returns:
         One result per run, seeds varying fastest.
 
     Raises:
-        As `train`, but for DivergedError.
+        As `train`, except for DivergedError.
     """
     request = _request(config, resume=resume, progress=progress, sinks=())
     seeds = list(seeds) if seeds is not None else [config.seed]

@@ -1,4 +1,4 @@
-"""Environments named in files. A file is only data: nothing is imported or called just because it says so."""
+"""Environments named in files. A file is only data: nothing is imported or called just because it names it."""
 
 import textwrap
 from collections.abc import Mapping
@@ -75,7 +75,7 @@ def environment_in_file(record: Json, where: str) -> EnvironmentSpec:
         if spec.factory == minari.FACTORY:
             raise DataError(f"{where} names the environment of {spec.id!r}, which is not the name of a Minari data set")
         raise DataError(
-            f"{where} names the environment {spec.id!r}, but modules are not imported just because a file says so; if "
+            f"{where} names the environment {spec.id!r}, but a module is not imported just because a file names it; if "
             f"you trust it, name it yourself: add --env {spec.id if ':' in spec.id else f'MODULE:{spec.id}'}"
         )
     return spec

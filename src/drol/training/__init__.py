@@ -1,1 +1,1 @@
-"""The training loop and what surrounds it: runs, records, checkpoints."""
+"""The training loop, and the runs, records and checkpoints around it."""

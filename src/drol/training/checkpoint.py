@@ -44,20 +44,20 @@ class Checkpoints:
     """The `checkpoints/` folder of a run.
 
     A checkpoint counts once it is sealed: complete, flushed to the disk, read back, and described by `UPDATE.json` with
-    the checksum of each of its files. Older ones go only after that.
+    the checksum of each of its files. Older checkpoints are deleted only after that.
 
     Args:
         folder: made if needed.
         keep_last: how many of the newest to keep.
-        keep_every: keep those at multiples of this many updates, too; 0 for none.
+        keep_every: also keep those at multiples of this many updates; 0 for none.
     """
 
     def __init__(self, folder: Path, *, keep_last: int = 2, keep_every: int = 0):
         require("orbax.checkpoint", "train")
         self._folder = folder.absolute()
         self._keep_last, self._keep_every = keep_last, keep_every
-        # Orbax measures its time limits by the wall clock: with its twenty minutes, a clock set forward while a
-        # checkpoint is being written would end the run.
+        # Orbax measures its timeouts by the wall clock: with its default of twenty minutes, setting the clock forward
+        # while a checkpoint is being written would end the run.
         options = ocp.CheckpointManagerOptions(
             async_options=ocp.AsyncOptions(timeout_secs=A_CENTURY),
             multiprocessing_options=_alone(),
@@ -69,7 +69,7 @@ class Checkpoints:
                 self._folder, options=options, item_handlers=ocp.StandardCheckpointHandler()
             )
         self._unsealed: tuple[int, Mapping[str, Any] | None] | None = None
-        # From here on, because writing goes on in threads of Orbax's own between `save` and `finish`.
+        # Active until `close`, because Orbax's threads keep writing between `save` and `finish`.
         self._quiet, self._failed = contextlib.ExitStack(), False
         self._quiet.callback(drop_late_callbacks(lambda: self._failed))
         self._quiet.enter_context(said_once())
@@ -83,17 +83,17 @@ class Checkpoints:
         return max(self.updates(), default=None)
 
     def newest_intact(self, limit: int | None = None) -> int | None:
-        """The newest checkpoint whose files all have their checksums; each damaged one is reported and passed over.
+        """The newest checkpoint whose files all match their checksums; damaged ones are reported and skipped.
 
         Args:
             limit: look no later than this update.
 
         Returns:
-            Its update, None if there is none so early or nothing was ever saved.
+            Its update; None if there is none up to `limit`, or nothing was ever saved.
 
         Raises:
-            DataError: if all there are are damaged: what is left is not for us to throw away.
-            OSError: if one cannot be read just now.
+            DataError: if every checkpoint is damaged; none is deleted.
+            OSError: if one cannot be read at the moment.
         """
         sealed = self.updates()
         for update in reversed(sealed):
@@ -102,8 +102,8 @@ class Checkpoints:
             damage = self._damage(update)
             if damage is None:
                 return update
-            logger.warning("checkpoint %d in %s is damaged (%s): not used", update, self._folder, damage)
-        # A crash leaves at most the very first checkpoint unsealed.
+            logger.warning("checkpoint %d in %s is damaged (%s) and is not used", update, self._folder, damage)
+        # A crash before anything was sealed leaves at most the checkpoint of update 0.
         if limit is None and (sealed or any(self._manager.all_steps())):
             raise DataError(
                 f"{self._folder} holds no intact checkpoint; restore one from a backup, or start the run again in "
@@ -112,12 +112,12 @@ class Checkpoints:
         return None
 
     def save(self, state: TrainState, key: Key, metrics: Mapping[str, Any] | None = None) -> None:
-        """Begin to save a checkpoint named after the state's update number; nothing happens if it is there already.
+        """Start to save a checkpoint named after the state's update number; does nothing if it already exists.
 
-        Returns once the state is copied: it may change from then on. The checkpoint before it is sealed first.
+        Seals the previous checkpoint first. Returns once the state is copied, so the caller may then change it.
 
         Raises:
-            OSError: with a clear message; the earlier checkpoints stay.
+            OSError: with a clear message; the earlier checkpoints are kept.
         """
         self.finish()
         update = int(state.step)
@@ -125,16 +125,16 @@ class Checkpoints:
             return
         self._try_to_write()
         with self._clear_errors():
-            # As NumPy arrays: no buffer that training reuses, and nothing that remembers devices.
+            # As NumPy arrays, which share no buffer with training and belong to no device.
             arrays = jax.tree.map(np.array, _named(state, key))
             self._manager.save(update, args=ocp.args.StandardSave(arrays))
         self._unsealed = update, metrics
 
     def finish(self) -> None:
-        """Wait for the checkpoint that is being written, seal it, then let old ones go.
+        """Wait for the checkpoint that is being written, seal it, then delete old ones.
 
         Raises:
-            OSError: with a clear message; the earlier checkpoints stay.
+            OSError: with a clear message; the earlier checkpoints are kept.
         """
         if self._unsealed is None:
             return
@@ -153,7 +153,7 @@ class Checkpoints:
                     self._delete(old)
 
     def cut(self, update: int) -> None:
-        """Remove what came after `update`, and whatever a crash left unfinished: a past that is undone."""
+        """Delete all checkpoints after `update`, and whatever a crash left unfinished."""
         sealed = self.updates()
         for step in list(self._manager.all_steps()):
             if step > update or step not in sealed:
@@ -162,11 +162,11 @@ class Checkpoints:
             shutil.rmtree(leftover, ignore_errors=True)
 
     def restore(self, like: TrainState, key: Key, update: int | None = None) -> Restored:
-        """A checkpoint in the structure, and on the devices, of `like`.
+        """Restore a checkpoint, with the structure and on the devices of `like`.
 
         Args:
             like: a state of the same shapes.
-            key: a key of the same kind.
+            key: a key of the same type.
             update: which one; the newest intact one by default.
 
         Raises:
@@ -179,11 +179,11 @@ class Checkpoints:
         with self._unreadable(update):
             there = self._manager.item_metadata(update)
             found = {name: (tuple(leaf.shape), np.dtype(leaf.dtype)) for name, leaf in there["state"].items()}
-        # Orbax would find out halfway and leave tasks behind: compare first.
+        # Compare first: Orbax would notice a mismatch only halfway, and leave tasks behind.
         if found != {name: (leaf.shape, leaf.dtype) for name, leaf in named["state"].items()}:
             raise DataError(
-                f"checkpoint {update} in {self._folder} does not fit this configuration: other arrays, "
-                f"or other shapes or types of them"
+                f"checkpoint {update} in {self._folder} does not fit this configuration: its arrays have other "
+                f"names, shapes or types"
             )
         with self._unreadable(update):
             arrays = self._manager.restore(update, args=ocp.args.StandardRestore(jax.tree.map(np.asarray, named)))
@@ -194,7 +194,7 @@ class Checkpoints:
         return Restored(jax.tree.unflatten(jax.tree.structure(like), leaves), run_key, metrics)
 
     def close(self) -> None:
-        """Release Orbax's threads; an unsealed checkpoint is left to the next `cut`."""
+        """Release Orbax's threads; the next `cut` removes an unsealed checkpoint."""
         with self._quiet, contextlib.suppress(OSError, ValueError):
             self._manager.close()
 
@@ -208,7 +208,7 @@ class Checkpoints:
                 yield path.relative_to(root).as_posix(), path
 
     def _damage(self, update: int) -> str | None:
-        """What is wrong with a checkpoint, in words; None if nothing is."""
+        """What is wrong with a checkpoint, in words; None if it is intact."""
         try:
             expected, _ = self._description(update)
             found = {name: sha256(path) for name, path in self._files(update)}
@@ -217,13 +217,13 @@ class Checkpoints:
         if missing := sorted(expected.keys() - found.keys()):
             return f"{missing[0]} is missing"
         wrong = sorted(name for name in expected if found[name] != expected[name])
-        return f"{wrong[0]} is not what was written" if wrong else None
+        return f"{wrong[0]} does not match its checksum" if wrong else None
 
     def _description(self, update: int) -> tuple[dict[str, str], dict[str, Any] | None]:
         """The checksums of a checkpoint's files by name, and the metrics of its chunk.
 
         Raises:
-            DataError: if it says no such thing.
+            DataError: if the file does not hold them.
         """
         stored = read_json(self._seal(update))
         sums, metrics = (
@@ -234,12 +234,12 @@ class Checkpoints:
         return sums, metrics
 
     def _delete(self, update: int) -> None:
-        # The seal first: an interrupted deletion leaves nothing that counts.
+        # The seal first, so that an interrupted deletion leaves no checkpoint that counts.
         self._seal(update).unlink(missing_ok=True)
         self._manager.delete(update)
 
     def _try_to_write(self) -> None:
-        """Find out before Orbax does, which would make the folder anew, or leave threads waiting for each other."""
+        """Check that the folder is writable: Orbax would re-create it, or leave threads waiting for each other."""
         probe = self._folder / ".probe.part"
         with clear_write_errors(self._folder):
             try:
@@ -269,7 +269,7 @@ class Checkpoints:
 
 
 def _alone() -> "ocp.options.MultiprocessingOptions":
-    """Process 0 of several keeps the checkpoints, and no other takes part."""
+    """Of several processes, only process 0 writes checkpoints."""
     if jax.process_count() == 1:
         return ocp.options.MultiprocessingOptions()
     return ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0}, barrier_sync_key_prefix="drol")

@@ -1,7 +1,7 @@
-"""One run over the devices of several processes: process 0 leads and keeps the files, the others do as it says.
+"""One run over the devices of several processes: process 0 leads and writes the files, the others follow.
 
-Every process holds its devices' rows of the data and a whole copy of the state. Process 0 announces each chunk; what it
-does between chunks (records, checkpoints, evaluations) the others wait for.
+Every process holds its devices' rows of the data and a whole copy of the state. Process 0 announces each chunk; between
+chunks, the others wait while it writes records and checkpoints and evaluates.
 """
 
 import contextlib
@@ -25,13 +25,13 @@ from drol.training.pack import Member, Pack, Refused
 from drol.types import Key
 
 HEARTBEAT_SECONDS = 30
-"""A process that gives no sign of life for so long is lost, and the others end."""
+"""A process that sends no heartbeat for this long counts as lost, and the others end."""
 
 SHUTDOWN_SECONDS = 10
 
 
 class Command(enum.IntEnum):
-    """What process 0 says to the others."""
+    """What process 0 tells the others to do."""
 
     BEGIN = 0
     TRAIN = 1
@@ -41,16 +41,16 @@ class Command(enum.IntEnum):
 
 
 def start(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
-    """Join the other processes; to be called before anything else of JAX.
+    """Join the other processes; call this before any other use of JAX.
 
     Args:
-        coordinator: address of process 0, `host:port`; with None for all three, JAX finds them out where it can (Slurm,
+        coordinator: address of process 0, `host:port`; if all three are None, JAX detects them where it can (Slurm,
             Open MPI, Kubernetes, TPU).
         processes: how many there are.
-        process: which one this is, from 0.
+        process: index of this one, from 0.
 
     Raises:
-        DataError: if they cannot be found out, or the coordinator does not answer.
+        DataError: if they cannot be detected, or the coordinator does not answer.
     """
     try:
         jax.distributed.initialize(
@@ -58,7 +58,7 @@ def start(coordinator: str | None = None, processes: int | None = None, process:
             processes,
             process,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
-            # A process that fails waits so long for the others' farewell, and they for its end.
+            # How long the processes wait for each other to disconnect after one has failed.
             shutdown_timeout_seconds=SHUTDOWN_SECONDS,
         )
     except (ValueError, RuntimeError) as error:
@@ -66,25 +66,25 @@ def start(coordinator: str | None = None, processes: int | None = None, process:
             raise
         raise DataError(
             f"the processes did not find each other ({str(error).splitlines()[0]}); outside Slurm, Open MPI, "
-            f"Kubernetes and TPU slices name --coordinator HOST:PORT, --processes N and --process I"
+            f"Kubernetes and TPU slices, give --coordinator HOST:PORT, --processes N and --process I"
         ) from error
 
 
 class Leader:
-    """Process 0's side, as a context: whatever ends it, the others are told.
+    """Process 0's side, as a context manager that tells the others when training ends or fails.
 
     Raises:
-        LostProcessError: where one of them is gone.
+        LostProcessError: if one of them is gone.
     """
 
     def __init__(self):
         self._begun = self._followed = False
 
     def brief(self, config: JsonValue) -> None:
-        """Tell the others what to train, as JSON, and wait until they have their data.
+        """Send the others the configuration, as JSON, and wait until they have loaded their data.
 
         Raises:
-            DataError: naming those that could not load them.
+            DataError: naming the processes that could not load theirs.
         """
         self._begun = True
         _broadcast(config)
@@ -105,15 +105,15 @@ class Leader:
         if not self._begun:
             _broadcast({"error": str(error)})
         elif self._followed and (error is None or isinstance(error, Exception)):
-            # An interruption may have come in the middle of a chunk, where nobody listens.
+            # Not after an interruption, which may have come in the middle of a chunk, where nobody listens.
             _announce(Command.DONE if error is None else Command.FAILED)
 
 
 def briefing() -> Any:
-    """What process 0 said, on another one.
+    """The configuration that process 0 sent, received on another process.
 
     Raises:
-        DataError: if it gave up.
+        DataError: if process 0 ended before training.
     """
     config = _broadcast(None)
     if "error" in config:
@@ -123,10 +123,10 @@ def briefing() -> Any:
 
 @contextlib.contextmanager
 def getting_ready() -> Iterator[None]:
-    """Prepare for training, then wait until every process has.
+    """Prepare for training inside this context, then wait until every process is ready.
 
     Raises:
-        DataError: naming those that failed, where this one did not.
+        DataError: naming the processes that failed, if this one did not.
     """
     try:
         yield
@@ -138,12 +138,12 @@ def getting_ready() -> Iterator[None]:
 
 
 class LeadingPack(Pack):
-    """A pack of one run that the other processes train along with this one.
+    """A pack of one run that all processes train together.
 
     Args:
         members: the run.
         data: sharded over the devices of all processes.
-        requests: signals to stop; those that reached another process are added.
+        requests: the signals to stop; those that reached another process are added.
     """
 
     def __init__(self, members: Sequence[Member], data: Replay, *, requests: list[int]):
@@ -175,7 +175,7 @@ def follow(algorithm: Algorithm, data: Replay, seed: int) -> TrainState | None:
         The last state; None if process 0 failed.
 
     Raises:
-        LostProcessError: if it is gone.
+        LostProcessError: if process 0 is gone.
     """
     state, key, _ = initial(algorithm, data.spec, seed)
     pack: Pack | None = None
@@ -198,12 +198,12 @@ def follow(algorithm: Algorithm, data: Replay, seed: int) -> TrainState | None:
 
 
 def _announce(command: Command, batch_size: int = 0, length: int = 0) -> None:
-    """Say a command, as process 0."""
+    """Send a command to all processes, from process 0."""
     multihost_utils.broadcast_one_to_all(np.array([command, batch_size, length], np.int32))
 
 
 def _hear() -> list[int]:
-    """The command that process 0 says next, and its two numbers."""
+    """The next command of process 0, with its batch size and length."""
     return multihost_utils.broadcast_one_to_all(np.zeros(3, np.int32)).tolist()
 
 

@@ -22,7 +22,7 @@ ENTRIES: dict[str, tuple[type, ...]] = {
     "hyperparameters": (dict,),
     "data": (dict,),
 }
-"""What every configuration holds, and as what."""
+"""The entries that every configuration holds, and their types."""
 
 FURTHER: dict[str, tuple[type, ...]] = {
     "algorithm": (str,),
@@ -39,11 +39,11 @@ FURTHER: dict[str, tuple[type, ...]] = {
     "normalize_observations": (bool,),
     "resumes": (list,),
 }
-"""What `drol train` puts there as well."""
+"""Further entries that `drol train` writes."""
 
 
 def _check_config(config: JsonValue) -> None:
-    """Raise a TypeError or ValueError for what is no configuration of a run."""
+    """Raise TypeError or ValueError if this is not the configuration of a run."""
     if not isinstance(config, dict):
         raise TypeError(f"expected an object, found {type(config).__name__}")
     if missing := [name for name in ENTRIES if name not in config]:
@@ -94,13 +94,13 @@ class RunFolder:
         Raises:
             DataError: if the folder exists and is not empty.
         """
-        # A `.part` file is what a crash left of the very first write: nothing to keep.
+        # A `.part` file is what a crash left of the very first write, and not worth keeping.
         if self.path.exists() and (
             not self.path.is_dir()
             or any(entry.suffix != ".part" and entry.name != LOCK for entry in self.path.iterdir())
         ):
             raise DataError(
-                f"{self.path} exists already; add --resume to continue the run in it, or choose another with --out"
+                f"{self.path} already exists; add --resume to continue the run in it, or choose another with --out"
             )
 
     def read_config(self) -> dict[str, Any]:
@@ -119,7 +119,7 @@ class RunFolder:
         return config
 
     def read_divergence(self) -> str | None:
-        """What happened, in words, if the run diverged.
+        """How the run diverged, in words; None if it did not.
 
         Raises:
             DataError: if the record cannot be read.
@@ -135,10 +135,10 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Keep every other process from training here; the system releases the lock however this process ends.
 
-        A second `with` on the same object changes nothing.
+        Entering it a second time on the same object has no effect.
 
         Raises:
-            DataError: if another process holds it.
+            DataError: if another process holds the lock.
         """
         if self._locked:
             yield
@@ -152,10 +152,10 @@ class RunFolder:
                 self._locked = False
 
     def _lock(self, stack: contextlib.ExitStack) -> None:
-        """Lock the folder itself, which nobody removes by accident, then the file that names who holds it.
+        """Lock the folder itself, then the file that names the process that holds the lock.
 
-        The file's lock alone would be lost with the file; but some network file systems lock no folders, and earlier
-        versions lock the file only.
+        The folder is locked because a lock on the file would be lost if someone removed the file. The file is locked
+        as well because some network file systems cannot lock folders, and earlier versions lock only the file.
         """
         path = self.path / LOCK
         with clear_write_errors(path):
@@ -164,7 +164,7 @@ class RunFolder:
             while True:
                 handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
                 self._hold(stack, handle)
-                if _is_at(handle, path):  # not one that was removed in between
+                if _is_at(handle, path):  # the file was not removed in the meantime
                     break
             os.truncate(handle, 0)
             os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
@@ -180,7 +180,7 @@ class RunFolder:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DataError(
-                f"another process (number {self._holder()}) is training in {self.path}; wait for it or stop it, or "
+                f"another process (ID {self._holder()}) is training in {self.path}; wait for it or stop it, or "
                 f"choose another folder with --out"
             ) from None
         except OSError:
@@ -188,7 +188,7 @@ class RunFolder:
                 raise
 
     def _holder(self) -> str:
-        """The number of the process that holds the lock; from the system where the file that says so was removed."""
+        """The ID of the process that holds the lock; from the system if the file that names it was removed."""
         with contextlib.suppress(OSError, ValueError):
             return str(int((self.path / LOCK).read_text()))
         with contextlib.suppress(OSError):
@@ -201,7 +201,7 @@ class RunFolder:
 
 
 def _is_at(handle: int, path: Path) -> bool:
-    """Whether an open file is the one of that name."""
+    """Whether an open file is the one at this path."""
     with contextlib.suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(handle), os.stat(path))
     return False

@@ -1,4 +1,4 @@
-"""What a run leaves on the disk, kept in step with its training."""
+"""The files of a run, kept in step with its training."""
 
 import dataclasses
 import functools
@@ -34,23 +34,23 @@ HELD_OUT_BATCHES = 16
 Evaluate = Callable[[Policy, int], Sequence[Mapping[str, Any]]]
 """(policy, update) -> one record per episode with at least `return`, `length` and `success`.
 
-A `cut` says what ended an episode before the environment did; `planned`, in every record, how many episodes an
-evaluation was to have that its limit of time ended.
+`cut` says what ended an episode before the environment did. If its time limit ended the evaluation, `planned` in every
+record says how many episodes it was to have.
 """
 
 
 @dataclasses.dataclass
 class Run:
-    """One run: what to train, where its files go, who watches.
+    """One run: what to train, where its files go, and what receives its metrics.
 
     Attributes:
         algorithm: what to train.
-        folder: where records, checkpoints and the policy go; its config must be written.
+        folder: where records, checkpoints and the policy go; its config must already be written.
         settings: lengths and seed.
-        evaluate: rolls a policy out.
-        sinks: receive every metric, the evaluation's included.
+        evaluate: rolls out a policy.
+        sinks: receive every metric, including those of evaluations.
         policy_facts: stored with the policy, for instance its task.
-        units: the user's, in which policies are evaluated and saved.
+        units: the user's units, in which policies are evaluated and saved.
     """
 
     algorithm: Algorithm
@@ -66,15 +66,15 @@ class Keeper:
     """Keeps the checkpoints, records, evaluations and policy of one run in step with its training.
 
     At the end of a chunk where an evaluation is due, the state is checkpointed first, together with the chunk's
-    metrics: whatever interrupts the evaluation, the run resumes there and evaluates then.
+    metrics: if anything interrupts the evaluation, the run resumes there and evaluates first.
 
     Args:
-        run: whose.
+        run: the run.
         spec: the dimensions of the data.
         validation: held-out transitions, if any.
 
     Attributes:
-        pending: whether a request to stop left an evaluation to the resumed run.
+        pending: whether a request to stop postponed an evaluation until the run is resumed.
     """
 
     def __init__(self, run: Run, spec: Spec, validation: ReplayData | None):
@@ -92,7 +92,7 @@ class Keeper:
 
     @property
     def update(self) -> int:
-        """Updates done."""
+        """The number of updates done."""
         return int(self.state.step)
 
     @property
@@ -101,11 +101,11 @@ class Keeper:
         return self.divergence is None and self.update < self.run.settings.updates
 
     def newest_intact(self, limit: int | None = None) -> int | None:
-        """The newest checkpoint that can be gone on from, no later than `limit`."""
+        """The newest checkpoint from which the run can resume, no later than `limit`."""
         return self._checkpoints.newest_intact(limit)
 
     def resume(self, update: int | None) -> None:
-        """Go back to the checkpoint of `update` (None: to the start), and undo the records of what came later."""
+        """Restore the checkpoint of `update` (None: start from scratch), and drop all later records."""
         folder = self.run.folder
         if update is not None:
             self.state, self.key, self._metrics = self._checkpoints.restore(self.state, self.key, update)
@@ -114,7 +114,7 @@ class Keeper:
         lines = folder.metrics.read()
         recorded = any(line["update"] == self.update for line in lines)
         self._elapsed = max((line.get("elapsed_seconds") or 0.0 for line in lines), default=0.0)
-        # Episodes of an evaluation that did not come to its record are rolled out again.
+        # If an evaluation ended before its line was written, its episodes are rolled out again.
         folder.evaluations.cut(self.update if recorded else self.update - 1)
         self._checkpoints.save(self.state, self.key, self._metrics)
         if self._metrics is not None and not recorded:
@@ -126,7 +126,7 @@ class Keeper:
         Args:
             state: at the end of the chunk.
             metrics: of the chunk.
-            stopping: checkpoint, and leave an evaluation that is due to the resumed run.
+            stopping: if an evaluation is due, checkpoint and postpone it until the run is resumed.
         """
         self._checkpoints.finish()
         self.state, self._metrics = state, metrics
@@ -138,7 +138,7 @@ class Keeper:
         self._record()
 
     def set_aside(self, refused: Refused) -> None:
-        """Keep the last finite state of a run that diverged, and write down what happened."""
+        """Keep the last finite state of a run that diverged, and record what happened."""
         self.state, self._metrics, transitions = refused.state, None, refused.transitions
         losses = {name: value for name, value in refused.metrics.items() if name.endswith("loss")}
         wrong = sorted(name for name, value in losses.items() if not math.isfinite(value))
@@ -160,7 +160,7 @@ class Keeper:
         logger.warning("%s: %s", self.run.folder.path, self.divergence)
 
     def keep(self) -> None:
-        """Checkpoint the present state and save its policy, both complete on return."""
+        """Checkpoint the current state and save its policy; both are complete on return."""
         self._checkpoints.save(self.state, self.key, self._metrics)
         self._checkpoints.finish()
         self._save_policy()
@@ -175,13 +175,13 @@ class Keeper:
         return self.update % settings.eval_every == 0 or self.update == settings.updates
 
     def _record(self) -> None:
-        """Evaluate if that is due, then write the line of this update; on a request to stop, leave both for later."""
+        """Evaluate if due, then write the line of this update; on a request to stop, postpone both."""
         line = dict(self._metrics or {})
         if self._evaluation_due:
             try:
                 raise_if_stopped()
                 line |= self._held_out()
-                # Sealed before environments are let loose: whatever happens in them, this much is done.
+                # Seal the checkpoint before any environment runs, so that a failure there cannot lose it.
                 self._checkpoints.finish()
                 line |= self._evaluated()
             except StoppedError:
@@ -207,13 +207,13 @@ class Keeper:
         return {f"validation/{name}": float(value) for name, value in metrics.items()}
 
     def _evaluated(self) -> dict[str, Any]:
-        """Roll the policy out, record every episode, and return the summary."""
+        """Roll out the policy, record every episode, and return the summary."""
         if self.run.evaluate is None:
             return {}
         try:
             episodes = self.run.evaluate(self._policy(), self.update)
         except WorkerError as error:
-            logger.warning("the evaluation at update %d failed, training continues: %s", self.update, error)
+            logger.warning("the evaluation at update %d failed; training continues: %s", self.update, error)
             return {"evaluation/error": str(error)}
         self.run.folder.evaluations.append(*({"update": self.update, **episode} for episode in episodes))
         return _summary(episodes)
@@ -227,7 +227,7 @@ class Keeper:
 
 
 def _summary(episodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The figures of an evaluation; without means where its limit of time ended it, since the episodes are too few."""
+    """The figures of an evaluation; without means if its time limit ended it, because episodes are missing."""
     if not episodes:
         return {"evaluation/episodes": 0}
     if (planned := episodes[0].get("planned")) is not None:
@@ -245,7 +245,7 @@ def _summary(episodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def initial(algorithm: Algorithm, spec: Spec, seed: int) -> tuple[Any, Key, Key]:
-    """A run's first state, the key of its updates, and the key of its held-out metrics."""
+    """A run's initial state, the key of its updates, and the key of its held-out metrics."""
     init_key, run_key, held_out_key = jax.random.split(key_of_seed(seed), 3)
     return _initial_state(algorithm, spec, init_key), run_key, held_out_key
 

@@ -22,7 +22,7 @@ def train_chunk(
 ) -> tuple[State, Metrics, Bool[Array, ""]]:
     """Run `length` updates in one compiled call; the state's buffers are donated.
 
-    Update number n draws its batch and its noise from `fold_in(key, n)`, so a resumed run draws what an undisturbed
+    Update number n draws its batch and its noise from `fold_in(key, n)`, so a resumed run draws what an uninterrupted
     one would have drawn.
 
     Returns:
@@ -40,10 +40,11 @@ def train_chunk(
 def last_finite(
     algorithm: Algorithm, state: State, data: ReplayData, key: Key, *, batch_size: int, length: int
 ) -> tuple[State, Metrics]:
-    """Go through a chunk that went wrong again, up to the first update whose loss or result is not finite.
+    """Rerun a chunk that went wrong, up to the first update whose loss or result is not finite.
 
     Returns:
-        The state before that update, and the metrics of the attempt; after `length` good updates, the state there.
+        The state before that update, and the metrics of that update; if all are finite, the state after the last one
+        and its metrics.
     """
     end = state.step + length
 
@@ -74,7 +75,7 @@ def finite_transitions(
 
 
 def all_finite(tree: PyTree) -> Bool[Array, ""]:
-    """Whether no array of floats holds NaN or infinity."""
+    """Whether all arrays of floats are free of NaN and infinity."""
     numbers = jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in numbers]))
 
@@ -83,7 +84,7 @@ def all_finite(tree: PyTree) -> Bool[Array, ""]:
 def chunk_numbers(
     key: Key, update: Int[Array, ""], *, size: int, batch_size: int, length: int
 ) -> Int[Array, "length batch"]:
-    """The transitions, of `size`, that the `length` updates from `update` on draw."""
+    """The transitions, out of `size`, that `length` updates starting at `update` draw."""
     sample_keys, _ = jax.vmap(draw_keys, in_axes=(None, 0))(key, update + jnp.arange(length))
     return jax.vmap(lambda sample_key: draw_numbers(size, batch_size, key=sample_key))(sample_keys)
 
@@ -105,10 +106,10 @@ def _sampled_step(
 def held_out_metrics(
     algorithm: Algorithm, state: TrainState, data: ReplayData, key: Key, *, batch_size: int, batches: int
 ) -> Metrics:
-    """The metrics of `step` on validation data, averaged over batches; nothing is learned from it.
+    """The metrics of `step` on validation data, averaged over batches; no parameter changes.
 
-    Metrics are taken before an update, and the update itself, unused, is compiled away. So is the state's number, in
-    whose place 0 updates are still missing to the next whole multiple of anything: no delayed part is left out.
+    Metrics are those before an update; the update itself is unused and compiled away. `step` is set to -1, so that
+    `(step + 1) % period == 0` for every period and delayed parts are included.
     """
     state = eqx.tree_at(lambda s: s.step, state, jnp.full_like(state.step, -1))
 

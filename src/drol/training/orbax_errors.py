@@ -1,4 +1,4 @@
-"""Orbax reports a failed write many times over; once is enough."""
+"""Report a failed write once; Orbax itself reports it many times."""
 
 import contextlib
 import logging
@@ -13,10 +13,10 @@ logger = logging.getLogger("drol")
 
 @contextlib.contextmanager
 def said_once() -> Iterator[None]:
-    """Keep Orbax from logging, with a traceback for each of its threads, the failures that it raises as well.
+    """Keep Orbax from logging failures that it also raises, with a traceback for each of its threads.
 
-    What its modules log as errors is passed on to our own logger, below the level that is shown. All else is let
-    through, whoever logs it.
+    Errors that its modules log go to our own logger at debug level, which is not shown. All other records pass,
+    whoever logs them.
     """
 
     def is_wanted(record: logging.LogRecord) -> bool:
@@ -34,15 +34,15 @@ def said_once() -> Iterator[None]:
 
 
 def drop_late_callbacks(failed: Callable[[], bool]) -> Callable[[], None]:
-    """Keep Python from printing that writes which go on after one has failed find nobody to report to.
+    """Keep Python from printing errors of writes that continue after another write has failed.
 
-    Tensorstore's threads then call an event loop that is closed already, and what they raise concerns no one.
+    Tensorstore's threads then call an event loop that is already closed; what they raise does not matter.
 
     Args:
-        failed: whether a write has; calls may still be on their way after the checkpoints are closed.
+        failed: whether a write has failed; calls may then still arrive after the checkpoints are closed.
 
     Returns:
-        What takes this back, if none has failed.
+        A function that undoes this, unless a write has failed.
     """
     before = sys.unraisablehook
 

@@ -19,7 +19,7 @@ from drol.training.loop import chunk_numbers, finite_transitions, last_finite, t
 from drol.types import Key
 
 TRIAL = 50
-"""Updates in a chunk of a trial."""
+"""Updates per chunk of a trial."""
 
 WORTHWHILE = 1.05
 """A wider program must train this much faster, per run, than the narrower one."""
@@ -37,8 +37,8 @@ def train_chunk_of_each(
 ) -> tuple[TrainState, dict[str, Float[Array, " runs"]], Bool[Array, " runs"]]:
     """`train_chunk` for stacked algorithms, states and keys; the data are shared.
 
-    Each run draws what it would have drawn alone. No number passes from one run to another, so on several devices,
-    with the runs sharded over them, nothing is communicated.
+    Each run draws what it would have drawn alone. Runs exchange nothing, so devices over which they are sharded do not
+    communicate.
     """
     train = functools.partial(train_chunk, batch_size=batch_size, length=length)
     return jax.vmap(train, in_axes=(0, 0, None, 0))(algorithms, states, data, keys)
@@ -49,11 +49,11 @@ Member = tuple[Algorithm, TrainState, Key]
 
 
 class Refused(NamedTuple):
-    """An update that would have left the finite numbers.
+    """An update that would have produced NaN or infinity.
 
     Attributes:
-        state: before it.
-        metrics: its own.
+        state: before the update.
+        metrics: of the update.
         transitions: those of its batch that hold NaN or infinity.
     """
 
@@ -63,13 +63,13 @@ class Refused(NamedTuple):
 
 
 class Pack:
-    """Runs that advance together. A pack of one is `train_chunk` itself, bit by bit.
+    """Runs that are trained together. A pack of one run is `train_chunk` itself, bit for bit.
 
     Args:
         members: the runs; their algorithms may differ in continuous hyperparameters.
-        data: shared by all. Sharded or mapped data are for a pack of one run; if they are sharded, every device holds
-            its whole state.
-        devices: the runs are sharded over as many of them as divide their number.
+        data: shared by all runs. Sharded or mapped data require a pack of one run; with sharded data, every device
+            holds its whole state.
+        devices: the runs are sharded over as many of these as the greatest common divisor of both numbers.
 
     Raises:
         ValueError: if the algorithms differ in more than continuous hyperparameters, or several runs are to share
@@ -87,7 +87,7 @@ class Pack:
                 f"sharded and mapped data are for one run at a time, found {self.size} runs in one program"
             )
         self._data = data
-        # One copy of the states, where `replay` begins.
+        # A copy of the states, from which `replay` starts.
         self._before: TrainState | None = None
         if self.size == 1:
             (stacked,) = members
@@ -104,9 +104,9 @@ class Pack:
         self._algorithm, self._state, self._key = stacked
 
     def train(self, *, batch_size: int, length: int) -> tuple[list[dict[str, float]], list[bool]]:
-        """One chunk: the mean of each metric, and whether all is finite, for every run.
+        """Train one chunk: for every run, the mean of each metric and whether its state is finite.
 
-        While it lasts, the device holds one more copy of the states.
+        Meanwhile, the device holds one more copy of the states.
         """
         self._before = None
         self._before = jax.tree.map(jnp.copy, self._state)
@@ -125,7 +125,7 @@ class Pack:
         return train_chunk if self.size == 1 else train_chunk_of_each
 
     def _window(self, state: TrainState, batch_size: int, length: int) -> ReplayData:
-        """What the chunk that begins with `state` draws from: all of the data, or the rows it needs of mapped data."""
+        """The data for the chunk that starts at `state`: all of them or, if they are mapped, the rows it draws."""
         size = self._data.size
         return self._data.window(
             lambda: chunk_numbers(self._key, state.step, size=size, batch_size=batch_size, length=length)
@@ -137,7 +137,7 @@ class Pack:
         return len(self._state.step.sharding.device_set)
 
     def compiled(self, *, batch_size: int, length: int) -> jax.stages.Compiled:
-        """What the compiler makes of a chunk, to be examined."""
+        """The compiled program of a chunk, for inspection."""
         data = self._window(self._state, batch_size, length)
         lowered = self._program.lower(
             self._algorithm, self._state, data, self._key, batch_size=batch_size, length=length
@@ -145,7 +145,7 @@ class Pack:
         return lowered.compile()
 
     def replay(self, run: int, *, batch_size: int, length: int) -> Refused:
-        """Find the update that went wrong in the chunk that has just ended for this run."""
+        """Find the update that went wrong for this run in the chunk that has just ended."""
         assert self._before is not None
         data = self._window(self._before, batch_size, length)
         algorithm, state, key = self._of(run, (self._algorithm, self._before, self._key))
@@ -155,7 +155,7 @@ class Pack:
         return Refused(self._local(state), {name: float(value) for name, value in metrics.items()}, transitions)
 
     def state(self, run: int) -> TrainState:
-        """The present state of one run, on one device."""
+        """The current state of one run, on one device."""
         return self._local(self._of(run, self._state))
 
     def _of(self, run: int, tree):
@@ -170,7 +170,7 @@ class Pack:
 
 
 def _everywhere(leaf: Array, sharding: NamedSharding) -> Array:
-    """An array, or keys, held whole by every device, those of other processes included."""
+    """An array, or keys, replicated over all devices, including those of other processes."""
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         numbers = _everywhere(jax.random.key_data(leaf), sharding)
         return jax.random.wrap_key_data(numbers, impl=jax.random.key_impl(leaf))
@@ -186,10 +186,10 @@ def _take(tree, run: Int[Array, ""] | int):
 def fastest_width(
     members: Sequence[Member], data: Replay, *, batch_size: int, devices: Sequence[jax.Device] = ()
 ) -> int:
-    """How many of these runs to train side by side, by trial: wider by the next divisor as long as that pays.
+    """How many of these runs to train side by side, found by trial.
 
-    Each trial compiles its program and trains two short chunks on copies, of which the second is timed. It ends where
-    the device's memory does.
+    Tries the divisors of their number in increasing order, as long as wider is faster. Each trial compiles its program
+    and trains two short chunks on copies, of which the second is timed. Running out of device memory ends the search.
     """
     best, best_seconds = 1, float("inf")
     for width in (n for n in range(1, len(members) + 1) if len(members) % n == 0):

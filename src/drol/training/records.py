@@ -18,7 +18,7 @@ else:
 
 @runtime_checkable
 class Sink(Protocol):
-    """Receives the metrics of a run as it goes."""
+    """Receives the metrics of a run as it is trained."""
 
     def write(self, update: int, metrics: Mapping[str, Any]) -> None:
         """Record scalars at an update."""
@@ -32,20 +32,20 @@ class Sink(Protocol):
 class JsonLines:
     """A file of one JSON object per line, each with its `update`; NaN and infinity become null.
 
-    Lines are flushed to the disk as they are written. A line torn by a crash is dropped by `cut`.
+    Lines are flushed to the disk as they are written. `cut` drops a line that a crash left incomplete.
     """
 
     def __init__(self, path: Path):
         self._path = path
 
     def append(self, *lines: Mapping[str, Any]) -> None:
-        """Add lines at the end, all of them or (on an error) none.
+        """Append lines: all of them or, on an error, none.
 
         Raises:
             OSError: with a clear message; the file is as it was before.
         """
         content = "".join(json.dumps(null_for_nan(line), allow_nan=False) + "\n" for line in lines).encode()
-        # Unbuffered: a buffer would be flushed into the space that the truncation has just freed.
+        # Unbuffered, because a buffer would later be flushed into the space that the truncation frees.
         with clear_write_errors(self._path), open(self._path, "ab", buffering=0) as file:
             before = file.seek(0, os.SEEK_END)
             try:
@@ -57,16 +57,16 @@ class JsonLines:
                 raise
 
     def cut(self, update: int) -> None:
-        """Keep the lines up to and including `update`: what came later belongs to a past that is undone."""
+        """Keep the lines up to and including `update`, and drop later ones."""
         kept = "".join(json.dumps(line) + "\n" for line in self.read() if line["update"] <= update)
         if self._path.exists():
             write_atomic(self._path, lambda file: file.write(kept.encode()))
 
     def read(self) -> list[dict[str, Any]]:
-        """All whole lines; none if the file is not there yet.
+        """All complete lines; none if the file does not exist yet.
 
         Raises:
-            DataError: if it is no file.
+            DataError: if it is not a file.
             OSError: if it cannot be read.
         """
         if not self._path.exists():
@@ -101,7 +101,7 @@ class WandbSink:
     """Metrics in a Weights & Biases project."""
 
     def __init__(self, project: str, config: Mapping[str, Any], folder: Path):
-        # Several runs in one process are several runs there, too.
+        # Several runs in one process are separate runs there, too.
         self._run = wandb.init(
             project=project, name=folder.name, config=dict(config), dir=str(folder), reinit="create_new"
         )

@@ -1,4 +1,4 @@
-"""Training runs to their end, one or several side by side, whatever interrupts them."""
+"""Train one run, or several side by side, to the end, resuming after any interruption."""
 
 import contextlib
 import dataclasses
@@ -21,9 +21,9 @@ class Outcome(NamedTuple):
     """How a run ended.
 
     Attributes:
-        state: the last one, finite.
-        divergence: if it diverged, what happened in words.
-        stopped_by: the signal that ended training early, if one did.
+        state: the last finite one.
+        divergence: what happened, in words, if the run diverged.
+        stopped_by: the signal that ended training early, if any.
     """
 
     state: TrainState
@@ -39,37 +39,37 @@ def train_runs(
     width: int = 1,
     devices: Sequence[jax.Device] = (),
 ) -> list[Outcome]:
-    """Train runs on the same data, each going on from its newest intact checkpoint if it has one.
+    """Train runs on the same data, each resuming from its newest intact checkpoint if it has one.
 
-    Every run draws what it would have drawn alone and leaves the files it would have left alone. It evaluates and
-    checkpoints every `eval_every` updates; its records are cut back to the checkpoint it goes on from, so that an
-    interrupted and resumed run leaves the same parameters and records as an undisturbed one (wall-clock fields
-    excepted). SIGINT and SIGTERM end training after the running chunk, or within seconds during an evaluation, which
-    the resumed run then repeats; each run is left with a checkpoint.
+    Every run draws the same random numbers and writes the same files as if it were trained alone. It evaluates and
+    checkpoints every `eval_every` updates. When it resumes, its records are cut back to the checkpoint, so that an
+    interrupted and resumed run leaves the same parameters and records as an uninterrupted one (except for wall-clock
+    fields). SIGINT and SIGTERM end training after the current chunk, or within seconds during an evaluation, which the
+    resumed run then repeats; each run is left with a checkpoint.
 
-    A run whose loss or parameters stop being finite is set aside at its last finite state, and the others go on. An
-    evaluation whose environment fails is reported and left out.
+    A run whose loss or parameters stop being finite is set aside at its last finite state, and the others continue. An
+    evaluation whose environment fails is reported and skipped.
 
     Args:
-        runs: they may differ in seed, in continuous hyperparameters, and in who watches.
+        runs: they may differ in seed, continuous hyperparameters and sinks.
         data: training transitions, see `drol.data.replay.replay`. If they are mapped, or sharded over devices for
-            data-parallel training of one run after the other, `width` must be 1. Under `jax.distributed` this is
-            process 0's call, with data sharded over all devices, inside a `Leader`; the other processes `follow`.
+            data-parallel training of one run after the other, `width` must be 1. Under `jax.distributed`, process 0
+            calls this inside a `Leader`, with data sharded over all devices; the other processes call `follow`.
         validation: held-out transitions, for the metrics prefixed `validation/`.
-        width: runs in one compiled program. With 1, each run is bit by bit what it would have been alone; with more,
-            up to the order in which numbers are summed.
-        devices: the runs of a program are spread over as many of them as divide their number.
+        width: runs in one compiled program. With 1, each run is bit-identical to one trained alone; with more, it is
+            the same up to the order of summation.
+        devices: the runs of a program are spread over as many of these as the greatest common divisor of both numbers.
 
     Returns:
         One outcome per run.
 
     Raises:
         ValueError: if the runs differ in other ways, or batches cannot be divided among the devices.
-        DataError: if another process trains in a folder, or its checkpoints do not fit.
-        OSError: when the disk refuses; the last checkpoints stay.
+        DataError: if another process is training in one of the folders, or its checkpoints do not fit.
+        OSError: if the disk cannot be written to; the last checkpoints are kept.
     """
     if len({dataclasses.replace(run.settings, seed=0) for run in runs}) > 1:
-        raise ValueError("the settings of runs that are trained together may differ in the seed only")
+        raise ValueError("the settings of runs that are trained together may differ only in the seed")
     if jax.process_count() > 1 and (len(runs) > 1 or data.sharding is None):
         raise ValueError(f"several processes train one run on sharded data, found {len(runs)} runs")
     if data.sharding is not None:
@@ -85,14 +85,14 @@ def train_runs(
         while not requests and (unfinished := [group for group in groups if group.unfinished]):
             min(unfinished, key=lambda group: group.update).advance()
         for keeper in keepers:
-            # Also where nothing was left to train: a run may have been killed between its last record and its policy.
+            # Even if nothing was left to train: a run may have been killed between its last record and its policy.
             keeper.keep()
         signals = [requests[0] if requests and (keeper.unfinished or keeper.pending) else None for keeper in keepers]
     return [Outcome(k.state, k.divergence, by) for k, by in zip(keepers, signals, strict=True)]
 
 
 class _Group:
-    """Runs that share a program and have come equally far."""
+    """Runs that share a program and are at the same update."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class _Group:
         return any(keeper.unfinished for keeper in self._keepers)
 
     def advance(self) -> None:
-        """One chunk for all, then each run's records and checkpoint, in short where there are requests to stop."""
+        """Train one chunk of all runs, then update each run's files; on a request to stop, skip evaluations."""
         chunk = {"batch_size": self._settings.batch_size, "length": self._settings.chunk}
         began = time.perf_counter()
         lines, finite = self._pack.train(**chunk)
@@ -133,7 +133,7 @@ class _Group:
 
 
 def _starts(keepers: Sequence[Keeper], width: int) -> list[int | None]:
-    """Where each run goes on: those that share a program at the newest update that all of them can go on from."""
+    """Where each run resumes: those that share a program at the newest update from which all of them can."""
     starts: list[int | None] = []
     for members in _slices(keepers, width):
         newest = [keeper.newest_intact() for keeper in members]
@@ -154,7 +154,7 @@ def _starts(keepers: Sequence[Keeper], width: int) -> list[int | None]:
 
 
 def _grouped(keepers: Sequence[Keeper], width: int) -> Iterator[list[Keeper]]:
-    """The unfinished runs by program: of each slice, those that have come equally far."""
+    """The unfinished runs by program: those of each slice that are at the same update."""
     for members in _slices(keepers, width):
         unfinished = sorted((keeper for keeper in members if keeper.unfinished), key=lambda keeper: keeper.update)
         for _, equals in itertools.groupby(unfinished, key=lambda keeper: keeper.update):

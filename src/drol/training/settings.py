@@ -1,4 +1,4 @@
-"""The lengths of a run."""
+"""The seed, lengths and intervals of a run."""
 
 import dataclasses
 import math
@@ -8,7 +8,7 @@ from drol.seeding import checked_seed
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How long and how often. `chunk` updates run in one compiled call.
+    """How long a run trains, and how often it evaluates. `chunk` updates run in one compiled call.
 
     Checkpoints kept: the `keep_last` newest, and those at multiples of `keep_every` updates (0: none of these).
 
@@ -38,7 +38,7 @@ class Settings:
             )
 
     def check_devices(self, count: int) -> None:
-        """Raise if batches cannot be divided among so many devices.
+        """Raise if batches cannot be divided among this many devices.
 
         Raises:
             ValueError: naming both numbers.
@@ -51,34 +51,34 @@ class Settings:
 
 
 LONGEST = 500
-"""Updates in a compiled chunk."""
+"""The most updates in a compiled chunk."""
 
 SHORT = 50
-"""A chunk below that spends much of its time between chunks."""
+"""Runs with shorter chunks spend much of their time between chunks."""
 
 
 def chunk_length(updates: int, eval_every: int) -> int:
     """The longest chunk that divides both numbers.
 
     Raises:
-        ValueError: if only 1 does; names the nearest numbers that can be had.
+        ValueError: if only 1 does; the message names the nearest possible numbers.
     """
     length = _longest_divisor(math.gcd(updates, eval_every))
     if length < 2:
         raise ValueError(
             f"{_planned(updates, eval_every)} cannot be cut into equal compiled chunks of 2 to {LONGEST} updates; "
-            f"nearest to it: {_nearest(updates, eval_every)}"
+            f"the nearest alternatives: {_nearest(updates, eval_every)}"
         )
     return length
 
 
 def slowed(updates: int, eval_every: int, chunk: int) -> str | None:
-    """What to say of numbers that allow short chunks only, where others near them allow long ones; None elsewhere."""
+    """A note on numbers that allow only short chunks while others near them allow long ones; None otherwise."""
     if chunk >= min(SHORT, updates, eval_every):
         return None
     return (
         f"{_planned(updates, eval_every)} is trained in compiled chunks of {chunk}, which are slower than long ones; "
-        f"nearest to it: {_nearest(updates, eval_every)}"
+        f"the nearest alternatives: {_nearest(updates, eval_every)}"
     )
 
 
@@ -87,7 +87,7 @@ def _planned(updates: int, eval_every: int) -> str:
 
 
 def _nearest(updates: int, eval_every: int) -> str:
-    """Numbers near these that allow long chunks, in words: one of the two changed where that helps, else both."""
+    """Nearby numbers that allow long chunks, in words: one of the two changed if that helps, else both."""
     others = []
     chunk = _longest_divisor(eval_every)
     if chunk >= max(2, min(SHORT, eval_every)):
@@ -103,13 +103,13 @@ def _nearest(updates: int, eval_every: int) -> str:
 
 
 def _multiples(number: int, factor: int) -> list[int]:
-    """The positive multiples of a factor next to a number that is none, below and above."""
+    """The positive multiples of a factor just below and above a number that is not one itself."""
     below = number // factor * factor
     return [below, below + factor] if below else [factor]
 
 
 def _multiple(number: int, factor: int) -> int:
-    """The positive multiple of a factor that is nearest to a number."""
+    """The positive multiple of a factor nearest to a number."""
     return max(1, (2 * number + factor) // (2 * factor)) * factor
 
 

@@ -1,4 +1,4 @@
-"""Training states as single files, for loops of one's own; `drol train` keeps checkpoints instead."""
+"""Training states as single files, for custom training loops; `drol train` keeps checkpoints instead."""
 
 import hashlib
 import json
@@ -21,21 +21,21 @@ State = TypeVar("State", bound=TrainState)
 FORMAT = "drol-state"
 
 HEADER_BYTES = 1 << 20
-"""Room for the names and shapes of arrays."""
+"""How much is read as the header, which holds the names and shapes of the arrays."""
 
 
 def save_state(state: TrainState, path: str | Path) -> None:
-    """Write a training state to a file, whole or not at all, with a checksum.
+    """Write a training state to a file atomically, with a checksum.
 
     The run's key is not part of a state: fold it with `state.step` as before, and a resumed loop draws what an
     uninterrupted one would have drawn.
 
     Args:
         state: what `algorithm.init` or `drol.step` returned.
-        path: the file; replaced if it is there.
+        path: the file; replaced if it exists.
 
     Raises:
-        OSError: with a clear message; an older file stays.
+        OSError: with a clear message; an existing file is left as it was.
     """
     arrays = {name: np.asarray(leaf) for name, leaf in _named(state).items()}
     types = {name: array.dtype.name for name, array in arrays.items()}
@@ -56,7 +56,7 @@ def load_state(path: str | Path, like: State) -> State:
         A state with the structure and devices of `like`, bit for bit as it was saved.
 
     Raises:
-        DataError: if the file is damaged, no training state, or that of other networks.
+        DataError: if the file is damaged, is not a training state, or belongs to other networks.
     """
     content = read_bytes(path)
     try:
@@ -64,19 +64,19 @@ def load_state(path: str | Path, like: State) -> State:
         metadata = parse_json(content[8 : 8 + min(length, HEADER_BYTES)])["__metadata__"]
         stored = load_safetensors(content)
         if metadata["format"] != FORMAT or metadata["sha256"] != _checksum(stored):
-            raise ValueError("its checksum is another one")
+            raise ValueError("its checksum does not match")
         types = parse_json(metadata["types"])
         arrays = {name: array.view(jnp.dtype(types[name])) for name, array in stored.items()}
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is damaged, or no training state that drol.save_state wrote ({error})") from None
+        raise DataError(f"{path} is damaged, or not a training state written by drol.save_state ({error})") from None
     named = _named(like)
     found = {name: (array.shape, array.dtype) for name, array in arrays.items()}
     expected = {name: (leaf.shape, leaf.dtype) for name, leaf in named.items()}
     if found != expected:
         other = next(name for name in (*expected, *found) if found.get(name) != expected.get(name))
         raise DataError(
-            f"{path} holds the state of other networks: {other!r} is {found.get(other, 'missing')} there, and "
-            f"{expected.get(other, 'missing')} in the state it should be like"
+            f"{path} holds the state of other networks: {other!r} is {found.get(other, 'missing')} there, but "
+            f"{expected.get(other, 'missing')} in `like`; pass a state of the same algorithm, networks and data"
         )
     leaves = [jax.device_put(arrays[name], leaf.sharding) for name, leaf in named.items()]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
@@ -88,7 +88,7 @@ def _named(state: TrainState) -> dict[str, jax.Array]:
 
 
 def _as_stored(array: np.ndarray) -> np.ndarray:
-    """An array of a type that NumPy knows itself: bfloat16 and its like as their bits."""
+    """The array in one of NumPy's own types: bfloat16 and the like as their bits."""
     return array if array.dtype.kind in "fiub" else array.view(f"u{array.dtype.itemsize}")
 
 
