@@ -174,7 +174,7 @@ def test_bad_requests_are_refused_before_any_work(tmp_path):
     (tmp_path / "there-val.npz").touch()
     for options, words in [
         ({"out": tmp_path / "d.txt"}, "ending in .npz"),
-        ({"out": tmp_path / "there.npz"}, "exists already"),
+        ({"out": tmp_path / "there.npz"}, "already exists"),
         ({"out": tmp_path / "d.npz", "episodes": 0}, "at least 1"),
     ]:
         with pytest.raises(DataError, match=words):

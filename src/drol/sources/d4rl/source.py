@@ -72,7 +72,7 @@ class D4RLSource(Source):
         """Check that there is an expert and that the file does not exist yet."""
         maze2d.maze_task(data_set)
         if out.exists():
-            raise DataError(f"{out} exists already; choose another name with --out or remove it")
+            raise DataError(f"{out} already exists; choose another name with --out or remove it")
 
     def collect(
         self,

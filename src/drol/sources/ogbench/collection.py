@@ -160,7 +160,7 @@ def _output_paths(out: Path) -> tuple[Path, Path]:
     paths = (out, out.with_name(out.stem + "-val.npz"))
     for path in paths:
         if path.exists():
-            raise DataError(f"{path} exists already; choose another name with --out or remove it")
+            raise DataError(f"{path} already exists; choose another name with --out or remove it")
     with clear_write_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         if not os.access(out.parent, os.W_OK):
