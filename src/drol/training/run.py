@@ -71,7 +71,8 @@ def train_runs(
     if len({dataclasses.replace(run.settings, seed=0) for run in runs}) > 1:
         raise ValueError("the settings of runs that are trained together may differ only in the seed")
     if jax.process_count() > 1 and (len(runs) > 1 or data.sharding is None):
-        raise ValueError(f"several processes train one run on sharded data, found {len(runs)} runs")
+        found = f"{len(runs)} runs" if len(runs) > 1 else "data that are not sharded; shard them over all devices"
+        raise ValueError(f"several processes train one run on sharded data, found {found}")
     if data.sharding is not None:
         runs[0].settings.check_devices(data.sharding.num_devices)
     with contextlib.ExitStack() as stack:
