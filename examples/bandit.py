@@ -1,8 +1,8 @@
 """A multimodal bandit with known answers: routing's mechanism, and its foil, on a problem that can be drawn.
 
-One state, M modes of logged actions, a reward whose peak lies outside all of them. What the paper's sections 5.2 and
-5.3 show on benchmarks can be measured exactly here: which modes some candidate still covers, which latent owns them,
-and where a sample settles that must keep its own target (Proposition 4.3).
+There is one state, with M modes of logged actions and a reward whose peak lies outside all of them. What the paper's
+sections 5.2 and 5.3 show on benchmarks can be measured exactly here: which modes are still covered by some candidate,
+which latent owns each of them, and where a sample that must keep its own target settles (Proposition 4.3).
 """
 
 from typing import ClassVar, NamedTuple
@@ -26,7 +26,7 @@ Actions = Float[Array, "batch action"]
 class Bandit(eqx.Module):
     """Logged actions in small balls around the modes, rewarded by r(a) = -curvature / 2 |a - peak|^2.
 
-    Every transition ends its episode, so Q(s, a) = r(a). The observation is noise: one state in disguise.
+    Every transition ends its episode, so Q(s, a) = r(a). The observation is pure noise: effectively there is one state.
     """
 
     modes: Float[Array, "modes action"]
@@ -39,7 +39,7 @@ class Bandit(eqx.Module):
         return Spec(1, self.modes.shape[-1])
 
     def reward(self, actions: Float[Array, "*batch action"]) -> Float[Array, "*batch"]:
-        """r(a): strongly concave, so what Proposition 4.3 asks of Q."""
+        """r(a): strongly concave, as Proposition 4.3 requires of Q."""
         return -self.curvature / 2 * jnp.sum((actions - self.peak) ** 2, axis=-1)
 
     def batch(self, rows: int, *, key: Key) -> Batch:
@@ -58,7 +58,7 @@ class Bandit(eqx.Module):
         )
 
     def compromise(self, targets: Actions, alpha: ScalarLike) -> Actions:
-        """argmin_x -r(x) + alpha |x - t|^2, so for q_coef = 1: where a sample with a target of its own settles.
+        """argmin_x -r(x) + alpha |x - t|^2: where a sample that keeps its own target settles, for q_coef = 1.
 
         Source: section C.3.
         """
@@ -66,7 +66,7 @@ class Bandit(eqx.Module):
 
 
 def four_corners() -> Bandit:
-    """Four modes at (+-1/2, +-1/2) and a peak to the right of them: every mode can be improved, none contains it."""
+    """Four modes at (+-1/2, +-1/2) and a peak to the right: every mode can be improved on, none contains the peak."""
     corners = jnp.array([[0.5, 0.5], [-0.5, 0.5], [-0.5, -0.5], [0.5, -0.5]])
     return Bandit(modes=corners, peak=jnp.array([0.9, 0.3]))
 
@@ -80,7 +80,7 @@ class PointwiseState(TrainState):
 
 
 class PointwiseCorrespondence(Algorithm):
-    """The foil: each latent keeps one target of its own, whatever the other samples do (eq. 3, Proposition 4.2).
+    """The foil: each latent keeps its own fixed target, whatever the other samples do (eq. 3, Proposition 4.2).
 
     The teacher sends a latent to the mode whose direction is nearest to its own; Q is the bandit's reward itself. The
     loss is bc_coef / d |x - t|^2 - q_coef r(x), on the same scale as DROL's without normalised Q.
@@ -131,7 +131,7 @@ class PointwiseCorrespondence(Algorithm):
 
 
 class History(NamedTuple):
-    """Training watched from fixed latents, one entry per snapshot; `candidates[0]` is before the first update."""
+    """Training as seen by fixed latents, one entry per snapshot; `candidates[0]` is before the first update."""
 
     candidates: Float[Array, "snapshots probes action"]
     metrics: dict[str, Float[Array, " updates"]]
@@ -153,7 +153,7 @@ def train(
         updates: how many, a multiple of `snapshots`.
         snapshots: how many times to record the probes' actions, equally spaced.
         probes: latents that stay the same throughout.
-        key: everything random derives from it.
+        key: all randomness derives from it.
         rows: transitions per update.
     """
     init_key, key = jax.random.split(key)

@@ -1,10 +1,10 @@
-"""Train, resume, evaluate and load a policy from Python: what `drol train` does, in a script of your own.
+"""Train, resume, evaluate and load a policy from Python: what `drol train` does, in your own script.
 
     python examples/from_python.py
 
-Makes ten episodes of OGBench's pointmaze with its own expert, trains DROL(16) on them for a moment, continues the run,
-and evaluates its policy; minutes more give a policy that solves the maze. Stop it with Ctrl-C at any time: set
-`resume=True` and run it again.
+Collects ten episodes of OGBench's pointmaze with OGBench's own expert, trains DROL(16) on them briefly, resumes the run
+for more updates, and evaluates its policy; a few more minutes of training give a policy that solves the maze. You can
+stop it with Ctrl-C at any time; to continue, set `resume=True` and rerun it.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ def main(
     result = drol.train(drol.RunConfig(task=TASK, collect=collect, updates=updates, out=folder, **every))
     print(f"success after {updates} updates: {result.figure.value:.2f}")
 
-    # Twice as far: everything else is as it was.
+    # Twice as many updates; everything else stays the same.
     longer = drol.RunConfig(task=TASK, collect=collect, updates=2 * updates, out=folder, **every)
     result = drol.train(longer, resume=True)
     for line in result.evaluations:

@@ -1,6 +1,6 @@
 """An algorithm of your own: TD3+BC (Fujimoto and Gu, 2021), without its delay, in one class.
 
-In this file's folder (or with it on PYTHONPATH) every command takes it, with its hyperparameters as options:
+In this file's folder (or with it on PYTHONPATH) every command accepts it, with its hyperparameters as options:
 
     drol train TASK --algorithm own_algorithm:TD3BC --alpha 2.5
 
@@ -8,10 +8,10 @@ In a copy of the library it would be a file in `drol/algorithms/` and one line o
 
     "td3-bc": Registered("TD3+BC", "drol.algorithms.td3_bc:TD3BC"),
 
-The class also says what is published of the method, for `drol presets` and the defaults of `drol train`, and counts the
-operations of an update, for `drol bench peers`. Both can be left out.
+The class also says what is published about the method, for `drol presets` and the defaults of `drol train`, and counts
+the operations of an update, for `drol bench peers`. Both can be left out.
 
-This script trains it on logs of random actions, whose rewards alone tell which were good.
+This script trains it on logs of random actions; only the rewards tell which of them were good.
 """
 
 from typing import ClassVar
@@ -32,7 +32,7 @@ from drol.published import Published
 
 
 class Networks(CriticNetworks):
-    """What is trained. `CriticLearner` keeps a slow copy of `critic`."""
+    """What is trained. `CriticLearner` adds a target critic."""
 
     actor: MeanActor
     critic: CriticEnsemble

@@ -1,7 +1,7 @@
 """Your own logs as arrays: train with the fused loop, save the policy, load it and act.
 
-The task: a point on a line is pushed by the action and earns minus its distance from the origin. The logged actions are
-random, so cloning them gets nowhere; a policy improved by the critic walks home.
+The task: an action pushes a point on a line, and the reward is minus its distance from the origin. The logged actions
+are random, so cloning them leads nowhere; a policy improved by the critic moves to the origin.
 """
 
 import tempfile

@@ -1,4 +1,4 @@
-"""Logs of a machine of your own, in its own units: a pendulum swung up by a clumsy controller, torques from -2 to 2.
+"""Logs of your own machine, in its own units: a pendulum swung up by a clumsy controller, with torques from -2 to 2.
 
 Writes an npz file for the command line:
 
@@ -15,7 +15,7 @@ import numpy as np
 
 
 def controller(observation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Pump energy until upright, then hold; with noise, and asleep a third of the time."""
+    """Pump energy until upright, then hold; with noise, and with random torques a third of the time."""
     cosine, sine, velocity = observation
     if rng.random() < 1 / 3:
         return rng.uniform(-2, 2, 1)
@@ -28,7 +28,7 @@ def controller(observation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def record(episodes: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """Episodes of 200 steps, of which none ends but by its time limit, and the bounds of the torque."""
+    """Episodes of 200 steps, all ended by the time limit, and the bounds of the torque."""
     env, rng = gymnasium.make("Pendulum-v1"), np.random.default_rng(seed)
     columns = {n: [] for n in ("observations", "actions", "rewards", "terminated", "truncated", "next_observations")}
     for episode in range(episodes):

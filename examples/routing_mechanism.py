@@ -1,8 +1,8 @@
 """Draw how routing works: Voronoi cells before, during and after training, and what a larger K buys.
 
-A bandit with four modes of logged actions and a reward whose peak lies outside all of them. Sixteen fixed latents are
-watched: each colour is the cell of one latent's action, so a mode that changes colour has been handed over. Needs
-matplotlib (extra `plots`); writes voronoi.png and candidates.png to the folder named on the command line.
+The problem is a bandit with four modes of logged actions and a reward whose peak lies outside all of them. Sixteen
+fixed latents are tracked: each colour is the cell of one latent's action, so a mode that changes colour has been handed
+over. Needs matplotlib (extra `plots`); writes voronoi.png and candidates.png to the folder named on the command line.
 """
 
 import sys
@@ -52,7 +52,7 @@ def draw_cells(axes, candidates, bandit: Bandit, title: str) -> None:
 
 
 def draw_voronoi(bandit: Bandit, updates: int, path: Path) -> int:
-    """Four panels: DROL before, early and after, and the foil after. Returns how often a mode changed its owner."""
+    """Four panels: DROL before, early in and after training, and the foil after. Returns the number of hand-overs."""
     history = watch(bandit, routed(16), updates)
     foil = watch(bandit, PointwiseCorrespondence(bandit, bc_coef=80.0), updates)
     middle = len(history.candidates) // 4

@@ -10,6 +10,6 @@ import tests.profiles  # noqa: F401  (chooses Hypothesis's profile)
 
 @pytest.fixture(autouse=True)
 def double_precision():
-    """Check mathematics in float64, so that tolerances are those of rounding and nothing else."""
+    """Check mathematics in float64, so that tolerances need to cover rounding only."""
     with jax.enable_x64(True):
         yield

@@ -1,6 +1,6 @@
-"""Deliberate defects of the library, and the checks that must notice each of them.
+"""The mutation suite: deliberate defects of the library, and the checks that must catch each of them.
 
-mutants.toml holds those of the formulas, shell_mutants.toml those of what lies around them.
+mutants.toml holds defects of the formulas, shell_mutants.toml those of the code around them.
 
 `python -m proofs_checks.mutants` prints the table of README.md.
 """

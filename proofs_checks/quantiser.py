@@ -81,7 +81,7 @@ def uniform_intervals(
 def within_parts(lengths: Sequence[Fraction], masses: Sequence[Fraction], points: int) -> Fraction:
     """What the midpoints of the parts leave out: the variance inside each part, the same for every choice of cells.
 
-    With it the cost of `optimal` is exact for the continuous mixture on its cells, so an upper bound on the minimum
+    With it the cost of `optimal` is exact for the continuous mixture on its cells, and so an upper bound on the minimum
     over all cells.
     """
     return sum((mass * (length / points) ** 2 / 12 for length, mass in zip(lengths, masses, strict=True)), Fraction(0))

@@ -9,7 +9,7 @@ def prove(claim: z3.BoolRef, *assumptions: z3.BoolRef) -> None:
     """Assert that the assumptions imply the claim for every value of every variable.
 
     Raises:
-        AssertionError: with a counterexample where there is one, or if the solver does not decide in a minute.
+        AssertionError: with a counterexample if there is one, or if the solver does not decide within a minute.
     """
     solver = z3.Solver()
     solver.set("timeout", SECONDS * 1000)
@@ -20,10 +20,10 @@ def prove(claim: z3.BoolRef, *assumptions: z3.BoolRef) -> None:
 
 
 def refute(claim: z3.BoolRef, *assumptions: z3.BoolRef) -> z3.ModelRef:
-    """A counterexample: values that satisfy the assumptions and not the claim.
+    """A counterexample: values that satisfy the assumptions but not the claim.
 
     Raises:
-        AssertionError: if there is none, or none was found in a minute.
+        AssertionError: if there is none, or none was found within a minute.
     """
     solver = z3.Solver()
     solver.set("timeout", SECONDS * 1000)

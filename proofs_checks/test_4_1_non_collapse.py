@@ -4,20 +4,20 @@ Claim. p is a uniform mixture of M disjoint intervals of equal length l and equa
 with K = M prototypes. Every global minimiser has exactly one prototype in each interval, at its midpoint, and
 J* = l^2 / 12.
 
-What was found.
+Findings.
 
-* The claim is truer than printed: with equal lengths and weights it needs no gap. Collapsing the gaps is 1-Lipschitz,
-  so J(c) is at least the cost of the collapsed prototypes on the uniform distribution over [0, M l], where a cell of
-  length delta costs at least delta^3 / 12 and the cells add up to M l, so at least l^2 / 12. The collapse is proved
-  below for M = 2, 3, 4, the two bounds for every M. For M = 2 (and l = 1, which a change of units allows) the whole
-  claim, minimum and uniqueness, for every gap from 0 on and prototypes anywhere on the line, is proved in one query.
-* The printed argument needs more than it says: it places every prototype inside an interval. One may lie in a gap and
-  serve both sides; its step (ii) does not cover that. The checks here draw prototypes anywhere.
+* The claim holds more widely than printed: with equal lengths and weights it needs no gap. Collapsing the gaps is
+  1-Lipschitz, so J(c) is at least the cost of the collapsed prototypes on the uniform distribution over [0, M l]. There
+  a cell of length delta costs at least delta^3 / 12, and the cells add up to M l, so J(c) >= l^2 / 12. The collapse is
+  proved below for M = 2, 3, 4, the two bounds for every M. For M = 2 (and l = 1, which a change of units allows) the
+  whole claim, minimum and uniqueness, is proved in one query, for every gap >= 0 and prototypes anywhere on the line.
+* The printed argument assumes more than it says: it places every prototype inside an interval. One may lie in a gap and
+  serve both sides, which its step (ii) does not cover. The checks here draw prototypes anywhere.
 * Equal lengths, equal weights and K = M are each needed: see the named counterexamples at the end, found by the exact
-  quantiser and by the solver. A gap does help where they fail: lengths 1 and 1/4 get one each, but off their midpoints,
-  with a gap of 1/4, and at the midpoints with a gap of 1.
-* A prototype that wins nothing stays where it is: a local minimum with one unused prototype exists for a small gap and
-  a wide one, so the claim says nothing about where gradient descent ends.
+  quantiser and by the solver. A gap does help where they fail: lengths 1 and 1/4 get one prototype each, off their
+  midpoints with a gap of 1/4 and at the midpoints with a gap of 1.
+* A prototype that wins nothing stays where it is: a local minimum with one unused prototype exists for both a small and
+  a wide gap, so the claim says nothing about where gradient descent ends.
 """
 
 import itertools
@@ -63,7 +63,7 @@ def attained(length: Fraction) -> Fraction:
 
 
 def rounding(span: float) -> float:
-    """What float64 can err by: squares of positions up to `span`, a few operations each."""
+    """The rounding error of float64: squares of positions up to `span`, a few operations each."""
     return 1e-14 * span**2
 
 
@@ -291,11 +291,11 @@ def test_counterexample_unequal_lengths():
     assert (20, 20) in found
     assert with_short(20, 20) == ([1, 0], 1, True)
     assert with_short(4, 4) == ([1, 1], 0, True), "one each, but not at the midpoints"
-    assert with_short(4, 1) == ([1, 1], 0, False), "a wide gap mends it"
+    assert with_short(4, 1) == ([1, 1], 0, False), "a wide gap restores it"
 
 
 def test_counterexample_unequal_weights():
-    """A gap of 0.1: at 10 % the lighter interval shares a prototype in the gap, at 2 % the heavy one has both."""
+    """A gap of 0.1: at 10 % the lighter interval shares a prototype in the gap, at 2 % the heavier one has both."""
 
     def with_lighter(percent):
         masses = [1 - Fraction(percent, 100), Fraction(percent, 100)]
@@ -321,7 +321,7 @@ def test_counterexample_more_prototypes_than_intervals():
 
 @pytest.mark.parametrize("gap", [1, 20])
 def test_a_local_minimum_can_leave_a_prototype_unused(gap):
-    """The claim is about global minimisers: one prototype far away starves, the other, at the mean, serves all."""
+    """The claim is about global minimisers: one prototype far away wins nothing; the other, at the mean, serves all."""
     points = jnp.array(uniform_intervals([Fraction(1)] * 2, [Fraction(gap)], [Fraction(1, 2)] * 2, POINTS)[0], float)
     stuck = jnp.array([-100.0, float(points.mean())])
     cost = jax.jit(lambda c: routed_cost(c, points))

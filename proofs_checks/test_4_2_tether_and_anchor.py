@@ -5,15 +5,15 @@ candidates do. Routed, L(a_1 .. a_K) = alpha |a_{k*} - t|^2 - Q(s, a_{k*}) with 
 unique the winner's gradient is 2 alpha (a_{k*} - t) - grad Q(a_{k*}) and every other candidate's is zero, throughout
 the neighbourhood given by the margin; once another candidate is nearest, the same term belongs to it.
 
-What was found.
+Findings.
 
 * The neighbourhood of the printed argument can be named: all candidates may move by less than (d_2 - d_1) / 2 at once
-  (`drol.ops.routing.safe_radius`), and by no more: at that distance two candidates can tie. Losers alone, the winner
-  at rest, may move twice as far.
+  (`drol.ops.routing.safe_radius`), and by no more: at that distance two candidates can tie. With the winner
+  at rest, losers may move twice as far.
 * Uniqueness is needed. Across a tie the loss is continuous if and only if the two winners' Q agree; otherwise it jumps,
-  and at the tie itself the lowest index decides, the gradient included (named example below).
-* The tether does not fade with distance and the anchor does not follow the sample: a candidate pulled away by Q keeps
-  the pull of 2 alpha |x - t| pointwise, and loses it entirely, routed, as soon as another is nearer.
+  and at the tie itself the lowest index decides the loss and its gradient (named example below).
+* The tether does not fade with distance, and the anchor does not follow the sample: under the pointwise loss, a
+  candidate pulled away by Q still feels the pull 2 alpha |x - t|; routed, it loses it as soon as another is nearer.
 """
 
 import jax
@@ -121,9 +121,9 @@ def test_a_saturated_coordinate_of_the_winner_feels_nothing(count, dim, data, cu
 @pytest.mark.parametrize(("count", "dim"), SHAPES[2:])
 @given(data=st.data(), alpha=positive)
 def test_the_loss_does_not_see_losers_within_the_margin(count, dim, data, alpha):
-    """Not only infinitesimally: with the winner at rest losers may move by twice the radius: same loss, bit for bit.
+    """Also for finite moves: with the winner at rest, losers may move by almost twice the radius.
 
-    In any direction, and straight towards the target, which is the worst.
+    The loss stays bit-identical. They move in arbitrary directions and straight towards the target, the worst case.
     """
     candidates, target = map(jnp.asarray, data.draw(scenes(count, dim)))
     moves, peak = data.draw(vectors(count, dim)), jnp.asarray(data.draw(vectors(dim)))
@@ -141,7 +141,7 @@ def test_the_loss_does_not_see_losers_within_the_margin(count, dim, data, alpha)
 @pytest.mark.parametrize(("count", "dim"), SHAPES[2:])
 @given(data=st.data())
 def test_the_winner_keeps_its_anchor_while_all_move_within_the_margin(count, dim, data):
-    """All candidates at once, the winner away from the target and the others towards it: the worst there is."""
+    """All candidates at once, the winner away from the target and the others towards it: the worst case."""
     candidates, target = data.draw(scenes(count, dim))
     radius = float(jit_radius(jnp.asarray(candidates), jnp.asarray(target)))
     distances = np.linalg.norm(candidates - target, axis=-1, keepdims=True)
@@ -168,7 +168,7 @@ def test_responsibility_is_handed_over_whole(count, dim, data, alpha):
     gradient = np.asarray(routed_gradient(jnp.asarray(candidates), jnp.asarray(target), no_peak, 0.0, alpha))
     assert_gradient(gradient[successor], 2 * alpha * (candidates[successor] - target), alpha)
     assert (np.delete(gradient, successor, axis=0) == 0).all()
-    # The tether, by contrast, holds on at any distance.
+    # The tether, by contrast, pulls at any distance.
     tether = pointwise_gradient(jnp.asarray(candidates[k]), jnp.asarray(target), no_peak, 0.0, alpha)
     np.testing.assert_allclose(tether, 2 * alpha * (candidates[k] - target), rtol=1e-10)
 
@@ -199,14 +199,14 @@ def test_cauchy_and_schwarz(dim):
 def test_the_margin_keeps_the_winner_over_all_reals():
     """Section C.2 in any dimension: |x + u|^2 < |y + v|^2 for all |u|, |v| <= rho < (|y| - |x|) / 2, target at 0.
 
-    Only inner products appear, and of those only what Cauchy and Schwarz say.
+    Only inner products appear, and of those only the Cauchy-Schwarz inequality is used.
     """
     nearest, second, rho, u, v, xu, yv = z3.Reals("d_1 d_2 rho |u| |v| x.u y.v")
     lengths = (nearest >= 0, second >= 0, u >= 0, v >= 0, u <= rho, v <= rho)
     inner = (xu <= nearest * u, yv >= -second * v)
     moved = nearest**2 + 2 * xu + u**2 < second**2 + 2 * yv + v**2
     prove(moved, *lengths, *inner, 2 * rho < second - nearest)
-    # No larger radius is safe, however little larger: not degenerate, both distances positive and distinct.
+    # No larger radius is safe, even slightly; nor is the case degenerate: both distances are positive and distinct.
     slightly = 1 + z3.RealVal("1/1000")
     refute(moved, *lengths, *inner, nearest > 0, second > nearest, 2 * rho <= slightly * (second - nearest))
 
@@ -244,7 +244,7 @@ def test_counterexample_at_a_tie_the_loss_jumps():
 
 
 def test_one_candidate_is_a_tether():
-    """K = 1: nothing to hand over to, and the routed loss is the pointwise one."""
+    """K = 1: there is no candidate to hand over to, and the routed loss is the pointwise one."""
     action, target, peak = jnp.array([0.4, -0.3, 0.9]), jnp.array([-0.2, 0.1, 0.5]), jnp.zeros(3)
     routed = routed_loss(action[None], target, peak, 0.7, 1.5)
     assert float(routed) == pytest.approx(float(pointwise_loss(action, target, peak, 0.7, 1.5)), rel=1e-12)

@@ -4,13 +4,13 @@ Claim. A closed and convex, Q differentiable and mu-strongly concave on A, a* an
 F(x) = -Q(x) + alpha |x - t|^2. Then F has a unique minimiser x^; grad F(a*) = 2 alpha (a* - t), so a* is stationary iff
 t = a*; and |x^ - a*| <= 2 alpha / (mu + 2 alpha) |t - a*|.
 
-What was found.
+Findings.
 
 * The bound is tight: equality for Q = -mu/2 |x - a*|^2. For L-smooth Q there is a lower bound as well, unconstrained:
   |x^ - a*| >= 2 alpha / (L + 2 alpha) |t - a*|. The bias is not an artefact of the analysis.
-* The paper says convex where existence needs closed as well: on an open box the minimiser can fail to exist.
-* Interior is needed for the first claim, not for the second: with a* on the boundary, a* can stay optimal for t != a*,
-  while the bound goes on holding (both checked).
+* The paper only asks that A be convex, but existence needs it closed as well: on an open box there may be no minimiser.
+* An interior a* is needed for the first claim, not for the second: with a* on the boundary, a* can stay optimal for
+  t != a*, while the bound still holds (both checked).
 * As mu -> 0 the bound degenerates to |x^ - a*| <= |t - a*| and is attained: the improvement from t to a* is lost.
 """
 
@@ -174,7 +174,7 @@ def test_the_strong_monotonicity_chain_over_all_reals(dim):
 
 
 def test_the_chain_in_any_dimension():
-    """The same from inner products alone: e = |x^ - a*|, w = |t - a*|, and Cauchy and Schwarz for <x^, t>."""
+    """The same from inner products alone: e = |x^ - a*|, w = |t - a*|, and Cauchy-Schwarz for <x^, t>."""
     e, w, xt, gx, mu, alpha = z3.Reals("e w x.t g.x mu alpha")
     facts = (e >= 0, w >= 0, mu > 0, alpha > 0, xt <= e * w, gx <= -mu * e**2)
     optimal = -gx + 2 * alpha * (e**2 - xt) <= 0
@@ -207,7 +207,7 @@ def test_the_compromise_of_a_quadratic_symbolically():
 def test_counterexample_a_peak_on_the_boundary_can_resist():
     """A = [-1, 1], Q = s x - x^2 / 2, s > 1, a* = 1: x^ = a* for t < 1, exactly while 2 alpha (1 - t) <= s - 1.
 
-    Found by sweeping t and the slope s; the bound of the claim goes on holding throughout.
+    Found by sweeping t and the slope s; the bound of the claim still holds throughout.
     """
     alpha, resisting = 1.0, []
     for slope, t in itertools.product((1.5, 2.0, 3.0), (-0.5, 0.0, 0.5, 0.7, 0.9)):

@@ -3,7 +3,7 @@
 Claim. N_1 .. N_M are neighbourhoods with p_m = P(pi(s, z) in N_m) > 0, and z_1 .. z_K are independent. Then
 P(every N_m is hit) >= 1 - sum_m (1 - p_m)^K >= 1 - M exp(-K p_min).
 
-What was found.
+Findings.
 
 * For disjoint neighbourhoods the exact value is known by inclusion-exclusion, sum_S (-1)^|S| (1 - sum_{m in S} p_m)^K,
   and both bounds lie below it for every K, M and p. They are vacuous (negative) for small K: at K p_min = log M the
@@ -33,8 +33,8 @@ from drol.ops.routing import squared_distances
 from drol.types import Spec
 from proofs_checks.solver import prove
 
-# One false alarm in a billion intervals of a correct library, of which a deep run draws thousands; the default profile
-# repeats its draws besides.
+# A correct library fails one interval in a billion, of which a deep run draws thousands; the default profile always
+# repeats the same draws.
 CONFIDENCE = 1 - 1e-9
 TRIALS = 4_000
 
@@ -76,7 +76,7 @@ COUNTS = (1, 4, 16, 64)
 
 
 def hits(candidates, modes, radius):
-    """Which modes some candidate lies near to, by the library's distances."""
+    """Which modes have some candidate nearby, by the library's distances."""
     return jax.vmap(lambda mode: (squared_distances(candidates, mode) <= radius**2).any())(modes)
 
 
@@ -92,7 +92,7 @@ def covered(key, modes, radius):
 
 
 def assert_consistent(successes, p):
-    """Covering sets are binomial with the exact probability: an exact (Clopper and Pearson) confidence interval."""
+    """The number of covering sets is binomial with the exact probability: an exact (Clopper-Pearson) interval."""
     for count, hit in zip(COUNTS, np.asarray(successes), strict=True):
         truth = min(1.0, max(0.0, exact(p, count)))
         interval = scipy.stats.binomtest(int(hit), TRIALS).proportion_ci(CONFIDENCE, method="exact")
@@ -210,7 +210,7 @@ def test_counterexample_dependent_latents(count):
 
 
 def test_counterexample_a_mode_out_of_reach():
-    """p_m = 0: an inner point of the actor's range has no mass, no number of candidates covers it, the bound says 0."""
+    """p_m = 0: an inner point of the actor's range has no mass, no K covers it, and the bound says 0."""
     assert int(covered_in_training(jnp.array([[0.5], [1.0]]), 64)) == 0
     assert exact([0.25, 0.0], 10_000) == pytest.approx(0.0)
     assert union_bound([0.25, 0.0], 10_000) <= 0

@@ -4,16 +4,16 @@ Claim. Over training the candidate set does not collapse while the critic pulls;
 is handed from one latent to another; the spread grows and the routed behaviour cloning loss falls with K. A sample
 that must keep its own target settles instead at the compromise of Proposition 4.3.
 
-What was found (four modes of radius 0.15, a peak outside all of them, bc_coef 80, two seeds, 2,400 updates; the foil is
+Findings (four modes of radius 0.15, a peak outside all of them, bc_coef 80, two seeds, 2,400 updates; the foil is
 given the true reward as its Q, DROL learns its critic).
 
 * From K = 8 on every mode has a candidate inside it while the critic pulls. At K = 4 the worst mode has one at its
-  edge: within 0.25, half of the way to the next mode's cell, against 0.7 for a collapsed actor.
-* Coverage has a price that K pays: K = 1 and K = 2 cannot cover four modes, with or without a critic. A critic four
-  times as strong takes a mode from K = 4 and none from K = 16 (named example below).
-* Handing over is not flicker between neighbours: at K = 4 an owner inside a mode leaves it for a higher reward, another
-  latent takes the mode and keeps it. The same predicate finds nothing in the foil. At K = 16 the modes are shared out
-  in the first quarter of training, and later hand-overs are rare.
+  edge: within 0.25, halfway to the next mode's cell, against 0.7 for a collapsed actor.
+* Coverage needs a large enough K: K = 1 and K = 2 cannot cover four modes, with or without a critic. A critic four
+  times as strong costs K = 4 a mode, and K = 16 none (named example below).
+* Hand-overs are not flicker between neighbours: at K = 4 an owner inside a mode leaves it for a higher reward, and
+  another latent takes the mode and keeps it. The same predicate finds nothing in the foil. At K = 16 the modes are
+  assigned in the first quarter of training, and later hand-overs are rare.
 * At equal coefficients routing earns more than the pointwise compromise: the released candidates improve, and the
   modes stay covered by others.
 """
@@ -34,7 +34,7 @@ from examples.bandit import History, PointwiseCorrespondence, four_corners, trai
 BANDIT = four_corners()
 SEEDS, UPDATES, SNAPSHOTS = 2, 2_400, 48
 BC_COEF = 80.0
-# A mode's Voronoi cell is its quadrant, 0.5 wide on its nearer side: half of that. A collapsed actor is at 0.71.
+# Half of 0.5, the distance from a mode to the nearest side of its Voronoi cell. A collapsed actor is at 0.71.
 COVERED = 0.25
 KS = (1, 2, 4, 8, 16)
 
@@ -90,7 +90,7 @@ def test_the_modes_stay_covered_while_the_critic_pulls(count, within):
     candidates, _ = trained(count)
     assert farthest_mode(candidates).max() < within
     gain = BANDIT.reward(candidates).mean(axis=-1) - BANDIT.reward(BANDIT.modes).mean()
-    assert float(gain.min()) > 0.04, "and it pulls"
+    assert float(gain.min()) > 0.04, "and the critic pulls"
 
 
 def test_more_candidates_spread_further_and_clone_better():
@@ -102,11 +102,11 @@ def test_more_candidates_spread_further_and_clone_better():
 
 
 def handovers(candidates):
-    """(mode, former owner): who owned a mode from inside, left it for a higher reward, and was replaced for good.
+    """Pairs (mode, former owner): it owned the mode from inside, left for a higher reward, and was replaced for good.
 
-    After the first quarter of training. Left: farther than 0.2 from a mode of radius 0.15, its reward up by 0.05, a
-    twelfth of what lies between the modes' mean and the peak. For good: the successor owns the mode from inside at
-    three snapshots in a row.
+    Only after the first quarter of training. Left: farther than 0.2 from a mode of radius 0.15, with the reward up by
+    0.05, a twelfth of the gap between the modes' mean reward and the peak's. For good: the successor owns the mode from
+    inside at three snapshots in a row.
     """
     owners = np.asarray(History(candidates, {}).owners(BANDIT.modes))
     distances = np.linalg.norm(np.asarray(candidates)[:, :, None] - np.asarray(BANDIT.modes), axis=-1)
@@ -124,7 +124,7 @@ def handovers(candidates):
 
 
 def test_ownership_is_handed_over_and_the_former_owner_improves():
-    """On fixed probe latents, K = 4; the foil, at the same coefficients and watched in the same way, never does it."""
+    """On fixed probe latents, K = 4; the foil, at the same coefficients and watched in the same way, never does."""
     _, history = trained(4)
     assert all(handovers(history.candidates[seed]) for seed in range(SEEDS))
     _, foil = fit(PointwiseCorrespondence(BANDIT, bc_coef=BC_COEF))

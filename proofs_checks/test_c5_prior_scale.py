@@ -3,7 +3,7 @@
 Claim. For z ~ Unif(B_d(R)) the radius r = |z| has density d r^(d-1) / R^d; E r = d/(d+1) R, E r^2 = d/(d+2) R^2, so
 with R = sqrt(d), E|z|^2 = d^2/(d+2), of the order of d. Each coordinate has mean 0 and variance R^2/(d+2).
 
-What was found.
+Findings.
 
 * All of it holds for the library's sampler, at every dimension tried, within exact or asymptotic confidence intervals.
 * "Of the order of d" is E|z|^2 = d - 2 + 4/(d + 2): below d by 2/3 at d = 1 and by almost 2 for large d. Each

@@ -1,6 +1,6 @@
-"""The checks can fail: every deliberate defect of the library is noticed by every check named for it.
+"""The checks can fail: every deliberate defect of the library is caught by every check named for it.
 
-An hour or two, so not by default: `pytest -m slow proofs_checks/test_mutants.py`.
+Takes an hour or two, so it does not run by default: `pytest -m slow proofs_checks/test_mutants.py`.
 """
 
 import os
@@ -42,7 +42,7 @@ def mutate(mutant, library: Path):
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_every_defect_can_be_made(mutant):
-    """The line to break is still there, once; a table that has gone stale would prove nothing."""
+    """The line to break still occurs exactly once; a stale table would prove nothing."""
     assert (SOURCE / mutant.file).read_text().count(mutant.old) == 1
     assert mutant.new != mutant.old
 

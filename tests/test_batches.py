@@ -78,9 +78,9 @@ def test_what_is_no_batch_of_arrays_is_refused(batch, message):
 
 
 def test_widths_other_than_the_states_are_refused():
-    with pytest.raises(ValueError, match="made for observation_dim 7, and the batch has 4"):
+    with pytest.raises(ValueError, match="built for observation_dim 7, but the batch has 4"):
         step(changed(), spec=drol.Spec(7, 3))
-    with pytest.raises(ValueError, match="made for action_dim 2, and the batch has 3"):
+    with pytest.raises(ValueError, match="built for action_dim 2, but the batch has 3"):
         step(changed(), spec=drol.Spec(4, 2))
 
 

@@ -69,7 +69,7 @@ def test_a_pipe_or_device_is_written_to_and_not_replaced(tmp_path):
 
 
 def test_a_folder_is_not_written_over(tmp_path):
-    with pytest.raises(DataError, match="is a folder; name a file"):
+    with pytest.raises(DataError, match="is a folder; give the name of a file"):
         write_atomic(tmp_path, lambda file: file.write(b"x"))
     assert not list(tmp_path.parent.glob(f".{tmp_path.name}*"))
 

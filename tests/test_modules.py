@@ -59,5 +59,5 @@ def test_a_module_that_cannot_be_imported_is_told(here, code, words):
 @pytest.mark.parametrize(("name", "module"), [("drol_test.py", "drol_test"), ("./envs/mine.py", "envs.mine")])
 def test_a_file_is_no_module(here, name, module):
     (here / "drol_test.py").write_text("raise RuntimeError('not even looked at')")
-    with pytest.raises(ImportError, match=f"is the name of a file; name the module, '{module}'"):
+    with pytest.raises(ImportError, match=f"is the name of a file; give the name of the module, '{module}'"):
         import_named(name)

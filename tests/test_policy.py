@@ -77,7 +77,7 @@ def test_dense_drops_outliers_first(policy, key):
 
 
 def test_choices_that_cannot_be_are_refused(policy):
-    with pytest.raises(ValueError, match="holds no critic"):
+    with pytest.raises(ValueError, match="has no critic"):
         LatentPolicy(policy.actor, None, Choice("best-of-n"))
     with pytest.raises(ValueError, match="dense_topk must lie between"):
         Choice(num_samples=4, dense_topk=5)
@@ -130,7 +130,7 @@ def test_an_actor_without_critic_can_be_stored(policy, tmp_path, key):
     bare = eqx.tree_at(lambda p: p.critic, policy, None, is_leaf=lambda x: x is None)
     save_policy(bare, tmp_path / "bare")
     np.testing.assert_array_equal(act(load_policy(tmp_path / "bare").policy, key), act(policy, key))
-    with pytest.raises(ValueError, match="holds no critic"):
+    with pytest.raises(ValueError, match="has no critic"):
         load_policy(tmp_path / "bare", kind="dense")
 
 
@@ -222,7 +222,7 @@ def test_saving_again_replaces_and_leaves_nothing_behind(policy, saved):
 
 def test_nothing_but_a_policy_is_ever_replaced(policy, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(DataError, match="holds other things than a policy"):
+    with pytest.raises(DataError, match="contains something other than a policy"):
         save_policy(policy, tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
@@ -266,7 +266,7 @@ def flip_a_bit(saved):
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (flip_a_bit, "do not fit the checksum in its name"),
+        (flip_a_bit, "do not match the checksum in its name"),
         (lambda s: next(s.glob("arrays-*")).unlink(), "lacks arrays-"),
         (lambda s: edit(s, facts={"task": "another"}), "is damaged or was edited"),
         (lambda s: (s / "policy.json").write_text("{"), "not readable as JSON"),
@@ -274,7 +274,7 @@ def flip_a_bit(saved):
         (lambda s: rewrite(s, format="other"), "not a policy written by drol"),
         (lambda s: rewrite(s, version=99), "version 99"),
         (lambda s: rewrite(s, kind="unheard-of"), "kind 'unheard-of'"),
-        (lambda s: rewrite(s, config={"observation_dim": 4}), "does not fit its arrays"),
+        (lambda s: rewrite(s, config={"observation_dim": 4}), "does not match its arrays"),
         (lambda s: shutil.rmtree(s), "is not a policy folder"),
     ],
 )
@@ -287,7 +287,7 @@ def test_damaged_and_foreign_files_are_refused(saved, damage, words):
 def test_a_smaller_network_than_described_is_refused(policy, saved):
     config = describe(policy) | {"actor_hidden": [8, 8]}
     rewrite(saved, config=config)
-    with pytest.raises(DataError, match="does not fit its arrays"):
+    with pytest.raises(DataError, match="does not match its arrays"):
         load_policy(saved)
 
 
@@ -440,7 +440,7 @@ def test_every_class_of_policy_comes_back_from_its_file(peers, tmp_path, name, i
         assert loaded.spec == policy.spec == SPEC
         assert jax.tree.structure(loaded) == jax.tree.structure(policy)
         jax.tree.map(np.testing.assert_array_equal, loaded, policy)
-    with pytest.raises(ValueError, match="'dense' ranks samples by Q, and this policy holds no critic"):
+    with pytest.raises(ValueError, match="'dense' ranks samples by Q, but this policy has no critic"):
         load_policy(tmp_path / "policy", kind="dense")
 
 
@@ -460,10 +460,10 @@ def test_a_flow_in_units_acts_in_them_after_a_round_trip(peers, tmp_path):
         (("mean", {"bound": "sigmoid"}), "bound must be one of clip, tanh, found 'sigmoid'"),
         (("shortcut", {"steps": 3}), "steps must be one of 1, 2, 4 and 8, found 3"),
         (("flow", {"kind": "all"}), "policy kind must be one of one, centre, best-of-n, dense, found 'all'"),
-        (("flow", {"kind": "best-of-n", "critic": None}), "'best-of-n' ranks samples by Q, and this policy holds no"),
-        (("steered", {"kind": "best-of-n", "critic": None}), "'best-of-n' ranks samples by Q, and this policy holds"),
-        (("shortcut", {"kind": "dense", "critic": None}), "'dense' ranks samples by Q, and this policy holds no"),
-        (("mean", {"kind": "best-of-n", "critic": None}), "'best-of-n' ranks samples by Q, and this policy holds no"),
+        (("flow", {"kind": "best-of-n", "critic": None}), "'best-of-n' ranks samples by Q, but this policy has no"),
+        (("steered", {"kind": "best-of-n", "critic": None}), "'best-of-n' ranks samples by Q, but this policy has"),
+        (("shortcut", {"kind": "dense", "critic": None}), "'dense' ranks samples by Q, but this policy has no"),
+        (("mean", {"kind": "best-of-n", "critic": None}), "'best-of-n' ranks samples by Q, but this policy has no"),
     ],
 )
 def test_peers_that_cannot_be_are_refused(peers, monkeypatch, change, words):

@@ -326,7 +326,7 @@ def test_places_where_there_is_no_policy_are_told_apart(untyped, saved, tmp_path
         load_policy(tmp_path / "nowhere")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text("{}")
-    with pytest.raises(DataError, match="its run has saved none"):
+    with pytest.raises(DataError, match="its run has not saved one"):
         load_policy(tmp_path / "run")
     (arrays,) = saved.glob("arrays-*")
     with pytest.raises(DataError, match="is not a policy folder"):
@@ -348,7 +348,7 @@ def test_saving_what_is_no_policy_is_told(untyped, tmp_path):
         save_policy(DROL(), tmp_path / "p")
     with pytest.raises(ValueError, match="expects the name of a folder, found int"):
         save_policy(policy, 3)
-    with pytest.raises(ValueError, match="stored with its arrays"):
+    with pytest.raises(ValueError, match="must hold arrays"):
         save_policy(empty("latent", describe(policy)), tmp_path / "p")
 
     class Own(MeanPolicy):

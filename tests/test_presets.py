@@ -204,7 +204,7 @@ def test_drol_star_is_drols_alone():
     with pytest.raises(ValueError, match=r"no DROL\* is published for pointmaze-medium-navigate"):
         preset_for("pointmaze-medium-navigate-singletask-v0").hyperparameters(tuned=True)
     for name in PEERS:
-        with pytest.raises(ValueError, match=rf"for DROL alone \(DROL\*\), and the algorithm is {TITLES[name]}; leave"):
+        with pytest.raises(ValueError, match=rf"to DROL only \(DROL\*\), but the algorithm is {TITLES[name]}; leave"):
             preset_for("cube-single-play-singletask-v0", name).hyperparameters(tuned=True)
 
 
@@ -249,7 +249,7 @@ def test_notes():
         ("pen-human-v1", "iql", "the actor has dropout of 0.1, which is not implemented; observations are normalized"),
         ("antmaze-umaze-v2", "iql", "observations are normalized (--normalize-observations) and networks have two"),
         ("door-cloned-v1", "rebrac", "networks have three layers of 256"),
-        ("antmaze-umaze-v2", "rebrac", "rewards are 100 at the goal and 0 elsewhere, which here are 0 and -1, and"),
+        ("antmaze-umaze-v2", "rebrac", "rewards are 100 at the goal and 0 elsewhere (0 and -1 here), and"),
     ):
         start = (
             f"note: {TITLES[name]}'s values for it are those of tinkoff-ai/CORL: configs/offline/{name}, where {words}"

@@ -1,6 +1,6 @@
 """DROL: one-step offline reinforcement learning by dynamic routing, in JAX and Equinox.
 
-The public face: names are resolved on first use, so that `import drol` and `drol --help` answer at once.
+This is the public API. Names are resolved on first use, which keeps `import drol` and `drol --help` fast.
 """
 
 import importlib

@@ -25,7 +25,7 @@ ScalarLike = Float[Array, ""] | float
 
 
 class TrainState(eqx.Module):
-    """Everything an update changes: arrays only, so that raw `jax.jit`, `scan`, `vmap` and donation work."""
+    """Everything an update changes: arrays only, so that plain `jax.jit`, `scan`, `vmap` and donation work."""
 
     step: eqx.AbstractVar[Int[Array, ""]]
 
@@ -36,7 +36,7 @@ State = TypeVar("State", bound=TrainState)
 class Algorithm(eqx.Module):
     """An offline RL method as pure functions over its typed hyperparameters.
 
-    Subclasses are final: fields made with `scalar` and `static`, and the four abstract methods below.
+    Subclasses are final. They declare fields with `scalar` and `static` and implement the four abstract methods below.
 
     Raises:
         ValueError: for a hyperparameter out of range.
@@ -44,7 +44,7 @@ class Algorithm(eqx.Module):
 
     name: ClassVar[str]
     published: ClassVar[Published | None] = None
-    """What is published of the method; None where nothing is."""
+    """What is published about the method, if anything."""
 
     @abc.abstractmethod
     def init(self, spec: Spec, *, key: Key) -> TrainState:
@@ -54,8 +54,8 @@ class Algorithm(eqx.Module):
     def noise(self, spec: Spec, rows: Rows, *, key: Key) -> PyTree[Array]:
         """Every random draw of one update.
 
-        What belongs to row i is drawn from a key folded with i, so that shards draw what one device would have drawn;
-        what belongs to the batch as a whole is the same in every shard.
+        Draws for row i use a key folded with i, so that shards draw what a single device would have drawn. Draws for
+        the batch as a whole are the same in every shard.
 
         Args:
             spec: the task's dimensions.
@@ -67,24 +67,24 @@ class Algorithm(eqx.Module):
     def update(self, state, batch: Batch, noise, *, axis_name: AxisName | None = None) -> tuple[TrainState, Metrics]:
         """One deterministic update.
 
-        Metrics are taken at the parameters before it. With `axis_name`, `batch` and `noise` are one shard's rows and
+        Metrics are computed at the parameters before it. With `axis_name`, `batch` and `noise` are one shard's rows and
         the result is the update of the whole batch.
         """
 
     @abc.abstractmethod
     def policy(self, state) -> Policy:
-        """The policy that `state` stands for."""
+        """The policy given by `state`."""
 
     def operations(self, spec: Spec) -> int | float | None:
-        """Floating-point operations in matrix products that one update cannot avoid, per row of its batch.
+        """The floating-point operations in matrix products that one update needs at least, per row of its batch.
 
-        Counted by hand; the expectation where updates differ. None where they are not counted.
+        Counted by hand; an expectation if updates differ, None if they are not counted.
         """
         return None
 
     def __init_subclass__(cls, **options: bool) -> None:
         super().__init_subclass__(**options)
-        # Absent under `python -OO`; inherited where equinox makes a class of its own.
+        # There is no docstring under `python -OO`, and classes that equinox generates inherit theirs.
         if (own := vars(cls).get("__doc__")) and (lines := explanation(cls)):
             cls.__doc__ = f"{own.rstrip()}\n\n{lines}\n    "
 
@@ -97,12 +97,12 @@ class Algorithm(eqx.Module):
 
 
 def hyperparameters(algorithm: Algorithm) -> dict[str, Any]:
-    """The fields of an algorithm as plain Python values, for a record; a custom optimizer is named, not stored."""
+    """The fields of an algorithm as plain Python values, for a record; a custom optimizer is recorded as "custom"."""
     values = {}
     for field in dataclasses.fields(algorithm):
         value = getattr(algorithm, field.name)
         if isinstance(value, jax.Array):
-            # The shortest decimal that stands for the stored number: 0.99, not 0.9900000095.
+            # The shortest decimal that represents the stored number: 0.99, not 0.9900000095.
             value = float(str(np.asarray(value)))
         elif isinstance(value, tuple) and not all(isinstance(v, int) for v in value):
             value = "custom"
@@ -114,7 +114,7 @@ def from_hyperparameters(cls: type[Algorithm], values: Mapping[str, Any]) -> Alg
     """Build an algorithm from plain values.
 
     Raises:
-        ValueError: for a name that is no field of the algorithm, or a value out of range.
+        ValueError: for a name that is not a field of the algorithm, or a value out of range.
     """
     known = {field.name for field in dataclasses.fields(cls)}
     unknown = sorted(set(values) - known)
@@ -125,10 +125,10 @@ def from_hyperparameters(cls: type[Algorithm], values: Mapping[str, Any]) -> Alg
 
 
 def from_record(cls: type[Algorithm], values: Mapping[str, Any]) -> Algorithm:
-    """Build an algorithm from a record of all its hyperparameters, one that an earlier version wrote included.
+    """Build an algorithm from a record of all its hyperparameters, including records of earlier versions.
 
     Raises:
-        ValueError: as `from_hyperparameters`.
+        ValueError: as in `from_hyperparameters`.
     """
     missing = {}
     for field in dataclasses.fields(cls):
@@ -148,17 +148,17 @@ def step(
 
     Args:
         algorithm: for instance `drol.DROL(num_candidates=16, bc_coef=10.0)`.
-        state: what `algorithm.init` or the step before returned.
+        state: what `algorithm.init` or the previous step returned.
         batch: transitions.
         key: this update's key; fold the run's key with the update's number (`jax.random.fold_in(key, state.step)`).
         axis_name: the mapped axis over which the batch is sharded, or several: the first varies slowest.
 
     Returns:
-        The new state, every array in the type it had, and metrics at the parameters before the step.
+        The new state, with all dtypes unchanged, and metrics computed at the parameters before the step.
 
     Raises:
-        TypeError: for what is no algorithm or no batch.
-        ValueError: for fields of other shapes than a batch has, or than the state's networks take.
+        TypeError: if `algorithm` is not an algorithm, or `batch` is not a batch.
+        ValueError: if the batch's shapes are inconsistent, or do not fit the state's networks.
     """
     if not isinstance(algorithm, Algorithm):
         raise TypeError(f"algorithm must be an algorithm such as drol.DROL(bc_coef=3.0), found {named(algorithm)}")
@@ -170,11 +170,11 @@ def step(
 
 
 def checked_start(spec: Spec, key: Key) -> Key:
-    """The key of `init`, of the kind whose draws are the same for one run and for several side by side.
+    """The key of `init`, converted to a kind whose draws are the same for one run and for several batched together.
 
     Raises:
-        TypeError: if `spec` is no `drol.Spec`.
-        ValueError: if `key` is no key.
+        TypeError: if `spec` is not a `drol.Spec`.
+        ValueError: if `key` is not a key.
     """
     if not isinstance(spec, Spec):
         raise TypeError(f"spec must be a drol.Spec(observation_dim, action_dim), found {named(spec)}")
@@ -182,10 +182,10 @@ def checked_start(spec: Spec, key: Key) -> Key:
 
 
 def checked_batch(batch: Batch) -> Batch:
-    """The batch with numbers of all kinds as floats, if its fields have the shapes of a batch. Reads shapes alone.
+    """Check the shapes of a batch, and convert integers and booleans to floats. Reads only shapes and dtypes.
 
     Raises:
-        TypeError: for what is no batch of arrays of numbers.
+        TypeError: if it is not a batch of numeric arrays.
         ValueError: naming the field, what was expected and what was found.
     """
     names = [field.name for field in dataclasses.fields(Batch)]
@@ -207,13 +207,13 @@ def _kind_of(batch: Batch, name: str) -> str:
             if jnp.issubdtype(array.dtype, numbers):
                 return kind
         raise TypeError(f"batch.{name} must hold numbers, found type {array.dtype}")
-    raise TypeError(f"batch.{name} must be an array, found {type(array).__name__}; convert it by jnp.asarray")
+    raise TypeError(f"batch.{name} must be an array, found {type(array).__name__}; convert it with jnp.asarray")
 
 
 def _check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
     for name in ("observations", "actions"):
         if len(shapes[name]) != 2 or 0 in shapes[name]:
-            hint = "; a single transition needs an axis in front: x[None]" if len(shapes[name]) == 1 else ""
+            hint = "; a single transition needs a leading axis: x[None]" if len(shapes[name]) == 1 else ""
             raise ValueError(f"batch.{name} must have shape (rows, {name[:-1]}), found {shapes[name]}{hint}")
     (rows, observation), (_, action) = shapes["observations"], shapes["actions"]
     expected = {
@@ -226,21 +226,21 @@ def _check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
     for name, shape in expected.items():
         if shapes[name] != shape:
             hint = f"; drop the last axis: {name}[:, 0]" if shapes[name] == (*shape, 1) else ""
-            raise ValueError(f"batch.{name} must have shape {shape} like its observations, found {shapes[name]}{hint}")
+            raise ValueError(f"batch.{name} must have shape {shape} to match observations, found {shapes[name]}{hint}")
 
 
 def _check_widths(algorithm: Algorithm, state: TrainState, batch: Batch) -> None:
-    """Compare the batch's widths with those of the state's networks, which its policy knows. Computes nothing."""
+    """Compare the batch's widths with those of the state's networks, taken from its policy. Computes nothing."""
     specs: list[Spec] = []
     try:
         jax.eval_shape(lambda state: specs.append(algorithm.policy(state).spec), state)
     except NotImplementedError:
-        # An algorithm in the making.
+        # An unfinished algorithm has no policy yet.
         return
     for name, width in dataclasses.asdict(specs[0]).items():
         found = getattr(batch.spec, name)
         if found != width:
             raise ValueError(
-                f"the state's networks were made for {name} {width}, and the batch has {found}; make a state with "
-                f"algorithm.init(batch.spec, key=...), or give it its own data"
+                f"the state's networks were built for {name} {width}, but the batch has {found}; make a state with "
+                f"algorithm.init(batch.spec, key=...), or use data that fit this state"
             )

@@ -1,4 +1,4 @@
-"""Mistakes that a user can mend: each is one sentence that says what was expected, what was found and what to do."""
+"""Errors that the user can fix: each message says in one sentence what was expected, what was found and what to do."""
 
 import difflib
 import re
@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 
 class DrolError(ValueError):
-    """Something that a user can mend.
+    """An error that the user can fix.
 
     Args:
-        message: for a Python caller; a remedy in it is named as Python names it.
-        shell: the same for someone at the command line, where the remedy is an option; without, `message`.
+        message: for Python callers; remedies are named as in Python.
+        shell: the same message for the command line, where remedies are options; `message` by default.
     """
 
     def __init__(self, message: str, shell: str | None = None):
@@ -31,14 +31,14 @@ class DivergedError(RuntimeError):
 
 
 class LostProcessError(RuntimeError):
-    """Another process of a distributed run is gone."""
+    """Another process of a distributed run has died."""
 
 
 def both(text: str) -> tuple[str, str]:
-    """A sentence for a Python caller and for the command line, from the latter: `--eval-every` becomes `eval_every`."""
+    """A command-line message for Python callers (`--eval-every` becomes `eval_every`), and the message itself."""
     return re.sub(r"--([a-z][a-z-]*)", lambda option: option[1].replace("-", "_"), text), text
 
 
 def nearest(name: str, names: Iterable[str], *, most: int = 1, cutoff: float = 0.6) -> list[str]:
-    """The names most like another, if any are; with a cutoff of 0, `most` of them in any case."""
+    """The names closest to `name`, if any are close enough; with a cutoff of 0, always `most` of them."""
     return difflib.get_close_matches(name, list(names), n=most, cutoff=cutoff)

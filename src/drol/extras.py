@@ -14,18 +14,18 @@ from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-"""The clone that this file is in; some other folder if drol is installed as a copy."""
+"""The root of the clone that this file is in; an unrelated folder if drol is installed as a copy."""
 
 NEEDS_LABMAZE = {"ogbench", "test", "dev"}
-"""Extras with dm_control, which requires labmaze. It has no wheel from Python 3.13 on; nothing imports it."""
+"""Extras with dm_control, which requires labmaze: never imported, and without wheels from Python 3.13 on."""
 
 
 class MissingExtraError(ImportError):
-    """An optional part of the installation is needed and absent."""
+    """An optional dependency is needed but not installed."""
 
 
 class _LazyModule(ModuleType):
-    """Imported when a name in it is first used."""
+    """A module that is imported when a name in it is first used."""
 
     def __init__(self, module: str, extra: str | None):
         super().__init__(module)
@@ -38,9 +38,9 @@ class _LazyModule(ModuleType):
 
 
 def lazy(module: str, extra: str | None = None) -> Any:
-    """A module that is optional, or slow to import, and is imported when a name in it is first used.
+    """A module that is optional or slow to import, and is imported when a name in it is first used.
 
-    So modules can name at their top what they use, and still be imported where it is absent:
+    This lets modules name at the top what they use, and still be imported where it is not installed:
 
         if TYPE_CHECKING:
             import gymnasium
@@ -48,11 +48,11 @@ def lazy(module: str, extra: str | None = None) -> Any:
             gymnasium = lazy("gymnasium", "train")
 
     Args:
-        module: dotted; no name in it is looked up here.
-        extra: what installs it; None for this library's own modules.
+        module: its dotted name; no name in it is looked up here.
+        extra: the extra that installs it; None for this library's own modules.
 
     Raises:
-        MissingExtraError: on that first use, if it is absent; the message has the install command.
+        MissingExtraError: on first use, if it is not installed; the message gives the install command.
     """
     return _LazyModule(module, extra)
 
@@ -63,13 +63,13 @@ def require(module: str, extra: str) -> None:
 
 
 def require_all(needed: Mapping[str, str]) -> None:
-    """Check that all these modules can be imported, without importing one.
+    """Check that all these modules can be imported, without importing any.
 
     Args:
-        needed: by module, the extra that installs it.
+        needed: the extra that installs each module, by module.
 
     Raises:
-        MissingExtraError: naming all that are absent, and the one command that installs them.
+        MissingExtraError: naming all that are missing, and the one command that installs them.
     """
     absent = [module for module in needed if not is_installed(module)]
     if absent:
@@ -83,15 +83,15 @@ def is_installed(module: str) -> bool:
     """Whether a module could be imported."""
     try:
         return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # the parent of a dotted name is absent
+    except ModuleNotFoundError:  # the parent of a dotted name is not installed
         return False
 
 
 def install_command(extras: Iterable[str]) -> str:
     """A shell command that installs `extras` into the running interpreter's environment.
 
-    In a clone it installs the clone's extras. A copy of drol has no folder to install from, and it is not known to be
-    in any package index, so there it installs the extras' packages by their own names.
+    In a clone it installs the clone's extras. A copy of drol has no folder to install from, and may not be in any
+    package index, so there it installs the extras' packages by their own names.
     """
     names = sorted(extras)
     excludes_labmaze = sys.version_info >= (3, 13) and not NEEDS_LABMAZE.isdisjoint(names)
@@ -105,10 +105,10 @@ def install_command(extras: Iterable[str]) -> str:
 
 
 def _installer(*, uv: bool) -> tuple[str, str]:
-    """What has to be done first, if anything, and `... pip install` as this environment has it.
+    """The start of a command that has to run first, if any, and this environment's `... pip install`.
 
     Args:
-        uv: whether it has to be uv, because pip cannot leave a dependency out.
+        uv: whether it has to be uv, because pip cannot exclude a dependency.
     """
     python = shlex.quote(sys.executable)
     by_uv = f"{python} -m uv pip install --python {python}"
@@ -120,7 +120,7 @@ def _installer(*, uv: bool) -> tuple[str, str]:
 
 
 def _packages(extra: str) -> Iterator[str]:
-    """The requirements of an extra of the installed drol, those of extras that it includes among them."""
+    """The requirements of an extra of the installed drol, including those of extras that it includes."""
     for line in metadata.requires("drol") or []:
         match = re.fullmatch(r"([^;]+?)\s*;\s*extra == ['\"](.+)['\"]", line)
         if match is None or match[2] != extra:
@@ -134,7 +134,7 @@ def _packages(extra: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silence the warnings of third-party environments (no display, lowered precision): not the user's concern."""
+    """Silence warnings of third-party environments (no display, lowered precision), which users can ignore."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and errors that say what to do."""
+"""Files that are written completely or not at all, and errors that say what to do."""
 
 import contextlib
 import errno
@@ -19,7 +19,7 @@ JsonValue = bool | int | float | str | list[Any] | dict[str, Any] | None
 """What a JSON text says, as `json` reads it."""
 
 MOST_NAMES = 12
-"""No message lists more."""
+"""The most names that a message lists."""
 
 
 def listed(names: Iterable[object], most: int = MOST_NAMES) -> str:
@@ -30,10 +30,10 @@ def listed(names: Iterable[object], most: int = MOST_NAMES) -> str:
 
 
 DESCRIPTION_BYTES = 64 << 20
-"""No description is longer: policy.json, config.json and their like have kilobytes."""
+"""The largest description that is read: policy.json, config.json and similar files take kilobytes."""
 
 DEEPEST = 100
-"""Lists and objects in each other; descriptions have a handful."""
+"""The deepest nesting of lists and objects that is read; descriptions have a handful of levels."""
 
 
 class Remedy(NamedTuple):
@@ -41,8 +41,8 @@ class Remedy(NamedTuple):
 
     Attributes:
         cause: what is wrong.
-        mend: what has to be done before anybody tries again.
-        elsewhere: whether writing to another place would do as well.
+        mend: what to do before trying again.
+        elsewhere: whether writing to another place would also help.
     """
 
     cause: str
@@ -57,7 +57,7 @@ REMEDIES = {
     errno.EROFS: Remedy("the folder is read-only", "make it writable", elsewhere=True),
     errno.EACCES: Remedy("permission denied", "get permission to write there", elsewhere=True),
 }
-"""By the error's number."""
+"""By errno."""
 
 
 class WriteError(OSError):
@@ -66,8 +66,8 @@ class WriteError(OSError):
     Args:
         code: the `errno`.
         path: the file.
-        remedy: for the code; by default that of `REMEDIES`.
-        again: what to do at the command line once the cause is mended, where no other place would do as well.
+        remedy: for the code; the entry of `REMEDIES` by default.
+        again: what to do at the command line once the cause is fixed, if writing elsewhere is not an option.
     """
 
     def __init__(self, code: int, path: Path, remedy: Remedy | None = None, again: str | None = None):
@@ -88,12 +88,12 @@ def clear_write_errors(path: Path) -> Iterator[None]:
     """Turn an operating system's refusal to write into one message that names the file and the remedy.
 
     Raises:
-        WriteError: of the same errno, with a message a person can act on.
+        WriteError: with the same errno, and a message that the user can act on.
     """
     try:
         yield
     except WriteError:
-        raise  # which names the very file
+        raise  # it already names the file
     except OSError as error:
         if error.errno not in REMEDIES:
             raise
@@ -103,15 +103,15 @@ def clear_write_errors(path: Path) -> Iterator[None]:
 def write_atomic(path: str | Path, write: Callable[[BinaryIO], Any]) -> None:
     """Write a file under a temporary name, flush it to the disk, then rename it over `path`.
 
-    What is no regular file (a pipe, /dev/stdout, /dev/null) cannot be replaced; it is written to.
+    Anything but a regular file (a pipe, /dev/stdout, /dev/null) cannot be replaced, and is written to directly.
 
     Args:
         path: the final name; its folder is made if needed.
         write: fills the open binary file.
 
     Raises:
-        DataError: if a folder is there.
-        OSError: nothing is left behind, and an older file at `path` is untouched.
+        DataError: if `path` is a folder.
+        OSError: if writing fails; then nothing is left behind, and an older file at `path` is untouched.
     """
     path = Path(path)
     refuse_folder(path)
@@ -135,17 +135,17 @@ def write_atomic(path: str | Path, write: Callable[[BinaryIO], Any]) -> None:
 
 
 def refuse_folder(path: str | Path) -> None:
-    """Raise if a folder is where a file is to be written.
+    """Raise if there is a folder where a file is to be written.
 
     Raises:
         DataError: naming it.
     """
     if Path(path).is_dir():
-        raise DataError(f"{path} is a folder; name a file to be written")
+        raise DataError(f"{path} is a folder; give the name of a file to write")
 
 
 def _new_part(path: Path) -> tuple[int, Path]:
-    """A new, open file beside `path`, with the permissions that the process gives to any new file."""
+    """A new, open file next to `path`, with the process's default permissions for new files."""
     while True:
         part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         with contextlib.suppress(FileExistsError):
@@ -153,13 +153,13 @@ def _new_part(path: Path) -> tuple[int, Path]:
 
 
 def write_json(path: str | Path, value: JsonValue) -> None:
-    """Write `value` as indented JSON, whole or not at all."""
+    """Write `value` as indented JSON, completely or not at all."""
     text = json.dumps(value, indent=2, allow_nan=False) + "\n"
     write_atomic(path, lambda file: file.write(text.encode()))
 
 
 def null_for_nan(value: JsonValue) -> Any:
-    """The same JSON value with null for NaN and infinity, which JSON does not know."""
+    """The same JSON value with null for NaN and infinity, which JSON does not have."""
     if isinstance(value, Mapping):
         return {key: null_for_nan(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -168,14 +168,14 @@ def null_for_nan(value: JsonValue) -> Any:
 
 
 def read_bytes(path: str | Path, limit: int | None = None) -> bytes:
-    """The content of a regular file; pipes and devices, which might never end, are not waited for.
+    """The content of a regular file; pipes and devices, which might never end, are refused.
 
     Args:
         path: its name.
         limit: the most bytes it may have.
 
     Raises:
-        DataError: if it is missing, no regular file, or larger.
+        DataError: if it is missing, not a regular file, or larger.
         OSError: if it cannot be read.
     """
     try:
@@ -185,9 +185,9 @@ def read_bytes(path: str | Path, limit: int | None = None) -> bytes:
     try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
-            raise DataError(f"{path} should be a regular file, and is a folder, a pipe or a device")
+            raise DataError(f"{path} should be a regular file, but is a folder, a pipe or a device")
         if limit is not None and found.st_size > limit:
-            raise DataError(f"{path} should have at most {limit:,} bytes, and has {found.st_size:,}; is it damaged?")
+            raise DataError(f"{path} should have at most {limit:,} bytes, but has {found.st_size:,}; is it damaged?")
         with open(handle, "rb", closefd=False) as file:
             return file.read()
     finally:
@@ -199,10 +199,10 @@ def read_json(path: str | Path, *, finite: bool = True) -> Any:
 
     Args:
         path: its name.
-        finite: refuse NaN and infinity, which JSON does not know and Python reads.
+        finite: refuse NaN and infinity, which are not JSON but which Python would accept.
 
     Raises:
-        DataError: if it is missing, no regular file, or not JSON.
+        DataError: if it is missing, not a regular file, or not JSON.
         OSError: if it cannot be read.
     """
     content = read_bytes(path, DESCRIPTION_BYTES)
@@ -213,7 +213,7 @@ def read_json(path: str | Path, *, finite: bool = True) -> Any:
 
 
 def parse_json(content: str | bytes, *, finite: bool = True) -> Any:
-    """What a JSON text says.
+    """Parse a JSON text.
 
     Raises:
         ValueError: for any text that is not JSON, or is nested too deeply to be read.
@@ -230,7 +230,7 @@ def parse_json(content: str | bytes, *, finite: bool = True) -> Any:
 
 
 def _refuse_depth(value: JsonValue) -> None:
-    """Refuse what could be read, but not be written or shown again."""
+    """Refuse a value that could be read but is nested too deeply to be written or shown again."""
     level = [value]
     for _ in range(DEEPEST):
         level = [
@@ -256,10 +256,10 @@ def _finite(text: str) -> float:
 
 
 def checksum(text: str) -> str:
-    """A SHA-256 in hexadecimal, in lower case.
+    """A SHA-256 in hexadecimal, converted to lower case.
 
     Raises:
-        ValueError: if it is none.
+        ValueError: if it is not one.
     """
     if not re.fullmatch("[0-9a-fA-F]{64}", text.strip()):
         raise ValueError(f"expected a SHA-256 of 64 hexadecimal digits, found {text!r}")

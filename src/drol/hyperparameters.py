@@ -1,4 +1,4 @@
-"""How an algorithm declares its hyperparameters: converted, checked, shown and explained from one place, the field."""
+"""How algorithms declare hyperparameters: one field definition serves to convert, check, show and explain each."""
 
 import dataclasses
 import operator
@@ -14,20 +14,20 @@ from jax.core import Tracer
 T = TypeVar("T")
 
 MANY = 12
-"""Numbers of a sweep that are shown."""
+"""The most values of a sweep that are shown."""
 
 
 def scalar(
     default: float, help: str, *, low: float = 0.0, high: float = float("inf"), before: float | str | None = None
 ) -> Any:
-    """A continuous hyperparameter: held as a 0-d array, so another value never retraces and a sweep is a `vmap`.
+    """A continuous hyperparameter, stored as a 0-d array: a new value never retraces, and a sweep is a `vmap`.
 
     Args:
-        default: its value where none is given.
-        help: what it is, for the command line and for `help`.
-        low: the least that is allowed.
-        high: the most that is allowed.
-        before: what it stood for in records that do not have it, or the hyperparameter whose value it had.
+        default: its default value.
+        help: its description, for the command line and for `help`.
+        low: the smallest allowed value.
+        high: the largest allowed value.
+        before: for records written before it existed: the value it then had, or the hyperparameter whose value it had.
     """
     metadata = {"help": help, "low": low, "high": high, "default": default, "before": before}
     return eqx.field(default=default, converter=_as_array, metadata=metadata)
@@ -42,27 +42,27 @@ def static(
     before: T | None = None,
     check: Callable[[str, Any], None] | None = None,
 ) -> T:
-    """A hyperparameter that shapes the program: another value compiles another one.
+    """A hyperparameter that shapes the program: a new value is compiled again.
 
     Args:
-        default: its value where none is given; decides its type.
-        help: as of `scalar`.
-        low: the least that is allowed, of each number of several.
-        choices: the names that are allowed.
-        before: as of `scalar`.
-        check: raises a ValueError for a value, given the name and the value.
+        default: its default value, which also determines its type.
+        help: as in `scalar`.
+        low: the smallest allowed value, also for each entry of a tuple.
+        choices: the allowed names.
+        before: as in `scalar`.
+        check: called with the name and the value; raises a ValueError if the value is not allowed.
     """
     metadata = {"help": help, "low": low, "choices": choices, "default": default, "before": before, "check": check}
     return eqx.field(default=default, static=True, converter=_as_plain, metadata=metadata)
 
 
 def is_continuous(field: dataclasses.Field) -> bool:
-    """Whether a hyperparameter was declared with `scalar`: it can be swept within one program."""
+    """Whether a hyperparameter was declared with `scalar`, so that it can be swept within one program."""
     return not field.metadata.get("static", False) and isinstance(field.metadata.get("default"), float)
 
 
 def check(field: dataclasses.Field, value: object) -> None:
-    """Refuse values of another type or out of range; of tracers nothing is known.
+    """Refuse values of the wrong type or out of range; the values of tracers are not checked.
 
     Raises:
         ValueError: naming the hyperparameter, what was expected and what was found.
@@ -128,7 +128,7 @@ class _Given:
 
 
 def named(value: object) -> str:
-    """A wrong value in a few words, without addresses."""
+    """A rejected value in a few words, without memory addresses."""
     if isinstance(value, jax.Array | np.ndarray):
         return f"an array of shape {value.shape} and type {value.dtype}"
     if callable(value) and hasattr(value, "__name__"):
@@ -138,7 +138,7 @@ def named(value: object) -> str:
 
 
 def check_optimizer(name: str, value: object) -> None:
-    """Refuse what has no `init` and `update`.
+    """Refuse anything without `init` and `update`.
 
     Raises:
         ValueError: naming what was found.
@@ -150,7 +150,7 @@ def check_optimizer(name: str, value: object) -> None:
 
 
 def _as_array(value: T) -> T | jax.Array:
-    """A number as a 0-d array, numbers of a sweep as an array; anything else stays, for `check` to refuse by name."""
+    """A number as a 0-d array, a sweep as an array; anything else is left for `check` to refuse by name."""
     if isinstance(value, bool) or not isinstance(value, jax.Array | np.ndarray | np.generic | int | float):
         return value
     kind = jnp.result_type(value)
@@ -160,7 +160,7 @@ def _as_array(value: T) -> T | jax.Array:
 
 
 def _as_plain(value: T) -> Any:
-    """NumPy's numbers as Python's, and lists as tuples: what is static is compared and hashed."""
+    """NumPy scalars as Python ones, and lists as tuples, because static values are compared and hashed."""
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         return tuple(_as_plain(entry) for entry in value)
     if isinstance(value, np.ndarray) and value.ndim == 1:
@@ -173,14 +173,14 @@ def _as_plain(value: T) -> Any:
 
 
 def _numbers(value: jax.Array) -> np.ndarray | None:
-    """The numbers in an array, where they are to be had."""
+    """The numbers in an array; None where they cannot be read (traced, deleted or remote arrays)."""
     if isinstance(value, Tracer) or value.is_deleted() or not value.is_fully_addressable:
         return None
     return np.asarray(value)
 
 
 def shown(value: object) -> str:
-    """A value for `repr`: numbers in the fewest digits, a sweep's if they are few, shapes of what cannot be read."""
+    """A value for `repr`: numbers in the fewest digits, short sweeps in full, and otherwise only type and shape."""
     numbers = _numbers(value) if isinstance(value, jax.Array) else None
     if numbers is None or numbers.size > MANY or numbers.dtype.kind != "f":
         return eqx.tree_pformat(value)
@@ -199,7 +199,7 @@ def described(value: eqx.Module) -> str:
 
 
 def explanation(cls: type) -> str:
-    """The lines of a class's documentation that explain the hyperparameters it declares; empty if there are none."""
+    """The lines of a class's docstring that explain the hyperparameters it declares; empty if there are none."""
     fields = [(name, vars(cls).get(name)) for name in vars(cls).get("__annotations__", {})]
     lines = [
         f"        {name}: {field.metadata['help']} ({_range(field)})."

@@ -1,4 +1,4 @@
-"""What keys, seeds and draws mean, whatever this process's settings of JAX."""
+"""Keys, seeds and draws that mean the same whatever the process's JAX settings."""
 
 from collections.abc import Mapping
 
@@ -11,20 +11,20 @@ from drol.seeding import checked_seed
 from drol.types import Key
 
 IMPLEMENTATION = "threefry2x32"
-"""The only one of JAX's generators that draws for a batch of keys what it draws for each of them alone. On that rest
-sharded batches, runs that share a program, and policies that act on several observations at once."""
+"""The only JAX generator that draws the same numbers for a batch of keys as for each key alone. Sharded batches, runs
+that share a program, and policies that act on several observations at once all rely on this."""
 
 
 def key_of_seed(seed: object) -> Key:
-    """`jax.random.key(seed)` of the usual kind, and for seeds from 2^32 on, which JAX cuts off, keys of their own.
+    """`jax.random.key(seed)` for threefry; seeds from 2^32 on, which JAX truncates, get distinct keys too.
 
     Raises:
-        ValueError: for a seed out of range, or where JAX is set to draw other numbers from the same keys.
+        ValueError: for a seed out of range, or if JAX is set to draw different numbers from the same keys.
     """
     number = checked_seed(seed)
     if not getattr(jax.config, "jax_threefry_partitionable", True):
         raise ValueError(
-            "with jax_threefry_partitionable off, JAX draws other numbers from a seed than in other processes; leave "
+            "with jax_threefry_partitionable off, JAX draws different numbers from a seed than by default; leave "
             "JAX_THREEFRY_PARTITIONABLE unset, or set it to true"
         )
     words = jnp.asarray(np.array([number >> 32, number & 0xFFFFFFFF], np.uint32))
@@ -32,13 +32,13 @@ def key_of_seed(seed: object) -> Key:
 
 
 def threefry(key: object) -> Key:
-    """The key itself where it is of the usual kind; otherwise one made of its words, so that promises hold.
+    """The key itself if it is a threefry key; otherwise a threefry key made of its words.
 
-    Under `jax_default_prng_impl="rbg"` a batch of keys draws other numbers than its members would. Refusing such keys
-    would shut out whoever chose them for the rest of a program, and draws cost an update little, whatever the kind.
+    Under `jax_default_prng_impl="rbg"` a batch of keys draws different numbers than its members would. Such keys are
+    converted, not refused: a program may use them elsewhere, and draws cost an update little with any generator.
 
     Args:
-        key: one typed key, or one of the older kind (`jax.random.PRNGKey`).
+        key: one typed key, or one old-style key (`jax.random.PRNGKey`).
 
     Raises:
         ValueError: for anything else.
@@ -67,28 +67,28 @@ def _is_one_key(key: Array) -> bool:
 
 
 def precision() -> dict[str, str]:
-    """This process's default precision, for a run's record: it decides what every update computes."""
+    """This process's default precision, recorded with a run because every update depends on it."""
     matmul = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
     return {"floats": str(jnp.result_type(float)), "matrix products": str(matmul or "default")}
 
 
 def check_precision(recorded: Mapping[str, str]) -> None:
-    """Refuse to resume in another precision than a run began with.
+    """Refuse to resume a run in a precision other than the one it was started in.
 
     Raises:
-        ValueError: naming both, and the settings of JAX that decide.
+        ValueError: naming both, and the JAX setting that decides.
     """
     for name, now in precision().items():
         before = recorded.get(name, now)
         if before != now:
             setting = "JAX_ENABLE_X64" if name == "floats" else "JAX_DEFAULT_MATMUL_PRECISION"
             raise ValueError(
-                f"the run was started with {name} in {before}, and this process computes them in {now}: its numbers "
-                f"would be others; set {setting} as it was then, or start a new run"
+                f"the run was started with {name} in {before}, but this process computes them in {now}, which would "
+                f"change its results; set {setting} as it was then, or start a new run"
             )
 
 
 def draw_type(tree: PyTree) -> np.dtype:
-    """The type of draws for these networks: theirs, but float32 at least, so that no setting of JAX changes them."""
+    """The dtype of draws for these networks: theirs, but at least float32, so that no JAX setting changes the draws."""
     floats = [leaf.dtype for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     return jnp.promote_types(floats[0], jnp.float32) if floats else jnp.dtype(jnp.float32)

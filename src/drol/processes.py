@@ -1,11 +1,11 @@
 """Worker processes that hold one object and answer calls to its methods.
 
-A worker is a fresh interpreter joined by a socket pair. Nothing of the parent is forked, so JAX's threads in it do no
-harm; and the parent's main module is not imported again, so scripts need no guard.
+A worker is a fresh interpreter connected by a socket pair. The parent is not forked, so its JAX threads do no harm, and
+its main module is not imported again, so scripts need no `__main__` guard.
 
-The interpreter forks once, before it imports anything: the child holds the object, and what was there before guards it.
-The guard ends the child, and what the child started, as soon as the parent is gone, be the child hung in code that
-keeps Python's lock.
+The interpreter forks once, before it imports anything: the child holds the object, and the original process guards it.
+As soon as the parent is gone, the guard ends the child and everything that the child started, even if the child hangs
+in code that holds the GIL.
 """
 
 import contextlib
@@ -36,22 +36,22 @@ BOOT = (
 )
 
 POLL_SECONDS = 0.2
-"""Between two looks at the requests to stop, while an answer is awaited."""
+"""How often requests to stop are checked while waiting for an answer."""
 
 WATCH_SECONDS = 0.5
-"""Between a guard's looks at its parent."""
+"""How often a guard checks on its parent."""
 
 GRACE_SECONDS = 1.0
-"""For a worker to end by itself, before it is ended by force."""
+"""How long a worker may take to exit by itself before it is killed."""
 
 ASKED_BY = "DROL_ASKED_BY"
-"""Environment variable: the process whose end is to be that of the command that finds it."""
+"""Environment variable with a process id: the command that finds it ends when that process does."""
 
 END_SECONDS = 60.0
-"""For such a command to end in order, with a checkpoint, before it is ended by force."""
+"""How long such a command may take to shut down, with a checkpoint, before it is killed."""
 
 PR_SET_PDEATHSIG = 1
-"""Linux: the signal that a process gets when its parent dies."""
+"""Linux: option of `prctl` for the signal that a process gets when its parent dies."""
 
 
 class WorkerError(RuntimeError):
@@ -63,17 +63,17 @@ class NoAnswerError(WorkerError):
 
 
 class RefusedError(WorkerError):
-    """A worker's object refused a call, for a reason that its user can mend: the message is the reason alone."""
+    """A worker's object refused a call for a reason that the user can fix; the message is only that reason."""
 
 
 class Worker:
     """One child process holding an object.
 
-    It finds the modules that this process finds: `sys.path` is handed on, and the current folder with it.
+    It finds the modules that this process finds: `sys.path` and the current folder are passed on.
 
     Args:
         target: import path of the class the child builds, `"package.module:Class"`.
-        args: its arguments.
+        args: the class's arguments.
     """
 
     def __init__(self, target: str, *args: Any):
@@ -89,7 +89,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 env=environment,
-                # Ctrl-C goes to the parent alone, which then closes its workers in order.
+                # Ctrl-C reaches only the parent, which then shuts its workers down cleanly.
                 start_new_session=True,
             )
         self.connection = Connection(ours.detach())
@@ -97,7 +97,7 @@ class Worker:
         self.send(target, *args)
 
     def send(self, method: str, *args: Any) -> None:
-        """Ask for a method of the object; `receive` gives its result. Calls are answered in order."""
+        """Call a method of the object; `receive` returns its result. Calls are answered in order."""
         try:
             self.connection.send((method, args))
         except OSError:
@@ -107,13 +107,13 @@ class Worker:
         """The next result.
 
         Args:
-            timeout: seconds to wait, or None without end.
+            timeout: seconds to wait; None waits indefinitely.
 
         Raises:
             NoAnswerError: if time ran out.
             RefusedError: if the object refused the call, with its reason.
             WorkerError: with the child's own traceback if the call raised, or if the child died.
-            StoppedError: inside `stop_requests`, once a request to stop has come.
+            StoppedError: inside `stop_requests`, once a stop has been requested.
         """
         try:
             if not _wait([self], timeout):
@@ -133,14 +133,14 @@ class Worker:
         return self.receive(timeout)
 
     def close(self) -> None:
-        """End the child: politely, then by force."""
+        """End the child: ask first, then kill it."""
         close_all([self])
 
     def _obituary(self) -> str:
         try:
             code = self._process.wait(timeout=GRACE_SECONDS)
         except subprocess.TimeoutExpired:
-            return f"a worker ({self._target}) closed its connection; was that its environment's doing?"
+            return f"a worker ({self._target}) closed its connection unexpectedly; did its environment do that?"
         cause = f"signal {-code}" if code < 0 else f"exit code {code}"
         return f"a worker ({self._target}) died with {cause}; its messages, if any, are above"
 
@@ -160,9 +160,10 @@ def pool(count: int, target: str, *args: Any) -> Iterator[list[Worker]]:
 
 
 def end_with_asker() -> None:
-    """Watch whoever asked for this command, if the environment names a process: once it is gone, end as by SIGTERM.
+    """Watch the process that started this command, if the environment names it: once it is gone, end as on SIGTERM.
 
-    For an asker that was killed and could pass no signal on. What this command starts is not watched in turn.
+    This covers a parent that was killed and could not pass a signal on. The processes that this one starts do not watch
+    in turn.
     """
     asker = os.environ.pop(ASKED_BY, "")
     if asker.isdecimal():
@@ -178,10 +179,10 @@ def _watch(asker: int) -> None:
 
 
 def close_all(workers: Sequence[Worker]) -> None:
-    """Close every worker: all are told first, so that they end side by side and within the grace of one."""
+    """Close every worker; all are asked first, so that together they take no longer than one grace period."""
     for worker in workers:
         worker.connection.close()
-    # A guard that is told to terminate ends its child first; one that does not answer takes its child along on Linux.
+    # A terminated guard ends its child first; if it has to be killed, on Linux its child dies with it.
     left = _ended([worker._process for worker in workers], GRACE_SECONDS)
     for process in left:
         process.terminate()
@@ -191,7 +192,7 @@ def close_all(workers: Sequence[Worker]) -> None:
 
 
 def _ended(processes: Sequence[subprocess.Popen], seconds: float) -> list[subprocess.Popen]:
-    """Wait so long, in all, for processes to end; those that have not."""
+    """Wait `seconds` in total for processes to end; returns those that have not."""
     deadline, left = time.monotonic() + seconds, []
     for process in processes:
         try:
@@ -205,7 +206,7 @@ def ready(workers: Sequence[Worker]) -> list[Worker]:
     """Wait until at least one worker has an answer (or has died), and return all that have.
 
     Raises:
-        StoppedError: inside `stop_requests`, once a request to stop has come.
+        StoppedError: inside `stop_requests`, once a stop has been requested.
     """
     return _wait(workers, None)
 
@@ -222,19 +223,19 @@ def _wait(workers: Sequence[Worker], timeout: float | None) -> list[Worker]:
 
 
 def _search_path() -> list[str]:
-    """Where a worker is to look for modules: where this process does, then in the current folder."""
+    """Where a worker looks for modules: where this process does, then in the current folder."""
     path = [os.path.abspath(entry) for entry in sys.path]
     return [*path, *({os.getcwd()} - set(path))]
 
 
 def serve(handle: int, parent: int) -> None:
-    """A worker's life, from its first moment: answer the calls that come, guarded by another process.
+    """A worker's main function: answer incoming calls, guarded by another process.
 
     Args:
-        handle: of the socket.
-        parent: the process that asks.
+        handle: file descriptor of the socket.
+        parent: id of the process that makes the calls.
     """
-    os.set_inheritable(handle, False)  # or what the child starts would keep the connection open
+    os.set_inheritable(handle, False)  # or processes that the child starts would keep the connection open
     watched, held = os.pipe()
     guard, child = os.getpid(), os.fork()
     if child:
@@ -249,7 +250,7 @@ def serve(handle: int, parent: int) -> None:
 
 
 def _die_with(guard: int) -> None:
-    """Have the kernel end this process with its guard, where it can."""
+    """Have the kernel kill this process when its guard dies, where supported."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -258,25 +259,25 @@ def _die_with(guard: int) -> None:
 
 
 def _guard(child: int, parent: int, watched: int) -> NoReturn:
-    """Wait until the child ends, the parent is gone or SIGTERM comes; end what is left, and end as the child did.
+    """Wait until the child ends, the parent is gone or SIGTERM arrives; kill what is left, and exit as the child did.
 
     Args:
-        child: to be guarded, with all of its process group.
-        parent: whose end is the child's.
-        watched: a pipe that is closed with the child.
+        child: id of the process to guard, together with its process group.
+        parent: id of the process whose end also ends the child.
+        watched: a pipe that closes when the child ends.
     """
     requests: list[int] = []
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, _: requests.append(number))
-    with contextlib.suppress(OSError):  # the child has done so itself
+    with contextlib.suppress(OSError):  # the child has already done so
         os.setpgid(child, child)
     pipes, ended, status = [watched], 0, 0
     while not requests and not ended and os.getppid() == parent:
-        # After the pipe's end, the child's is near, unless it has closed all it had.
+        # Once the pipe closes, the child ends soon, unless it has merely closed all its file descriptors.
         if select.select(pipes, [], [], WATCH_SECONDS if pipes else WATCH_SECONDS / 10)[0]:
             pipes = []
         ended, status = os.waitpid(child, os.WNOHANG)
-    with contextlib.suppress(OSError):  # nothing is left
+    with contextlib.suppress(OSError):  # no process is left
         os.killpg(child, signal.SIGKILL)
     if not ended:
         _, status = os.waitpid(child, 0)
@@ -310,5 +311,5 @@ def _answer(connection: Connection) -> None:
 
 
 def cores() -> int:
-    """Processor cores this process may use."""
+    """The number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Seeds, and seeding that reaches every generator a gymnasium environment draws from."""
+"""Checks of seeds, and seeding of every generator that a gymnasium environment draws from."""
 
 import operator
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ def checked_seed(seed: object, name: str = "seed") -> int:
     """A seed as a Python integer.
 
     Raises:
-        ValueError: if it is no whole number from 0 to 2^64 - 1.
+        ValueError: if it is not a whole number from 0 to 2^64 - 1.
     """
     try:
         number = operator.index(seed)  # pyright: ignore[reportArgumentType]  (anything may be given)
@@ -29,10 +29,10 @@ def checked_seed(seed: object, name: str = "seed") -> int:
 
 
 def make_reproducible(env: "gymnasium.Env") -> "gymnasium.Env":
-    """Give an environment one action space of its own, so that `reset_seeded` can seed it.
+    """Give an environment a single, persistent action space, so that `reset_seeded` can seed it.
 
-    OGBench's manipulation environments build a new, unseeded action space at every access and take random actions from
-    it inside `reset`.
+    OGBench's manipulation environments build a new, unseeded action space at every access and sample random actions
+    from it inside `reset`.
     """
     base = env.unwrapped
     if isinstance(getattr(type(base), "action_space", None), property):
@@ -41,15 +41,15 @@ def make_reproducible(env: "gymnasium.Env") -> "gymnasium.Env":
 
 
 def episode_seed(seed: int, *path: int) -> int:
-    """A 32-bit seed for one episode, independent between episodes: a hash of (seed, path)."""
+    """A 32-bit seed for one episode: a hash of (seed, path), so that episodes are independent."""
     return int(np.random.SeedSequence([seed, *path]).generate_state(1)[0])
 
 
 def reset_seeded(env: "gymnasium.Env", seed: int, options: dict[str, Any] | None = None) -> Any:
-    """Start an episode that depends on `seed` alone; what the environment's `reset` gives.
+    """Start an episode that depends on `seed` alone; returns what the environment's `reset` returns.
 
     Seeds the environment, its action space and NumPy's global generator, from which OGBench's mazes draw start noise
-    and teleports. `make_reproducible` must have been applied.
+    and teleports. Call `make_reproducible` first.
     """
     np.random.seed(seed)
     env.unwrapped.action_space.seed(episode_seed(seed, 2))

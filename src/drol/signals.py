@@ -1,4 +1,4 @@
-"""Requests to stop, noted instead of obeyed at once, and heeded wherever a process waits for its workers."""
+"""Requests to stop: recorded instead of ending the process at once, and honoured where it waits for its workers."""
 
 import contextlib
 import signal
@@ -10,17 +10,17 @@ from typing import Any
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _active: dict[int, list[int]] = {}
-"""The lists of all contexts that are entered, in whatever thread, by their identity."""
+"""The request lists of all active contexts, in any thread, by identity."""
 
 _previous: dict[int, Any] = {}
-"""The handlers that were replaced, as long as they are."""
+"""The signal handlers that ours replace, while ours are installed."""
 
 
 class StoppedError(Exception):
-    """A request to stop was heeded.
+    """A request to stop was honoured.
 
     Attributes:
-        number: of the signal.
+        number: the signal's number.
     """
 
     def __init__(self, number: int):
@@ -32,8 +32,8 @@ class StoppedError(Exception):
 def stop_requests() -> Iterator[list[int]]:
     """Collect the first SIGINT or SIGTERM in a list instead of ending the process; a second one acts as usual.
 
-    Python runs signal handlers in the main thread alone, so they are installed there. A context in another thread hears
-    of signals while the main thread is in a context of its own, and of `request_stop` always.
+    Python runs signal handlers only in the main thread, so they are installed there. A context in another thread is
+    notified of signals only while the main thread is in a context too, but always of `request_stop`.
     """
     requests = [*_heard()[:1]]
     _active[id(requests)] = requests
@@ -50,13 +50,13 @@ def stop_requests() -> Iterator[list[int]]:
 
 
 def request_stop(number: int = signal.SIGTERM) -> None:
-    """Ask all that is inside `stop_requests` to stop, as the signal would; may be called from any thread."""
+    """Ask everything inside `stop_requests` to stop, as the signal would; may be called from any thread."""
     for requests in list(_active.values()):
         requests.append(number)
 
 
 def raise_if_stopped() -> None:
-    """Raise `StoppedError` inside `stop_requests`, once a request has come."""
+    """Raise `StoppedError` inside `stop_requests`, once a stop has been requested."""
     if heard := _heard():
         raise StoppedError(heard[0])
 
@@ -73,5 +73,5 @@ def _on_signal(number: int, _: FrameType | None) -> None:
 def _restore() -> None:
     while _previous:
         number, handler = _previous.popitem()
-        # None stands for a handler that was not installed by Python, which cannot put it back.
+        # None stands for a handler that was not installed from Python, which therefore cannot restore it.
         signal.signal(number, signal.SIG_DFL if handler is None else handler)

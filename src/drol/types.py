@@ -1,4 +1,4 @@
-"""Shapes and containers that every other module shares. Imports nothing of ours."""
+"""Shapes and containers that every other module shares. Imports no other module of this library."""
 
 import dataclasses
 import operator
@@ -23,10 +23,10 @@ Metrics = dict[str, Float[Array, ""]]
 
 
 def positive_integer(name: str, value: object) -> int:
-    """A positive whole number of any kind (Python's, NumPy's) as Python's.
+    """A positive integer of any type (Python's, NumPy's) as a Python integer.
 
     Raises:
-        ValueError: for anything else, truth values included.
+        ValueError: for anything else, including booleans.
     """
     number = operator.index(value) if isinstance(value, SupportsIndex) and not isinstance(value, np.ndarray) else 0
     if isinstance(value, bool | np.bool_) or number < 1:
@@ -36,9 +36,9 @@ def positive_integer(name: str, value: object) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """What an algorithm must know of a task to build its networks.
+    """What an algorithm must know about a task to build its networks.
 
-    Static and hashable, so it may close over a jitted function or be a static argument.
+    Static and hashable, so a jitted function may close over it or take it as a static argument.
 
     Raises:
         ValueError: if a dimension is not a positive integer.
@@ -55,7 +55,7 @@ class Spec:
 class Batch(eqx.Module):
     """Transitions (s, a, r, mask, s', a') for one update; `batch` is the number of rows.
 
-    `masks` is 1 - terminated: 0 stops the bootstrap, a time-out keeps 1. `next_actions` is the data set's
+    `masks` is 1 - terminated: 0 stops the bootstrap; after a time-out it stays 1. `next_actions` is the data set's
     action at s'; at the last transition of an episode, where none was recorded, it repeats `actions`.
     """
 
@@ -73,11 +73,11 @@ class Batch(eqx.Module):
 
 
 class Units(eqx.Module):
-    """What leads from the user's units to the learner's, and back. A format: policy files hold it.
+    """The conversion between the user's units and the learner's. Stored in policy files, so its fields are a format.
 
-    The learner sees (observation - mean) / std, and actions in [-1, 1]^d, of which -1 is `action_low` and 1
-    `action_high`. NumPy arrays serve as well as JAX's. Bounds of float64 are rounded with `inward`, so that float32
-    actions keep to them.
+    The learner sees (observation - mean) / std, and actions in [-1, 1]^d, where -1 is `action_low` and 1 is
+    `action_high`. Fields may be NumPy or JAX arrays. Bounds in float64 are rounded with `inward`, so that float32
+    actions respect them.
     """
 
     observation_mean: Float[Array | np.ndarray, " observation"]
@@ -93,7 +93,7 @@ class Units(eqx.Module):
         return cls(zeros, np.ones_like(zeros), -ones, ones)
 
     def check(self) -> None:
-        """Raise a ValueError for units that lead nowhere; not for traced ones."""
+        """Raise a ValueError for degenerate units. Needs concrete arrays."""
         if not (np.asarray(self.observation_std) > 0).all():
             raise ValueError("observation_std must be larger than 0")
         if not (np.asarray(self.action_low) < np.asarray(self.action_high)).all():
@@ -104,7 +104,7 @@ class Units(eqx.Module):
         return (observation - self.observation_mean) / self.observation_std
 
     def action_inward(self, action: Numbers) -> Numbers:
-        """Actions of the user's as the learner sees them, (..., action)."""
+        """The user's actions as the learner sees them, (..., action)."""
         return 2 * (action - self.action_low) / (self.action_high - self.action_low) - 1
 
     def action_outward(self, action: Numbers) -> Numbers:
@@ -113,7 +113,7 @@ class Units(eqx.Module):
 
 
 def inward(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds as float32 numbers that lie within them: the nearest float32 to 0.1 is larger than 0.1."""
+    """Bounds rounded to float32 numbers within them: the float32 nearest to 0.1, for instance, is larger than 0.1."""
     with np.errstate(over="ignore"):
         lower, upper = np.asarray(low).astype(np.float32), np.asarray(high).astype(np.float32)
     up, down = (np.nextafter(bound, np.float32(end)) for bound, end in ((lower, np.inf), (upper, -np.inf)))

@@ -34,7 +34,7 @@ class BCNetworks(eqx.Module):
 
 
 class BCNoise(eqx.Module):
-    """BC draws nothing."""
+    """BC has no random draws."""
 
 
 class BC(CloningLearner[BCNetworks, BCNoise]):

@@ -47,7 +47,7 @@ PUBLISHED = Published(
 
 
 class DeFlowNetworks(CriticNetworks):
-    """`log_alpha` is None where alpha is fixed."""
+    """`log_alpha` is None if alpha is fixed."""
 
     flow: VectorField
     refiner: VectorField
@@ -56,10 +56,10 @@ class DeFlowNetworks(CriticNetworks):
 
 
 class DeFlow(CriticLearner[DeFlowNetworks, FQLNoise]):
-    """The policy is a = clip(b + g(s, b)): the flow's action b, and a small correction g that the critic asks for.
+    """The policy is a = clip(b + g(s, b)): the flow's action b, and a small correction g guided by the critic.
 
     The multiplier alpha keeps D = |g|^2 / d, averaged over the batch, near `target_divergence`. Without `lagrange`
-    alpha is a constant and weighs D once (the public code applies it twice: its alpha is the root of this one).
+    alpha is a constant and weighs D once (the public code applies it twice: its alpha is the square root of this one).
     """
 
     name: ClassVar[str] = "deflow"
@@ -67,7 +67,7 @@ class DeFlow(CriticLearner[DeFlowNetworks, FQLNoise]):
 
     target_divergence: ScalarLike = scalar(0.001, "bound on the mean squared correction; tune from 0.001 to 0.015")
     lagrange: bool = static(True, "adapt alpha to the bound")
-    alpha: ScalarLike = scalar(10.0, "weight of the squared correction, where lagrange is off")
+    alpha: ScalarLike = scalar(10.0, "weight of the squared correction, if lagrange is off")
     discount: ScalarLike = fields.discount()
     tau: ScalarLike = fields.tau()
     learning_rate: ScalarLike = fields.learning_rate()

@@ -25,7 +25,7 @@ from drol.types import AxisName, Batch, Key, Metrics, Rows, Scalar, Spec
 
 AUTHORS = "authors' public production commands"
 
-# bc_coef with K = 16, which is DROL(16), and with the K of DROL*.
+# bc_coef of DROL(16), then bc_coef and K of DROL*.
 OGBENCH = (
     *((0.03, 0.03, 16), (0.03, 0.03, 1), (0.3, 0.3, 16), (0.3, 0.3, 4), (0.1, 0.1, 4)),  # mazes
     *((10, 10, 16), (3, 3, 64), (3, 3, 64), (0.3, 0.3, 32), (10, 10, 64)),  # manipulation
@@ -35,7 +35,7 @@ ON_HANDS = ((1, 1, 16), (10, 10, 8), (3, 3, 8), (10, 10, 32))
 
 
 def _presets() -> Iterator[Preset]:
-    """DROL(16) and DROL*; one preset for all three data sets of a hand."""
+    """DROL(16) and DROL*, with one preset for the three data sets of each hand."""
 
     def of(family: str, row: tuple[Number, Number, int], shared: dict[str, Any], pattern: str | None = None) -> Preset:
         of_sixteen, of_star, count = row
@@ -43,7 +43,7 @@ def _presets() -> Iterator[Preset]:
         tuned = {"bc_coef": float(of_star), "num_candidates": count}
         return preset("drol", family, values, AUTHORS, pattern=pattern, tuned=tuned)
 
-    # DROL alone has a discount of its own on antmaze-large.
+    # Only DROL has its own discount on antmaze-large.
     discounts = FAMILIES | {"antmaze-large-navigate": FAMILIES["antmaze-large-navigate"] | {"discount": 0.995}}
     yield from with_pointmaze(of(family, row, discounts[family]) for family, row in zip(FAMILIES, OGBENCH, strict=True))
     for maze, row in zip(ANTMAZES, ON_ANTMAZES, strict=True):
@@ -90,9 +90,9 @@ class DROLGradients(eqx.Module):
 class DROL(Trained):
     """Route each data action to its nearest candidate; clone and improve that winner only.
 
-    The winner's index depends on the actor through forward values alone. So candidates are generated and routed
-    without gradients, and the winner runs once more with them: exactly the gradient of eq. 8, at a fraction of the
-    cost of differentiating all K candidates.
+    The winner's index depends on the actor through forward values only. So candidates are generated and routed without
+    gradients, and only the winner's forward pass is repeated with them. This gives exactly the gradient of eq. 8, at a
+    fraction of the cost of differentiating all K candidates.
     """
 
     name: ClassVar[str] = "drol"
@@ -105,7 +105,7 @@ class DROL(Trained):
     tau: ScalarLike = fields.tau()
     learning_rate: ScalarLike = fields.learning_rate()
     q_agg: bellman.Aggregation = fields.q_agg()
-    actor_q_agg: bellman.Aggregation = static("min", "ensemble in the actor's loss", choices=bellman.AGGREGATIONS)
+    actor_q_agg: bellman.Aggregation = static("min", "aggregation in the actor's loss", choices=bellman.AGGREGATIONS)
     normalize_q: bool = fields.normalize_q(True)
     backup_candidates: int = static(1, "next actions per state, of which the best is backed up", low=1)
     hidden: tuple[int, ...] = fields.hidden()
@@ -149,7 +149,7 @@ class DROL(Trained):
         return DROLState(
             actor=actor,
             critic=critic,
-            # One step of lag, as in the authors' code: the average takes the critic before this update.
+            # One step of lag, as in the authors' code: the average uses the critic from before this update.
             target_critic=bellman.target_average(state.target_critic, state.critic, self.tau),
             actor_optimizer=actor_optimizer,
             critic_optimizer=critic_optimizer,
@@ -162,7 +162,7 @@ class DROL(Trained):
     def operations(self, spec: Spec) -> int | float:
         n, ensemble = operations.Networks.of(self.hidden, spec), self.ensemble
         routing = n.actor.forward(self.num_candidates) if self.num_candidates > 1 else 0
-        # The target's critic sees every next action by itself: its products are not shared within a state.
+        # The target critic evaluates every next action separately: no products are shared within a state.
         targets = n.actor.forward(self.backup_candidates) + self.backup_candidates * ensemble * n.critic.forward()
         return routing + n.actor.learn() + targets + ensemble * (n.critic.guide() + n.critic.learn())
 
@@ -201,7 +201,7 @@ class DROL(Trained):
     ) -> tuple[Float[Array, "batch action"], Metrics]:
         """The winners' latents and the diagnostics of the candidate sets. Forward values only (eq. 4, 5, 7)."""
         if self.num_candidates == 1:
-            # Nothing to route, and no pass to pay for it.
+            # There is nothing to route: skip the forward pass of the candidates.
             none = jnp.zeros(())
             metrics = {"centroid_divergence": none, "pairwise_distance": none, "routing_margin": none + jnp.inf}
             return noise.candidates[:, 0], metrics

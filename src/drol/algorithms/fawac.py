@@ -53,7 +53,7 @@ class FAWACNetworks(ValueNetworks):
 
 
 class FAWACNoise(eqx.Module):
-    """Standard normal, but for the times."""
+    """Standard normal, except for the times."""
 
     next_latent: Float[Array, "*batch action"]
     flow_x0: Float[Array, "*batch action"]
@@ -63,8 +63,8 @@ class FAWACNoise(eqx.Module):
 class FAWAC(CriticLearner[FAWACNetworks, FAWACNoise]):
     """Flow matching weighted by min(exp(beta (Q - V)), 100); the critic backs up the flow's own next action.
 
-    The paper leaves V and the cap open. Here V regresses on the slow critic at the data's actions, as in the
-    implementation of a later work by an author of the paper (Q-learning with adjoint matching).
+    The paper does not specify V or the cap. Here V regresses on the target critic at the data's actions, as in the
+    implementation of a later work by one of its authors (Q-learning with adjoint matching).
     """
 
     name: ClassVar[str] = "fawac"

@@ -12,7 +12,7 @@ def discount(default: float = 0.99) -> Any:
 
 
 def tau() -> Any:
-    return scalar(0.005, "target average: share of the online network", high=1.0)
+    return scalar(0.005, "target average: weight of the online network", high=1.0)
 
 
 def learning_rate(default: float = 3e-4) -> Any:
@@ -20,11 +20,11 @@ def learning_rate(default: float = 3e-4) -> Any:
 
 
 def max_gradient_norm(default: float) -> Any:
-    return scalar(default, "gradients of what one Adam trains are together scaled down to this norm")
+    return scalar(default, "global norm to which the gradients of each Adam are clipped")
 
 
 def q_agg() -> Any:
-    return static("mean", "ensemble in the Bellman target", choices=bellman.AGGREGATIONS)
+    return static("mean", "aggregation of the critics in the Bellman target", choices=bellman.AGGREGATIONS)
 
 
 def normalize_q(default: bool) -> Any:
@@ -46,6 +46,6 @@ def flow_steps() -> Any:
 def optimizer() -> Any:
     return static(
         None,
-        "an optax transform in place of Adam; it sees the parameters as they are (no optax.lookahead)",
+        "an optax transform in place of Adam; those that wrap the parameters (optax.lookahead) do not work",
         check=check_optimizer,
     )

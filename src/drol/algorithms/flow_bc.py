@@ -1,4 +1,4 @@
-"""Behaviour cloning with a flow: the teacher of FQL by itself."""
+"""Behaviour cloning with a flow: FQL's teacher on its own."""
 
 from typing import ClassVar
 
@@ -66,7 +66,7 @@ class FlowBC(CloningLearner[FlowBCNetworks, FlowNoise]):
 
 
 def flow_noise(spec: Spec, rows: Rows, *, key: Key) -> FlowNoise:
-    """The draws of flow matching alone."""
+    """The random draws of flow matching."""
 
     def draw(key: Key) -> FlowNoise:
         normal_key, time_key = jax.random.split(key)

@@ -1,4 +1,4 @@
-"""FQL: a one-step actor distilled from a flow of the data, pulled by the critic (Park et al. 2025)."""
+"""FQL: a one-step actor distilled from a flow of the data and guided by the critic (Park et al. 2025)."""
 
 from typing import ClassVar
 
@@ -54,7 +54,7 @@ class FQLNetworks(CriticNetworks):
 
 
 class FQLNoise(eqx.Module):
-    """Standard normal, but for the times."""
+    """Standard normal, except for the times."""
 
     next_latent: Float[Array, "*batch action"]
     flow_x0: Float[Array, "*batch action"]
@@ -63,10 +63,10 @@ class FQLNoise(eqx.Module):
 
 
 class FQL(CriticLearner[FQLNetworks, FQLNoise]):
-    """Clone the data with a flow, distil the flow into a one-step actor, and let the critic pull at the actor.
+    """Clone the data with a flow, distil the flow into a one-step actor, and guide the actor with the critic.
 
-    The pointwise foil of DROL: each latent keeps its own target, the flow's answer to it. The actor imitates before
-    it is clipped, so that it is drawn back from beyond the bounds; the critic sees the clipped action.
+    The pointwise foil of DROL: each latent keeps its own target, the flow's action for it. Distillation acts on
+    the action before its clip, so that it is pulled back from beyond the bounds; the critic sees the clipped action.
 
     `alpha` multiplies a mean over action dimensions, as in the public code to which the published values belong; the
     paper writes a squared norm.

@@ -20,7 +20,7 @@ from drol.types import Key, Metrics, Rows, Scalar, Spec
 
 COLUMN = Column("ifql", ("num_samples",), FQL_PAPER, number=int, always={"expectile": 0.9}, chooses_aggregation=False)
 PUBLISHED = Published(
-    advice="try --num-samples 32, 64 and 128, which are the published ones",
+    advice="try --num-samples 32, 64 and 128, the published values",
     fields=COLUMN.fields,
     presets=(
         *COLUMN.ogbench(OGBench(32, 32, 32, 32, inferred(64), 32, 32, 32, 32, 32)),
@@ -44,16 +44,16 @@ class IFQLNetworks(ValueNetworks):
 
 
 class IFQL(CriticLearner[IFQLNetworks, FlowNoise]):
-    """The flow clones the data and never hears of the critic; the critic chooses among its samples when acting.
+    """The flow clones the data without the critic; when acting, the critic chooses among the flow's samples.
 
-    Evaluated with the action of highest min Q among `num_samples`.
+    Evaluated with the action of the highest min Q among `num_samples`.
     """
 
     name: ClassVar[str] = "ifql"
     published: ClassVar[Published | None] = PUBLISHED
 
     num_samples: int = static(32, "actions among which the critic chooses when acting", low=1)
-    expectile: ScalarLike = scalar(0.9, "kappa of V's regression", high=1.0)
+    expectile: ScalarLike = scalar(0.9, "expectile kappa of V's regression", high=1.0)
     discount: ScalarLike = fields.discount()
     tau: ScalarLike = fields.tau()
     learning_rate: ScalarLike = fields.learning_rate()

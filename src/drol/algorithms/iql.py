@@ -31,15 +31,15 @@ MANIPULATION = ("cube", "scene", "puzzle")
 
 
 def _smaller(preset: Preset) -> Preset:
-    """With the networks of IQL alone on manipulation alone; whether IFQL's were of that size too is not stated."""
+    """On manipulation, IQL's smaller networks; whether IFQL's were of that size too is not stated."""
     if preset.family.startswith(MANIPULATION):
         return dataclasses.replace(preset, at_size={"paper": {"hidden": (256, 256, 256, 256)}})
     return preset
 
 
 def _on_d4rl(task: str) -> Preset:
-    """beta and iql_tau of CORL's configurations, the same within a family; on antmaze also temperature and expectile of
-    ikostrikov/implicit_q_learning: configs/antmaze_config.py."""
+    """beta and iql_tau of CORL's configurations, the same within a family; on antmaze they are also temperature and
+    expectile of ikostrikov/implicit_q_learning: configs/antmaze_config.py."""
     if is_antmaze(task):
         return preset("iql", task, {"inverse_temperature": 10.0, "expectile": 0.9}, CORL, beside=NORMALIZED)
     dropout = f"the actor has dropout of 0.1, which is not implemented; {NORMALIZED}"
@@ -69,24 +69,24 @@ class IQLNetworks(ValueNetworks):
 
 
 class IQLNoise(eqx.Module):
-    """IQL draws nothing."""
+    """IQL has no random draws."""
 
 
 class IQL(CriticLearner[IQLNetworks, IQLNoise]):
-    """No action outside the data is ever valued: V is an upper expectile of Q over the data's actions.
+    """No action outside the data is ever evaluated: V is an upper expectile of Q over the data's actions.
 
-    The policy is a Gaussian of unit variance, cloned with weights exp(beta (Q - V)) (`extraction` awr), or moved by
-    the critic and held by the likelihood of the data (ddpg+bc). Evaluated at the mean.
+    The policy is a Gaussian of unit variance, cloned with weights exp(beta (Q - V)) (`extraction` awr), or guided by
+    the critic and regularised by the likelihood of the data (ddpg+bc). Evaluated at the mean.
 
-    As in the public code of the published results, the advantage takes the online critic's minimum, and the critic's
-    loss adds up its members instead of averaging them.
+    As in the public code of the published results, the advantage uses the online critic's minimum, and the critic's
+    loss is summed over its members, not averaged.
     """
 
     name: ClassVar[str] = "iql"
     published: ClassVar[Published | None] = PUBLISHED
 
     inverse_temperature: ScalarLike = scalar(10.0, "beta of the weights exp(beta A); tune from 0.3 to 10")
-    expectile: ScalarLike = scalar(0.9, "kappa of V's regression", high=1.0)
+    expectile: ScalarLike = scalar(0.9, "expectile kappa of V's regression", high=1.0)
     extraction: str = static("awr", "how the policy is extracted", choices=EXTRACTIONS)
     bc_coef: ScalarLike = scalar(1.0, "weight of the log-likelihood, with ddpg+bc")
     discount: ScalarLike = fields.discount()
@@ -136,7 +136,7 @@ class IQL(CriticLearner[IQLNetworks, IQLNoise]):
 
     def operations(self, spec: Spec) -> int | float:
         n = operations.Networks.of(self.hidden, spec)
-        # The advantage's Q(s, a) and V(s) are those of the critic's and the value's loss.
+        # The advantage reuses Q(s, a) and V(s) of the critic's and the value's loss.
         guidance = 0 if self.extraction == "awr" else self.ensemble * n.critic.guide()
         return operations.implicit_values(n, self.ensemble) + n.mean.learn() + guidance
 
@@ -145,13 +145,13 @@ class IQL(CriticLearner[IQLNetworks, IQLNoise]):
 def implicit_values(
     networks: ValueNetworks, given: CriticGiven[Any, Any], *, expectile: ScalarLike, discount: ScalarLike
 ) -> tuple[Scalar, Float[Array, " batch"], Metrics]:
-    """The losses of V and Q together, and the advantages min Q(s, a) - V(s) as constants.
+    """The sum of the losses of V and Q, and the advantages min Q(s, a) - V(s), held constant.
 
     L_V = expectile(min Q'(s, a) - V(s)), L_Q = sum_i mean (Q_i(s, a) - r - gamma mask V(s'))^2.
 
     Args:
         networks: V and Q.
-        given: Q', the batch, and V as a constant.
+        given: Q', the batch, and V held constant.
         expectile: kappa.
         discount: gamma.
 

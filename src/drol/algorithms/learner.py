@@ -1,4 +1,4 @@
-"""What most methods have in common: one loss over all networks, one optimizer, and a slow copy of the critic."""
+"""What most methods have in common: one loss over all networks, one optimizer, and a target critic."""
 
 import abc
 from collections.abc import Callable
@@ -38,9 +38,9 @@ class LearnerState(TrainState, Generic[Networks, Target]):
 
     Attributes:
         networks: everything that is trained.
-        target_critic: the slow copy of `networks.critic`; None where there is no critic.
-        optimizer: of all networks together.
-        step: updates done.
+        target_critic: the slowly averaged copy of `networks.critic`; None if there is no critic.
+        optimizer: the optimizer's state, for all networks together.
+        step: the number of updates done.
     """
 
     networks: Networks
@@ -54,11 +54,11 @@ CriticState = LearnerState[WithCritic, CriticEnsemble]
 
 
 class Given(eqx.Module, Generic[Networks, Target, Noise]):
-    """What a loss takes as constants.
+    """What a loss holds constant.
 
     Attributes:
-        networks: the networks that are trained, a second time: no gradient crosses from one to another.
-        target_critic: the slow critic; None where there is no critic.
+        networks: a constant copy of the trained networks, so that no gradient crosses from one to another.
+        target_critic: the target critic; None if there is no critic.
         batch: transitions.
         noise: this update's draws.
         axis_name: the axis over which the batch is sharded.
@@ -72,14 +72,14 @@ class Given(eqx.Module, Generic[Networks, Target, Noise]):
 
 
 CriticGiven = Given[WithCritic, CriticEnsemble, Noise]
-"""What the loss of a `CriticLearner` takes as constants."""
+"""What the loss of a `CriticLearner` holds constant."""
 
 
 class Learner(Trained, Generic[Networks, Target, Noise]):
     """An algorithm whose update is one gradient of one loss, the sum of its networks' losses.
 
-    What one network's loss takes from another is a constant in `Given`. Under Adam, which works entry by entry, the sum
-    trains each network as a loss and an optimizer of its own would.
+    Whatever one network's loss takes from another is a constant in `Given`. Adam works elementwise, so the sum trains
+    each network exactly as a separate loss with a separate optimizer would.
 
     Methods derive from `CloningLearner` or `CriticLearner`.
     """
@@ -94,11 +94,11 @@ class Learner(Trained, Generic[Networks, Target, Noise]):
 
     @abc.abstractmethod
     def first_target(self, networks: Networks) -> Target:
-        """The slow critic before the first update."""
+        """The target critic before the first update."""
 
     @abc.abstractmethod
     def next_target(self, target: Target, before: Networks, after: Networks) -> Target:
-        """The slow critic after an update that turned the networks `before` into those `after`."""
+        """The target critic after an update that turned the networks `before` into `after`."""
 
     def init(self, spec: Spec, *, key: Key) -> LearnerState[Networks, Target]:
         networks = self.networks(spec, key=checked_start(spec, key))
@@ -151,7 +151,7 @@ class CloningLearner(Learner[Networks, None, Noise]):
 
 
 class CriticLearner(Learner[WithCritic, CriticEnsemble, Noise]):
-    """A learner with a critic, of which it keeps a slow copy."""
+    """A learner with a critic and a target critic."""
 
     discount: eqx.AbstractVar[ScalarLike]
     tau: eqx.AbstractVar[ScalarLike]
@@ -163,7 +163,7 @@ class CriticLearner(Learner[WithCritic, CriticEnsemble, Noise]):
         return bellman.target_average(target, self.averaged(before, after).critic, self.tau)
 
     def averaged(self, before: WithCritic, after: WithCritic) -> WithCritic:
-        """The networks whose critic enters the slow copy: as in most public code, those before the update."""
+        """The networks whose critic enters the target average: as in most public code, those before the update."""
         return before
 
 
@@ -174,7 +174,7 @@ def _given(
 
 
 def per_row(draw: Callable[[Key], Drawn], rows: Rows, key: Key) -> Drawn:
-    """`draw` for every row with a key of its own: shards draw what one device would have drawn."""
+    """`draw` for every row with its own key, so that shards draw what a single device would have drawn."""
     own = threefry(key)
     return jax.vmap(lambda row: draw(jax.random.fold_in(own, row)))(rows)
 
@@ -183,7 +183,7 @@ def per_row(draw: Callable[[Key], Drawn], rows: Rows, key: Key) -> Drawn:
 def cloning_errors(
     field: VectorField, batch: Batch, start: Float[Array, "batch action"], times: Float[Array, "batch 1"]
 ) -> Float[Array, " batch"]:
-    """Flow matching on the data's actions, per row: behaviour cloning by a flow."""
+    """Flow matching on the data's actions, per row: behaviour cloning with a flow."""
 
     def velocity(x: flow.Points, t: flow.Times | float) -> flow.Points:
         return field(batch.observations, x, t)

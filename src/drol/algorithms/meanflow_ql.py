@@ -1,4 +1,4 @@
-"""MeanFlow-QL: a one-step actor that is its own flow, by the average velocity along it (Wang et al. 2025)."""
+"""MeanFlow-QL: a one-step actor that is its own flow, through the average velocity (Wang et al. 2025)."""
 
 from typing import ClassVar
 
@@ -23,7 +23,7 @@ from drol.types import Key, Metrics, Rows, Scalar, Spec
 PUBLISHED = Published(advice="tune --alpha first; published: 2000 and 6000, both on humanoidmaze")
 
 TARGET_LIMIT = 5.0
-"""Regression targets are cut off at plus and minus this: early on, the derivative in them is anything."""
+"""Regression targets are clipped to plus and minus this: early in training the derivative in them is arbitrary."""
 
 
 class MeanFlowQLNetworks(CriticNetworks):
@@ -34,7 +34,7 @@ class MeanFlowQLNetworks(CriticNetworks):
 
 
 class MeanFlowQLNoise(eqx.Module):
-    """Standard normal, but for the times."""
+    """Standard normal, except for the times."""
 
     next_latents: Float[Array, "*batch num_candidates action"]
     flow_start: Float[Array, "*batch action"]
@@ -43,17 +43,17 @@ class MeanFlowQLNoise(eqx.Module):
 
 
 class MeanFlowQL(CriticLearner[MeanFlowQLNetworks, MeanFlowQLNoise]):
-    """Clone the data with g(s, x, t) = x - u(s, x, t), u the average velocity from x at time t back to an action.
+    """Clone the data with g(s, x, t) = x - u(s, x, t), where u is the average velocity from x at time t to an action.
 
-    At t = 1 the network maps a latent to an action in one pass, and the critic pulls at that action. The best of a few
-    candidates is backed up, and acts; the slow critic chooses.
+    At t = 1 the network maps a latent to an action in one pass, and the critic guides that action. For the Bellman
+    target and when acting, the target critic chooses the best of a few candidates.
 
-    `error_power` is that of the published adaptive weight, 1 - 0.8. It leaves rare actions nearly all of their share
-    (0.32 of a mode that has a third of the data, in the tests' bandit); 0 leaves them all of it, 0.8 half (0.16).
+    `error_power` is that of the published adaptive weight, 1 - 0.8. With it rare actions keep nearly all of their share
+    (0.32 for a mode that has a third of the data, in the tests' bandit); with 0 all of it, with 0.8 half (0.16).
 
-    Time runs as in the public code: data at 0, noise at 1. What that code adds around the method is left out: its
-    transformer (the networks here are those of every other method), learning rates that decay, gradients cut off by
-    norm, an `alpha` that follows the loss, and the choice of a checkpoint by its evaluation.
+    Time runs as in the public code: data at 0, noise at 1. That code's additions to the method are left out: its
+    transformer (the networks here are those of every other method), learning rate decay, gradient clipping, an `alpha`
+    that adapts to the loss, and checkpoint selection by evaluation.
     """
 
     name: ClassVar[str] = "meanflow-ql"
@@ -68,7 +68,7 @@ class MeanFlowQL(CriticLearner[MeanFlowQLNetworks, MeanFlowQLNoise]):
     tau: ScalarLike = fields.tau()
     learning_rate: ScalarLike = scalar(3e-4, "Adam's learning rate for the critic")
     actor_learning_rate: ScalarLike = scalar(1e-4, "Adam's learning rate for the actor", before="learning_rate")
-    target_lag: bool = static(False, "average the critic before the update into its slow copy", before=True)
+    target_lag: bool = static(False, "average the critic from before the update into the target critic", before=True)
     q_agg: bellman.Aggregation = fields.q_agg()
     normalize_q: bool = fields.normalize_q(False)
     num_candidates: int = static(5, "candidate actions for the Bellman target, and for acting", low=1)
@@ -110,7 +110,7 @@ class MeanFlowQL(CriticLearner[MeanFlowQLNetworks, MeanFlowQLNoise]):
 
     @jax.named_scope("targets")
     def _next_values(self, given: CriticGiven[MeanFlowQLNetworks, MeanFlowQLNoise]) -> Float[Array, " batch"]:
-        """Q'(s', a') of the candidate that the slow critic's mean ranks highest."""
+        """Q'(s', a') of the candidate that the target critic's mean ranks highest."""
         observations = given.batch.next_observations[:, None]
         actions = clip_action(given.networks.actor.at(observations)(given.noise.next_latents, 1.0))
         wide = jnp.broadcast_to(observations, (*actions.shape[:2], observations.shape[-1]))
@@ -121,7 +121,7 @@ class MeanFlowQL(CriticLearner[MeanFlowQLNetworks, MeanFlowQLNoise]):
     def _actor_loss(
         self, actor: VectorField, given: CriticGiven[MeanFlowQLNetworks, MeanFlowQLNoise]
     ) -> tuple[Scalar, Metrics]:
-        """alpha sum_i w_i e_i / B - lambda Q(s, g(s, z, 1)), and a penalty on what lies beyond the bounds."""
+        """alpha sum_i w_i e_i / B - lambda Q(s, g(s, z, 1)), plus a penalty on actions beyond the bounds."""
         critic, batch, noise = given.networks.critic, given.batch, given.noise
         field = actor.at(batch.observations)
         errors = flow.mean_flow_errors(field, batch.actions, noise.flow_start, noise.flow_t, limit=TARGET_LIMIT)
@@ -142,12 +142,12 @@ class MeanFlowQL(CriticLearner[MeanFlowQLNetworks, MeanFlowQLNoise]):
         )
 
     def operations(self, spec: Spec) -> int | float:
-        # Times differ from row to row, yet one number per row times one row of weights is elementwise work.
+        # Times differ between rows, but one number per row times one row of weights is elementwise work.
         n = operations.Networks.of(self.hidden, spec)
         candidates, ensemble, field = self.num_candidates, self.ensemble, n.actor
-        # The derivative along the line is one more pass forward from the point on.
+        # The derivative along the line is one more forward pass, without the share of the observation.
         derivative = field.point + field.rest
-        # Matching and guidance evaluate the field in one state, and learn from both.
+        # Matching and guidance evaluate the field in the same state, and both train it.
         learn = 2 * field.forward(2) + 2 * field.rest
         targets = field.forward(candidates) + candidates * ensemble * n.critic.forward()
         return targets + derivative + learn + ensemble * (n.critic.guide() + n.critic.learn())

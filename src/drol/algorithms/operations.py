@@ -1,13 +1,13 @@
-"""Counting by hand what one update cannot avoid: floating-point operations in matrix products, per row of the batch.
+"""Hand counts of the floating-point operations in matrix products that one update needs at least, per row of its batch.
 
-Each method's `operations` counts its own, from the method, whatever the code does. Elementwise work (activations, layer
+Each method's `operations` counts what the method requires, whatever the code does. Elementwise work (activations, layer
 norm, optimizer, target averages) is left out. The conventions:
 
-* A pass forward counts once, the gradient of the weights once, and the gradient of the inputs once in all layers but
-  the first. Where the gradient continues to the action, the first layer's share of the action counts as well.
+* A forward pass counts once, the gradient of the weights once, and the gradient of the inputs once in all layers but
+  the first. If the gradient continues to the action, the first layer's share of the action counts as well.
 * A network evaluated several times in the same state, at candidates or along a flow's steps, computes the observation's
   share of its first layer once; times that are the same for all rows cost nothing there.
-* One value that two losses need at the same parameters and inputs counts once.
+* A value that two losses need at the same parameters and inputs counts once.
 """
 
 import itertools
@@ -17,12 +17,12 @@ from drol.types import Spec
 
 
 class Network(NamedTuple):
-    """The products of an MLP on concat(s, x, conditions), by which part of its input they multiply.
+    """The matrix products of an MLP on concat(s, x, conditions), by the part of the input that they multiply.
 
     Attributes:
         observation: the first layer's share of s.
         point: the first layer's share of x: an action, a latent, or a point of a flow.
-        conditions: the first layer's share of whatever follows.
+        conditions: the first layer's share of the conditions.
         rest: all further layers.
     """
 
@@ -39,15 +39,15 @@ class Network(NamedTuple):
         return cls(first * observation, first * point, first * conditions, rest)
 
     def forward(self, count: int = 1) -> int:
-        """At `count` points in the same state."""
+        """Forward passes at `count` points in the same state."""
         return self.observation + count * (self.point + self.conditions + self.rest)
 
     def learn(self) -> int:
-        """Forward, and back to the weights."""
+        """A forward pass, and a backward pass to the weights."""
         return 2 * self.forward() + self.rest
 
     def guide(self) -> int:
-        """Forward, and back to the point alone: the weights are constants."""
+        """A forward pass, and a backward pass to the point only: the weights are constants."""
         return self.forward() + self.rest + self.point
 
     def euler(self, steps: int) -> int:
@@ -55,12 +55,12 @@ class Network(NamedTuple):
         return self.observation + steps * (self.point + self.rest)
 
     def learn_euler(self, steps: int) -> int:
-        """The steps of a flow, and back through all of them to the weights; the latent needs no gradient."""
+        """The steps of a flow, and a backward pass through all of them to the weights; the latent needs no gradient."""
         return 2 * self.euler(steps) + steps * self.rest + (steps - 1) * self.point
 
 
 class Networks(NamedTuple):
-    """The networks that methods are made of, in one size; no method has all of them."""
+    """The networks that methods use, in one size; no method has all of them."""
 
     mean: Network
     actor: Network
@@ -86,10 +86,10 @@ class Networks(NamedTuple):
 
 
 def implicit_values(n: Networks, ensemble: int) -> int:
-    """IQL's value and critic: V learns from Q'(s, a), Q from V(s')."""
+    """IQL's value and critic: V is trained on Q'(s, a), Q on V(s')."""
     return n.value.learn() + n.value.forward() + ensemble * (n.critic.forward() + n.critic.learn())
 
 
 def temporal_difference(n: Networks, ensemble: int) -> int:
-    """The Bellman error, given next actions: Q'(s', a') forward, Q(s, a) learns."""
+    """The Bellman error, given next actions: a forward pass of Q'(s', a'), and training of Q(s, a)."""
     return ensemble * (n.critic.forward() + n.critic.learn())

@@ -1,4 +1,4 @@
-"""What trains networks: Adam, or any optax transform that the user gives."""
+"""Optimizers: Adam, or any optax transform that the user gives."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -16,8 +16,8 @@ from drol.types import AxisName, Scalar
 Tree = TypeVar("Tree")
 
 EPS_ROOT = 2e-38
-"""Added under Adam's root: too little to change an update (it counts where |g| < 1e-16, and the epsilon is 1e-8), but
-enough to keep derivatives finite where a gradient is 0, so that hyperparameters can be learned through updates."""
+"""Added under Adam's square root: too small to change an update (it matters only where |g| < 1e-16, and the epsilon is
+1e-8), but enough to keep derivatives finite where a gradient is 0, so that meta-gradients pass through updates."""
 
 
 class Trained(Algorithm):
@@ -27,15 +27,15 @@ class Trained(Algorithm):
     optimizer: eqx.AbstractVar[optax.GradientTransformation | None]
 
     def adam(self) -> optax.GradientTransformation:
-        """Adam as this method sets it up; a method with several rates or a gradient clip has its own."""
+        """Adam as this method configures it; methods with several rates or a gradient clip define their own."""
         return adam(self.learning_rate)
 
 
 def optimizer_of(algorithm: Trained) -> optax.GradientTransformation:
     """The user's optimizer, or the method's Adam.
 
-    Adam is rebuilt from its learning rate at every trace: kept as a field, its closures would differ from one algorithm
-    to the next, and each of them would be compiled again.
+    Adam is rebuilt from its learning rate at every trace: as a field, its closures would differ between algorithm
+    objects, and each object would be compiled again.
     """
     return algorithm.adam() if algorithm.optimizer is None else algorithm.optimizer
 
@@ -43,18 +43,18 @@ def optimizer_of(algorithm: Trained) -> optax.GradientTransformation:
 def adam(
     rates: ScalarLike | Mapping[str, ScalarLike], *, max_norm: ScalarLike | None = None
 ) -> optax.GradientTransformation:
-    """Adam; its state is the same for one learning rate and for several.
+    """Adam; its state has the same structure for one learning rate and for several.
 
     Args:
         rates: one learning rate, or one for each network by the name of its field.
-        max_norm: gradients are scaled down to this global norm first.
+        max_norm: gradients are first clipped to this global norm.
     """
     scaled = optax.adam(rates, eps_root=EPS_ROOT) if not isinstance(rates, Mapping) else _adam_of_each(rates)
     return scaled if max_norm is None else optax.chain(_clip(max_norm), scaled)
 
 
 def _clip(limit: ScalarLike) -> optax.GradientTransformation:
-    """`optax.clip_by_global_norm`, which cannot take a limit of another type than the gradients'."""
+    """Like `optax.clip_by_global_norm`, which cannot take a limit of a dtype other than the gradients'."""
 
     def clipped(updates: PyTree, _: PyTree) -> PyTree:
         norm = jnp.sqrt(sum(jnp.sum(g**2) for g in jax.tree.leaves(updates)))
@@ -79,7 +79,7 @@ def leaves(networks: Tree) -> Tree:
 
 
 def first_state(algorithm: Trained, networks: PyTree) -> optax.OptState:
-    """The state with which an algorithm's optimizer begins on these networks; the user's own is tried on shapes first.
+    """The initial state of an algorithm's optimizer for these networks; a user's optimizer is first tried on shapes.
 
     Raises:
         ValueError: if it cannot train them.
@@ -102,8 +102,8 @@ def first_state(algorithm: Trained, networks: PyTree) -> optax.OptState:
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(
             f"optimizer cannot train these networks ({type(error).__name__}: {error}); it is given gradients, "
-            f"parameters, value, grad and value_fn, and transforms that want parameters in a form of their own, such "
-            f"as optax.lookahead, cannot be used"
+            f"parameters, value, grad and value_fn; transforms that need parameters in another form, such as "
+            f"optax.lookahead, cannot be used"
         ) from error
 
 
@@ -118,14 +118,14 @@ def descend(
     loss: Callable[[Tree], Scalar] | None = None,
     axis_name: AxisName | None = None,
 ) -> tuple[Tree, optax.OptState]:
-    """One step of an optimizer: the networks after it, and its state, all in the types that they had.
+    """One optimizer step: the new networks and the new optimizer state, with all dtypes unchanged.
 
-    A learning rate is float32, and float64 under `jax_enable_x64`: it must not widen the parameters.
+    The learning rate is float32, or float64 under `jax_enable_x64`, and must not widen the parameters.
 
     Args:
-        optimizer: told `grad`, `value` and, from `loss`, `value_fn`, if it asks for them.
+        optimizer: receives `grad`, `value` and, from `loss`, `value_fn`, if it accepts them.
         gradients: of the loss of the whole batch.
-        optimizer_state: of the optimizer.
+        optimizer_state: its state.
         networks: what is trained.
         value: the loss of the whole batch.
         loss: networks -> the loss of this shard, for line searches; not traced otherwise.
@@ -156,12 +156,12 @@ def _of_whole_batch(
     def forward(parameters: Tree) -> tuple[Scalar, Tree]:
         return mean_over(jax.value_and_grad(of_shard)(make_varying(parameters, axis_name)), axis_name)
 
-    # The gradient of a mean over shards differs between vmap, pmap and shard_map: take the mean of their gradients.
+    # The gradient of a mean over shards differs between vmap, pmap and shard_map: average the shards' gradients.
     of_whole = jax.custom_vjp(lambda parameters: forward(parameters)[0])
     of_whole.defvjp(forward, lambda gradient, scale: (jax.tree.map(lambda g: scale * g, gradient),))
     return of_whole
 
 
 def like(tree: Tree, before: PyTree) -> Tree:
-    """The arrays of a tree in the types of those in `before`. Costs nothing where they are the same."""
+    """The arrays of a tree in the dtypes of those in `before`. Costs nothing where they are the same."""
     return jax.tree.map(lambda new, old: new.astype(old.dtype) if hasattr(old, "dtype") else new, tree, before)

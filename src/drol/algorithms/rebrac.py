@@ -43,8 +43,8 @@ def _on_d4rl(found: Preset) -> Preset:
     if not is_antmaze(found.family):
         return dataclasses.replace(found, source=CORL, beside=beside)
     scaled = (
-        "rewards are 100 at the goal and 0 elsewhere, which here are 0 and -1, and the critic's learning rate is 5e-5, "
-        f"which cannot be set apart here; {beside}"
+        "rewards are 100 at the goal and 0 elsewhere (0 and -1 here), and the critic's learning rate is 5e-5, which "
+        f"cannot be set separately here; {beside}"
     )
     return dataclasses.replace(found, values={**found.values, "discount": 0.999}, source=CORL, beside=scaled)
 
@@ -93,7 +93,7 @@ class ReBRACState(TrainState):
 
 
 class ReBRACNoise(eqx.Module):
-    """Standard normal, before the draws are scaled and cut off."""
+    """Standard normal, before the draws are scaled and clipped."""
 
     target_noise: Float[Array, "batch action"]
 
@@ -101,14 +101,14 @@ class ReBRACNoise(eqx.Module):
 class ReBRAC(Trained):
     """TD3 with behaviour cloning in both losses: of the actor, and of the next action in the Bellman target.
 
-    The actor and both slow copies move at every `actor_period`-th update; in between, the actor's metrics are those of
-    its last one. The penalty of the critic compares the target actor's next action with the data's next action, which
-    at the end of an episode, where none was recorded, is the last one.
+    The actor and both target networks are updated at every `actor_period`-th update; in between, the actor's metrics
+    are those of its last one. The critic's penalty compares the target actor's next action with the data's next action;
+    at the end of an episode, where none was recorded, the last action takes its place.
 
-    In the public code one Adam serves both networks, so its momentum moves the actor in the updates that skip it, and
-    its moments decay. `public_momentum` does the same; otherwise a skipped actor stays where it is.
+    In the public code one Adam serves both networks, so in updates that skip the actor its momentum still moves the
+    actor, and its moments decay. `public_momentum` does the same; otherwise a skipped actor stays where it is.
 
-    Under `vmap` over seeds nothing is skipped, only left unused.
+    Under `vmap` over seeds nothing is skipped: the unused results are computed and discarded.
     """
 
     name: ClassVar[str] = "rebrac"
@@ -117,8 +117,8 @@ class ReBRAC(Trained):
     alpha_actor: ScalarLike = scalar(0.01, "weight of cloning in the actor's loss; tune from 0.003 to 1")
     alpha_critic: ScalarLike = scalar(0.01, "weight of the penalty in the Bellman target; tune from 0 to 0.01")
     target_noise: float = static(0.2, "standard deviation of the noise on next actions", low=0)
-    noise_limit: float = static(0.5, "where that noise is cut off", low=0)
-    actor_period: int = static(2, "updates of the critic for one of the actor", low=1)
+    noise_limit: float = static(0.5, "bound to which that noise is clipped", low=0)
+    actor_period: int = static(2, "critic updates per actor update", low=1)
     public_momentum: bool = static(False, "let Adam's momentum move the actor in skipped updates")
     discount: ScalarLike = fields.discount()
     tau: ScalarLike = fields.tau()
@@ -165,7 +165,7 @@ class ReBRAC(Trained):
         if not self.public_momentum:
             moved, stayed = (actor, actor_optimizer), (networks.actor, state.actor_optimizer)
             actor, actor_optimizer = _where(full, moved, stayed)
-        # One step of lag, as in the public code: the averages take the networks before this update.
+        # One step of lag, as in the public code: the averages use the networks from before this update.
         slow = (state.target_actor, state.target_critic)
         averages = bellman.target_average(slow, (networks.actor, networks.critic), self.tau)
         target_actor, target_critic = _where(full, averages, slow)
@@ -182,7 +182,7 @@ class ReBRAC(Trained):
     def gradients(
         self, state: ReBRACState, batch: Batch, noise: ReBRACNoise, *, axis_name: AxisName | None = None
     ) -> tuple[ReBRACNetworks, Metrics]:
-        """The gradients of this update, of the whole batch where it is sharded; a skipped actor's are 0."""
+        """The gradients of this update, of the whole batch if it is sharded; a skipped actor's are 0."""
         gradients, metrics, _ = self._graded(state, batch, noise, axis_name)
         return gradients, metrics
 
@@ -228,7 +228,7 @@ class ReBRAC(Trained):
         return n.mean.forward() + values + improvement / self.actor_period
 
     def _is_full(self, state: ReBRACState) -> Bool[Array, ""]:
-        """Whether this update moves the actor: updates count from 1."""
+        """Whether this update also updates the actor; updates are counted from 1."""
         return (state.step + 1) % self.actor_period == 0
 
     @jax.named_scope("targets")

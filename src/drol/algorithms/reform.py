@@ -36,7 +36,7 @@ ELSEWHERE = "borrowed from ReFORM's other tasks, which all have one set: it repo
 
 
 def _filled(preset: Preset) -> Preset:
-    """With the same values everywhere; borrowed where the method was not run."""
+    """With the same values everywhere, marked as borrowed where the method was not run."""
     preset = dataclasses.replace(preset, values={"q_coef": 0.1, "discount": 0.995})
     if preset.family.startswith(("antmaze-large-navigate", "cube", "scene")):
         return preset
@@ -59,7 +59,7 @@ class ReFORMNetworks(CriticNetworks):
 
 
 class ReFORMNoise(eqx.Module):
-    """Uniform in the latent ball, but for the times."""
+    """Uniform in the latent ball, except for the times."""
 
     next_latent: Float[Array, "*batch action"]
     flow_x0: Float[Array, "*batch action"]
@@ -71,11 +71,11 @@ class ReFORMNoise(eqx.Module):
 class ReFORM(CriticLearner[ReFORMNetworks, ReFORMNoise]):
     """Clone the data with a flow from the latent ball, distil it into one step, and let the critic move the latents.
 
-    What acts is mu(s, w(s, z)): w carries a latent z along a flow of its own that is reflected at the ball's surface,
-    and mu is the student. No weight holds the policy to the data. It stays within what the student makes of the ball,
-    because w does: a constraint of support, without one of density, by another construction than DROL's.
+    The policy is mu(s, w(s, z)): w carries a latent z along a second flow, reflected at the ball's surface, and mu is
+    the student. No penalty ties the policy to the data. Because w stays in the ball, the policy stays within the
+    student's image of the ball: a constraint on support but not on density, by another construction than DROL's.
 
-    Its authors give one set of hyperparameters to all their tasks, and here it is the default.
+    Its authors use one set of hyperparameters for all their tasks, which is the default here.
     """
 
     name: ClassVar[str] = "reform"

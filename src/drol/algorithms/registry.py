@@ -1,4 +1,4 @@
-"""Every algorithm by its name. Adding one takes a file next to this one and a line here."""
+"""All algorithms by name. Adding one takes a file next to this one and a line here."""
 
 import importlib
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,7 +16,7 @@ else:
 
 
 class Registered(NamedTuple):
-    """What papers call an algorithm, and the place of its class."""
+    """What papers call an algorithm, and the import path of its class."""
 
     title: str
     place: str
@@ -37,17 +37,17 @@ ALGORITHMS = {
     "reform": Registered("ReFORM", "drol.algorithms.reform:ReFORM"),
     "drol": Registered("DROL", "drol.algorithms.drol:DROL"),
 }
-"""In the order of tables."""
+"""In the order in which tables list them."""
 
 TITLES = {name: registered.title for name, registered in ALGORITHMS.items()}
 """Methods as their papers write them."""
 
 
 def algorithm_class(name: str) -> "type[Algorithm]":
-    """The class of a registered algorithm, or of one outside this package by its place, `module:Class`.
+    """The class of a registered algorithm, or of one outside this package, given as `module:Class`.
 
     Raises:
-        ValueError: for an unknown name; the message names the nearest. For a place that holds no algorithm.
+        ValueError: for an unknown name (the message suggests the nearest), or a path without an algorithm.
     """
     if ":" in name:
         return _at(name)

@@ -42,7 +42,7 @@ PUBLISHED = Published(
 )
 
 FINEST = 3
-"""The level log2(8) of flow matching; self-consistency teaches the levels below from the one above each."""
+"""The level log2(8), trained by flow matching; self-consistency trains each level below from the one above it."""
 NOISE_LEFT = 1e-5
 """What remains of x_0 at time 1."""
 
@@ -51,7 +51,7 @@ OfActor, OfCritic, Result = TypeVar("OfActor"), TypeVar("OfCritic"), TypeVar("Re
 
 
 class SORLNetworks(eqx.Module, Generic[OfActor, OfCritic]):
-    """What SORL trains; also a pair of anything else, one for each."""
+    """What SORL trains; also used for any other pair with an entry for each."""
 
     actor: OfActor
     critic: OfCritic
@@ -71,7 +71,7 @@ class SORLState(TrainState):
 
 
 class SORLNoise(eqx.Module):
-    """Numbers of steps (places in `STEPS`) per batch, everything else per row."""
+    """The numbers of steps (indices into `STEPS`) are drawn per batch, everything else per row."""
 
     critic_steps: Int[Array, ""]
     actor_steps: Int[Array, ""]
@@ -85,12 +85,13 @@ class SORLNoise(eqx.Module):
 
 
 class SORL(Trained):
-    """A field f(s, x, t, l) that steps from x by 2^-l: cloned at the finest level, consistent at the coarser ones, and
-    moved by a critic that knows the number of steps, differentiated through all of them.
+    """A field f(s, x, t, l) that steps from x by 2^-l: trained by flow matching at the finest level, by
+    self-consistency at the coarser ones, and by a critic conditioned on the number of steps, differentiated through
+    all of them.
 
-    The paper's method: the Bellman target is a constant, and each network has an Adam and a gradient clip of its own.
-    `public_update` does what the public code does, on which the published numbers rest: the Bellman error also moves
-    the actor; critic and actor step one after the other, each time with one Adam and one clip over both networks.
+    By default this is the paper's method: the Bellman target is a constant, and each network has its own Adam and
+    gradient clip. `public_update` follows the public code, which produced the published numbers: the Bellman error also
+    trains the actor, and critic and actor are updated in turn, each time with one Adam and one clip over both networks.
 
     Under `vmap` over seeds every number of steps is computed and one is used, so seeds train faster one by one.
     """
@@ -142,13 +143,13 @@ class SORL(Trained):
     def noise(self, spec: Spec, rows: Rows, *, key: Key) -> SORLNoise:
         row_key, batch_key = jax.random.split(threefry(key))
         critic_steps, actor_steps = jax.random.randint(batch_key, (2,), 0, len(STEPS), jnp.int32)
-        # Thirds of the batch, rounding aside, learn consistency at levels 2, 1 and 0.
+        # Each third of the batch, up to rounding, trains consistency at one of the levels 2, 1 and 0.
         levels = FINEST - 1 - rows % FINEST
 
         def draw(key: Key) -> tuple[Array, Array, Array]:
             normal_key, index_key = jax.random.split(key)
             normal = jax.random.normal(normal_key, (4, spec.action_dim))
-            # Eighths, of which a level l counts every 2^(3 - l)-th.
+            # Times in eighths; level l uses every 2^(3 - l)-th of them.
             eighths = jax.random.randint(index_key, (2, 1), 0, STEPS[-1], jnp.int32)
             return normal, eighths[0], eighths[1]
 
@@ -201,7 +202,7 @@ class SORL(Trained):
             networks, optimizer_state = SORLNetworks(actor, critic), SORLNetworks(actor_state, critic_state)
         return SORLState(
             networks=networks,
-            # One step of lag, as in the public code: the averages take the networks before this update.
+            # One step of lag, as in the public code: the averages use the networks from before this update.
             target_actor=bellman.target_average(state.target_actor, before.actor, self.tau),
             target_critic=bellman.target_average(state.target_critic, before.critic, self.tau),
             optimizer=optimizer_state,
@@ -219,10 +220,10 @@ class SORL(Trained):
     def critic_gradients(
         self, state: SORLState, batch: Batch, noise: SORLNoise, *, axis_name: AxisName | None = None
     ) -> tuple[SORLNetworks, Metrics]:
-        """Of the Bellman error; the actor's are 0, but for `public_update`."""
+        """Gradients of the Bellman error; the actor's are 0 without `public_update`."""
         networks = make_varying(state.networks, axis_name)
 
-        # Differentiated inside the branches: a branch outside would keep room for what all of them remember.
+        # Differentiated inside the branches: from outside, the residuals of all branches would be allocated.
         def gradient(steps: int) -> tuple[SORLNetworks, Metrics]:
             return jax.grad(self._critic_loss, has_aux=True)(
                 networks, state.networks.actor, state.target_critic, batch, noise, steps
@@ -234,7 +235,7 @@ class SORL(Trained):
     def actor_gradients(
         self, actor: VectorField, state: SORLState, batch: Batch, noise: SORLNoise, *, axis_name: AxisName | None = None
     ) -> tuple[SORLNetworks, Metrics]:
-        """Of the actor's loss at `actor`; critic and slow actor are those of `state`, and the critic's are 0."""
+        """Gradients of the actor's loss at `actor`, with the critic and target actor of `state`; the critic's are 0."""
         actor, critic = make_varying((actor, state.networks.critic), axis_name)
         cloning, metrics = jax.grad(self._cloning_loss, has_aux=True)(actor, state.target_actor, batch, noise)
 
@@ -278,10 +279,10 @@ class SORL(Trained):
         # The numbers of steps, drawn for the targets and for the actor, are equally likely.
         n, ensemble = operations.Networks.of(self.hidden, spec), self.ensemble
         critic, shortcut = n.critic_of_steps, n.shortcut
-        # Two steps of the target in one state, at different times, make the target of one step twice as long.
+        # Two target steps in the same state, at different times, give the target of one step of twice the length.
         consistency = shortcut.forward(2) + shortcut.learn()
         improvement = statistics.mean(shortcut.learn_euler(steps) for steps in STEPS) + ensemble * critic.guide()
-        # In the public update the Bellman error moves the actor as well, through the next actions.
+        # In the public update the Bellman error also trains the actor, through the next actions.
         targets = statistics.mean(shortcut.euler(steps) for steps in STEPS) + ensemble * critic.forward()
         targets = improvement if self.public_update else targets
         return shortcut.learn() + consistency + targets + ensemble * critic.learn() + improvement
@@ -296,7 +297,7 @@ class SORL(Trained):
         noise: SORLNoise,
         steps: int,
     ) -> tuple[Scalar, Metrics]:
-        """The Bellman error at the actor's next action in so many steps."""
+        """The Bellman error at the actor's next action in `steps` steps."""
         count = jnp.asarray(float(steps))
         actor = networks.actor if self.public_update else fixed_actor
         next_actions = shortcut_actions(actor, batch.next_observations, noise.next_latent, steps)
@@ -310,7 +311,7 @@ class SORL(Trained):
     def _cloning_loss(
         self, actor: VectorField, slow: VectorField, batch: Batch, noise: SORLNoise
     ) -> tuple[Scalar, Metrics]:
-        """Flow matching at the finest level; below it, one step is to equal two half steps of the slow actor."""
+        """Flow matching at the finest level; below it, one step should equal two half steps of the target actor."""
         times = noise.flow_index / STEPS[-1]
         points = _on_the_way(noise.flow_x0, batch.actions, times)
         predicted = actor(batch.observations, points, times, jnp.asarray(float(FINEST)))
@@ -337,7 +338,7 @@ class SORL(Trained):
         steps: int,
         axis_name: AxisName | None,
     ) -> tuple[Scalar, Scalar]:
-        """q_coef (-lambda Q(s, a, k)) at the actor's action a in k steps, and the term without its weight."""
+        """q_coef (-lambda Q(s, a, k)) at the actor's action a in k steps, and the same without q_coef."""
         actions = shortcut_actions(actor, batch.observations, noise.latent, steps)
         q_values = bellman.aggregate(critic(batch.observations, actions, jnp.asarray(float(steps))), "mean")
         loss = losses.q_loss(q_values, normalize=self.normalize_q, axis_name=axis_name)
@@ -345,7 +346,7 @@ class SORL(Trained):
 
 
 def _in_steps(place: Int[Array, ""], of: Callable[[int], Result]) -> Result:
-    """`of` the number of steps at this place of `STEPS`."""
+    """`of` applied to the number of steps at this index of `STEPS`."""
     return jax.lax.switch(place, [functools.partial(of, steps) for steps in STEPS])
 
 

@@ -1,9 +1,9 @@
-"""The tables of hyperparameters in papers and repositories, of which each method has a column beside its class.
+"""Tables of hyperparameters from papers and repositories; each method's column stands next to its class.
 
-The columns IQL, ReBRAC, FAWAC, FBRAC and IFQL are Table 6 of the FQL paper (Park et al. 2025), the column FQL is the
-README of its repository; SORL, DeFlow and DROL are the commands of their repositories. Where the paper's table and the
-README differ on FQL, by a factor of ten on adroit, the README counts: it states the exact flags. FAWAC's and FBRAC's
-entries on adroit are the paper's, and nothing states them a second time.
+The columns of IQL, ReBRAC, FAWAC, FBRAC and IFQL are from Table 6 of the FQL paper (Park et al. 2025), that of FQL is
+from the README of its repository, and those of SORL, DeFlow and DROL are from the commands of their repositories. Where
+the paper's table and the README differ on FQL, by a factor of ten on adroit, the README is used, because it states the
+exact flags. FAWAC's and FBRAC's entries on adroit are the paper's; no other source states them.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ Number = int | float
 
 
 class Cell(NamedTuple):
-    """Numbers with a mark; `value` is None where they are unknown."""
+    """Numbers with a mark; `value` is None if they are unknown."""
 
     value: Number | tuple[Number, ...] | None
     mark: Mark | None = None
@@ -57,11 +57,11 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "puzzle-3x3-play": {},
     "puzzle-4x4-play": {},
 }
-"""Families of OGBench, five tasks each, and what methods share on them: a discount that is not 0.99, and, of methods
-that choose one, an aggregation in the Bellman target that is not the mean."""
+"""OGBench's families, five tasks each, and what methods share on them: a discount other than 0.99 and, for methods that
+have a choice, an aggregation in the Bellman target other than the mean."""
 
 ADROIT = {"q_agg": "min"}
-"""The same on the hands of D4RL."""
+"""The same for the hands of D4RL."""
 
 POINTMAZE = tuple(
     f"pointmaze-{size}-{kind}" for size in ("medium", "large", "giant", "teleport") for kind in ("navigate", "stitch")
@@ -106,7 +106,7 @@ class D4RL(NamedTuple):
 
 
 def is_antmaze(task: str) -> bool:
-    """Whether a task of D4RL is one of its mazes, and no hand."""
+    """Whether a task of D4RL is one of its mazes, not one of its hands."""
     return task.startswith("antmaze")
 
 
@@ -131,7 +131,7 @@ def preset(
 
 
 def with_pointmaze(presets: Iterable[Preset]) -> Iterator[Preset]:
-    """Nothing is published for pointmaze: it borrows each method's own row of antmaze-large."""
+    """Add pointmaze, for which nothing is published: it borrows each method's own row of antmaze-large."""
     presets = tuple(presets)
     lender = next(preset for preset in presets if preset.family == "antmaze-large-navigate")
     yield from presets
@@ -140,7 +140,7 @@ def with_pointmaze(presets: Iterable[Preset]) -> Iterator[Preset]:
 
 
 def everywhere(algorithm: str, source: str, *, on_d4rl: str | None = None) -> Iterator[Preset]:
-    """A method with nothing to tune, or one set of values for all tasks: that is a fact, not a gap."""
+    """Presets of a method with nothing to tune, or one set of values for all tasks: nothing is missing here."""
     for family in (*FAMILIES, *POINTMAZE):
         yield preset(algorithm, family, {}, source)
     for task in D4RL_TASKS:
@@ -153,7 +153,7 @@ class Column:
 
     Attributes:
         algorithm: the method's registered name.
-        fields: what its entries stand for; an entry has one number for each.
+        fields: the hyperparameters that its entries give; an entry has one number for each.
         source: where they come from.
         number: their type.
         always: fields that have the same value in every preset.
@@ -177,7 +177,7 @@ class Column:
     def d4rl(self, entries: D4RL) -> Iterator[Preset]:
         """One preset for each task."""
         for task, entry in entries.by_task().items():
-            # Where nothing is published, the aggregation is not either.
+            # Where nothing is published, neither is the aggregation.
             yield self._preset(task, entry, {} if is_antmaze(task) or entry is UNKNOWN else ADROIT)
 
     def _preset(self, family: str, entry: Entry, shared: Mapping[str, Any]) -> Preset:

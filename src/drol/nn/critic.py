@@ -26,7 +26,7 @@ class CriticEnsemble(eqx.Module):
             spec: the task's dimensions.
             hidden: widths of the hidden layers.
             ensemble: number of members.
-            conditions: how many numbers follow the action.
+            conditions: number of scalar inputs that follow the action.
             key: random key of the weights.
         """
         fan_in = spec.observation_dim + spec.action_dim + conditions

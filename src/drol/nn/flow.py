@@ -21,8 +21,8 @@ Condition = Float[Array, "*batch 1"] | Float[Array, ""] | float
 class VectorField(eqx.Module):
     """v(s, x, c_1, ..., c_n): an MLP on concat(s, x, c), linear output, no layer norm.
 
-    x has the dimension of the action. The conditions are numbers appended as they are: the time of a flow, the step
-    size of a shortcut model, or none.
+    x has the dimension of the action. The conditions are scalars that are appended unchanged: the time of a flow, the
+    step size of a shortcut model, or none.
     """
 
     mlp: MLP
@@ -33,7 +33,7 @@ class VectorField(eqx.Module):
         Args:
             spec: the task's dimensions.
             hidden: widths of the hidden layers.
-            conditions: how many numbers follow x.
+            conditions: number of scalar inputs that follow x.
             key: random key of the weights.
         """
         fan_in = spec.observation_dim + spec.action_dim + conditions
@@ -59,13 +59,13 @@ class VectorField(eqx.Module):
 
     @property
     def spec(self) -> Spec:
-        """The task's dimensions, for a field of time alone."""
+        """The task's dimensions, for a field whose only condition is the time."""
         fan_in, action_dim = self.mlp.layers[0].weight.shape[-2], self.mlp.layers[-1].weight.shape[-1]
         return Spec(fan_in - action_dim - 1, action_dim)
 
 
 def one_step_actor(field: VectorField, time: float) -> LatentActor:
-    """x -> v(s, x, time) as a one-step actor: the constant time moves into the first layer's bias."""
+    """x -> v(s, x, time) as a one-step actor: the constant time is folded into the first layer's bias."""
     first, *others = field.mlp.layers
     parts = (first.weight[:-1], first.bias + time * first.weight[-1])
     folded = eqx.tree_at(lambda layer: (layer.weight, layer.bias), first, parts)
@@ -85,7 +85,7 @@ def flow_actions(
 def steered_latents(
     field: VectorField, observation: Float[Array, "*batch observation"], latents: Points, steps: int
 ) -> Points:
-    """Where a flow that is reflected at the surface of the latent ball (radius sqrt(d)) carries latents of it.
+    """Latents carried by a flow that is reflected at the surface of the latent ball (radius sqrt(d)).
 
     Source: ReFORM (Zhang et al. 2026).
     """
@@ -95,7 +95,7 @@ def steered_latents(
 def shortcut_actions(
     field: VectorField, observation: Float[Array, "*batch observation"], latents: Points, steps: int
 ) -> Points:
-    """The actions of a shortcut model in `steps` steps, which its field is told as the level log2(steps).
+    """The actions of a shortcut model in `steps` steps; its field is conditioned on the level log2(steps).
 
     Source: shortcut models (Frans et al. 2025); SORL (Espinosa-Dice et al. 2025).
     """

@@ -10,7 +10,7 @@ from drol.types import Key, Spec
 
 
 class MeanActor(eqx.Module):
-    """mu(s): an MLP without layer norm, unbounded; its output layer begins ten times smaller than the others.
+    """mu(s): an MLP without layer norm, unbounded; its output layer is initialised ten times smaller than the others.
 
     A Gaussian of unit variance has this mean; a deterministic actor is its tanh.
     """

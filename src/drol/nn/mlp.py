@@ -26,7 +26,7 @@ class LayerNorm(eqx.Module):
     @jax.named_scope("layer_norm")
     def __call__(self, x: Float[Array, "*batch width"]) -> Float[Array, "*batch width"]:
         mean = jnp.mean(x, axis=-1, keepdims=True)
-        # E[x^2] - E[x]^2 reads x once; after a gelu the mean is small against the spread, so nothing cancels badly.
+        # E[x^2] - E[x]^2 reads x once; after a gelu the mean is small against the spread, so cancellation is mild.
         variance = jnp.maximum(jnp.mean(x**2, axis=-1, keepdims=True) - mean**2, 0)
         return (x - mean) * (jax.lax.rsqrt(variance + 1e-6) * self.scale) + self.bias
 
@@ -46,7 +46,7 @@ class Linear(eqx.Module):
 
 
 class MLP(eqx.Module):
-    """Linear layers with a tanh-gelu after each hidden one, then, if asked for, layer normalisation."""
+    """Linear layers, each hidden one followed by a tanh-gelu and, optionally, layer normalisation."""
 
     layers: tuple[Linear, ...]
     norms: tuple[LayerNorm, ...]
@@ -68,11 +68,11 @@ class MLP(eqx.Module):
             hidden: widths of the hidden layers, at least one.
             fan_out: width of the linear output.
             layer_norm: normalise after each hidden activation.
-            output_gain: factor of the output layer's initial weights.
+            output_gain: factor on the output layer's initial weights.
             key: random key of the weights.
 
         Raises:
-            ValueError: without a hidden layer, or where a width is not positive.
+            ValueError: if there is no hidden layer, or a width is not positive.
         """
         widths = (fan_in, *hidden, fan_out)
         if not hidden or any(width < 1 for width in widths):

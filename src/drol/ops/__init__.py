@@ -1,4 +1,4 @@
-"""What the paper is made of, as pure functions."""
+"""The building blocks of the paper, as pure functions."""
 
 from drol.ops import axis as axis
 from drol.ops import bellman as bellman

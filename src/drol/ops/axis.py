@@ -12,7 +12,7 @@ Tree = TypeVar("Tree")
 
 
 def mean_over(tree: Tree, axis_name: AxisName | None) -> Tree:
-    """The mean over the shards of the mapped axes; the identity without any."""
+    """The mean over the shards of the mapped axes; the identity if there are none."""
     names = _names(axis_name)
     return jax.lax.pmean(tree, names) if names else tree
 
@@ -21,8 +21,8 @@ def make_varying(tree: Tree, axis_name: AxisName | None) -> Tree:
     """Mark replicated parameters as varying over the axes before they are differentiated.
 
     Under `jax.shard_map` the gradient with respect to a replicated value is summed over the shards by
-    transposition; averaging it afterwards leaves it N times too large. A varying copy keeps each shard's gradient its
-    own, so that `mean_over` gives the gradient of the whole batch. Under `jax.vmap` there is nothing to mark.
+    transposition; averaging it afterwards leaves it N times too large. A varying copy keeps each shard's gradient
+    separate, so that `mean_over` gives the gradient of the whole batch. Under `jax.vmap` there is nothing to mark.
     """
     manual = jax.sharding.get_abstract_mesh().manual_axes
     names = [name for name in _names(axis_name) if name in manual]

@@ -17,8 +17,8 @@ Tree = TypeVar("Tree")
 def aggregate(q_values: Float[Array, "ensemble *batch"], how: Aggregation) -> Float[Array, "*batch"]:
     """Combine the members of a critic ensemble.
 
-    Their mean, their minimum, or their mean less half of their standard deviation (of the population). Of two members
-    the minimum is the mean less the whole deviation.
+    The result is their mean, their minimum, or their mean minus half their (population) standard deviation. For two
+    members the minimum is the mean minus the full standard deviation.
     """
     if how == "mean":
         return jnp.mean(q_values, axis=0)
@@ -26,7 +26,7 @@ def aggregate(q_values: Float[Array, "ensemble *batch"], how: Aggregation) -> Fl
         return jnp.min(q_values, axis=0)
     if how == "mean-half-std":
         variance = jnp.var(q_values, axis=0)
-        # The bound gives members that agree the derivative zero.
+        # The lower bound makes the derivative zero where members agree.
         return jnp.mean(q_values, axis=0) - 0.5 * jnp.sqrt(jnp.maximum(variance, 1e-12))
     raise ValueError(f"aggregation must be one of {', '.join(AGGREGATIONS)}, found {how!r}")
 
@@ -37,7 +37,7 @@ def bellman_target(
     next_q: Float[Array, "*batch"],
     discount: Scalar | float,
 ) -> Float[Array, "*batch"]:
-    """`backup` of next values that are constants for differentiation: for losses that also train what values them.
+    """`backup` with next values held constant: for losses that also train the networks that compute them.
 
     Source: eq. 2, eq. 9.
     """
@@ -50,10 +50,12 @@ def backup(
     next_q: Float[Array, "*batch"],
     discount: Scalar | float,
 ) -> Float[Array, "*batch"]:
-    """y = r + gamma mask Q'(s', a'), mask = 1 - terminated; differentiable, by the discount too.
+    """y = r + gamma mask Q'(s', a'), mask = 1 - terminated; differentiable, also in the discount.
 
-    The algorithms' losses take `next_q` from networks that they do not differentiate, so nothing has to be stopped, and
-    gradients by hyperparameters (gamma, tau, ...) pass through as many updates as one likes. Source: eq. 2, eq. 9.
+    The algorithms' losses take `next_q` from networks that they do not differentiate, so no gradient has to be stopped,
+    and gradients with respect to hyperparameters (gamma, tau, ...) pass through any number of updates.
+
+    Source: eq. 2, eq. 9.
     """
     return rewards + discount * masks * next_q
 
@@ -66,7 +68,7 @@ def bellman_error(q_values: Float[Array, "ensemble *batch"], targets: Float[Arra
 def best_of_n(
     q_values: Float[Array, "ensemble num_samples"], how: Aggregation, *, rank: Aggregation = "min"
 ) -> Float[Array, ""]:
-    """Back up the best of N next actions: ranked by the ensemble's `rank`, valued by its `how`.
+    """Back up the best of N next actions: ranked by the aggregation `rank`, valued by the aggregation `how`.
 
     With N = 1 this is `aggregate`.
     """
@@ -76,5 +78,5 @@ def best_of_n(
 
 @jax.named_scope("target_average")
 def target_average(target: Tree, online: Tree, tau: Scalar | float) -> Tree:
-    """phi' <- tau phi + (1 - tau) phi', leaf by leaf; each keeps its type, whatever that of tau."""
+    """phi' <- tau phi + (1 - tau) phi', leaf by leaf; each keeps its dtype, whatever that of tau."""
     return jax.tree.map(lambda t, o: (tau * o + (1 - tau) * t).astype(t.dtype), target, online)

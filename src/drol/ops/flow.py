@@ -24,7 +24,7 @@ def matching_errors(velocity: Velocity, start: Points, actions: Points, times: T
     """|v(x_t, t) - (x_1 - x_0)|^2 / d per row, where x_1 is the data's action.
 
     Args:
-        velocity: of the flow, at the rows' observations.
+        velocity: that of the flow, at the rows' observations.
         start: x_0, draws of the flow's prior.
         actions: x_1.
         times: t in [0, 1).
@@ -39,8 +39,8 @@ def mean_flow_errors(
     """|g(x_t, t) - target|^2 / d per row, where g(x, t) = x - u(x, t) and u is the average velocity back to time 0.
 
     On the line x_t = (1 - t) a + t e with the velocity v = e - a, differentiating t u = x_t - a along the line gives
-    u = v - t du/dt, that is g = x_t + (t - 1) v - t dg/dt: the right-hand side, a constant, is the target. At t = 1 a
-    perfect g is the action that the flow would reach.
+    u = v - t du/dt, that is g = x_t + (t - 1) v - t dg/dt: the right-hand side, held constant, is the target. At t = 1
+    a perfect g is the action that the flow would reach.
 
     Source: mean flows (Geng et al. 2025); MeanFlow-QL (Wang et al. 2025), with the data at time 0 as there.
 
@@ -58,10 +58,10 @@ def mean_flow_errors(
 
 
 def reflect(point: Points, step: Points, radius: float) -> Points:
-    """point + step; where that lies outside the ball of `radius`, less the part of the step that leads outward.
+    """point + step; if that lies outside the ball of `radius`, the part of the step that leads outward is removed.
 
-    What is left of y = point + step is (point . y / |y|^2) y, the projection of the point on y's direction. So whoever
-    starts in the ball stays in it, whatever the step.
+    What remains of y = point + step is (point . y / |y|^2) y, the projection of the point onto y's direction. So a
+    point that starts in the ball stays in it, whatever the step.
 
     Source: reflected flows (Zhang et al. 2026).
     """
@@ -75,7 +75,7 @@ def reflect(point: Points, step: Points, radius: float) -> Points:
 def euler(velocity: Velocity, start: Points, steps: int) -> Points:
     """x at time 1 after `steps` equal steps of Euler's method from x_0 at time 0; nothing is clipped on the way.
 
-    The loop is unrolled: the compiler then fuses across steps, and counts what it does.
+    The loop is unrolled, so that the compiler fuses across steps and its cost analysis counts all of them.
     """
     x = start
     for step in range(steps):

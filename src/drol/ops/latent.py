@@ -21,8 +21,8 @@ def ball_from_draws(
     """Map Gaussian directions and uniform quantiles to points of the ball: R u^(1/d) v / |v|.
 
     Args:
-        normal: v ~ N(0, I_d); only its direction matters. A vector whose squared length underflows, as zero's
-            does, counts as the first axis.
+        normal: v ~ N(0, I_d); only its direction matters. A vector whose squared length underflows, such
+            as zero, is replaced by the first axis.
         uniform: u in [0, 1].
         radius: R > 0.
 
@@ -33,12 +33,12 @@ def ball_from_draws(
     """
     dim = normal.shape[-1]
     squared = jnp.sum(normal**2, axis=-1, keepdims=True)
-    # No draw but zero comes near this bound, below which squares lose their digits to underflow.
+    # Below this bound squares lose digits to underflow; no draw except zero comes near it.
     has_direction = squared > dim * float(jnp.finfo(normal.dtype).tiny / jnp.finfo(normal.dtype).eps)
     first_axis = jnp.zeros((dim,), normal.dtype).at[0].set(1)
     direction = jnp.where(has_direction, normal / jnp.sqrt(jnp.where(has_direction, squared, 1)), first_axis)
     # Rounding can lengthen `direction` by (d / 2 + 3) units and the products below by a few more: shrink by that
-    # much (2e-6 of R at d = 64 in float32), so that containment is a fact and not a tendency.
+    # much (2e-6 of R at d = 64 in float32), so that containment is exact.
     unit = float(jnp.finfo(normal.dtype).eps) / 2
     safe_radius = radius * (1 - (dim / 2 + 8) * unit)
     return direction * (safe_radius * uniform ** (1 / dim))[..., None]
@@ -54,7 +54,7 @@ def sample_ball(
         shape: leading shape of the result.
         dim: d, the dimension of the ball.
         radius: R > 0.
-        dtype: of the points; JAX's default float if None.
+        dtype: that of the points; JAX's default float if None.
 
     Source: eq. 4.
     """

@@ -1,4 +1,4 @@
-"""Losses: winner-only routing (eq. 8), its foil, pointwise correspondence (eq. 3), and those of the peers."""
+"""Losses: winner-only routing (eq. 8), its foil (pointwise correspondence, eq. 3), and those of the baselines."""
 
 import math
 
@@ -18,22 +18,22 @@ def behaviour_cloning(predicted: Actions, actions: Actions) -> Float[Array, " ba
 
 
 def q_scale(q_values: Float[Array, " batch"], axis_name: AxisName | None = None) -> Scalar:
-    """lambda = 1 / max(mean |Q|, 1e-6), a constant for differentiation.
+    """lambda = 1 / max(mean |Q|, 1e-6), held constant under differentiation.
 
-    With `axis_name` the mean runs over the whole batch and not over the shard.
+    With `axis_name` the mean runs over the whole batch, not just the shard.
     """
     magnitude = mean_over(jnp.mean(jnp.abs(jax.lax.stop_gradient(q_values))), axis_name)
     return 1 / jnp.maximum(magnitude, 1e-6)
 
 
 def q_loss(q_values: Float[Array, " batch"], *, normalize: bool, axis_name: AxisName | None = None) -> Scalar:
-    """-lambda mean Q: critic guidance, with `q_scale` as lambda, or 1."""
+    """-lambda mean Q: critic guidance, where lambda is `q_scale` with `normalize` and 1 without."""
     scale = q_scale(q_values, axis_name) if normalize else 1.0
     return -scale * jnp.mean(q_values)
 
 
 def tempered(errors: Float[Array, " batch"], power: Scalar | float, offset: float = 1e-4) -> Float[Array, " batch"]:
-    """w e with w = (e + offset)^-power between 1e-6 and 1e6, in which e is a constant: large errors weigh less.
+    """w e with constant weights w = (e + offset)^-power, clipped to [1e-6, 1e6]: large errors weigh less.
 
     Source: mean flows (Geng et al. 2025), adaptive weights.
     """
@@ -92,19 +92,19 @@ WEIGHT_CAP = 100.0
 def advantage_weights(
     advantages: Float[Array, " batch"], inverse_temperature: Scalar | float
 ) -> Float[Array, " batch"]:
-    """min(exp(beta A), 100), with the advantages A as constants.
+    """min(exp(beta A), 100), with the advantages A held constant.
 
     Source: advantage-weighted regression (Peng et al. 2019), with the cap of the public implementations.
     """
     exponents = inverse_temperature * jax.lax.stop_gradient(advantages)
-    # Cut off before the exponential, which may overflow: infinity would make the derivative by beta NaN.
+    # Capped before the exponential, which may overflow: infinity would make the derivative in beta NaN.
     capped = exponents >= math.log(WEIGHT_CAP)
     return jnp.where(capped, WEIGHT_CAP, jnp.minimum(jnp.exp(jnp.where(capped, 0, exponents)), WEIGHT_CAP))
 
 
 def lagrangian(log_multiplier: Float[Array, " 1"], constraint: Scalar, limit: Scalar | float) -> Scalar:
-    """-log(alpha) (D - limit), whose descent raises the multiplier alpha where the constraint D exceeds its limit.
+    """-log(alpha) (D - limit): minimising it raises the multiplier alpha while the constraint D exceeds its limit.
 
-    D is a constant here; exp(log alpha) D belongs into the loss of whatever D constrains.
+    D is held constant here; the term exp(log alpha) D belongs in the loss of the network that D constrains.
     """
     return -jnp.sum(log_multiplier) * (jax.lax.stop_gradient(constraint) - limit)

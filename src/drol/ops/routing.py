@@ -100,5 +100,5 @@ def winner_entropy(share: Float[Array, " num_candidates"]) -> Scalar:
 
 
 def handoff_rate(before: Int[Array, " probes"], after: Int[Array, " probes"]) -> Scalar:
-    """The fraction of probe states whose winning latent changed between two moments of training."""
+    """The fraction of probe states whose winning latent changed between two points in training."""
     return jnp.mean(before != after)

@@ -12,7 +12,7 @@ POLICY_KINDS: tuple[str, ...] = get_args(PolicyKind)
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """How a policy chooses its action: a static value, so another one compiles another program.
+    """How a policy chooses its action: a static value, so a new one is compiled again.
 
     Attributes:
         how: one of these:

@@ -1,4 +1,4 @@
-"""What every policy is."""
+"""The contract that every policy fulfils."""
 
 import abc
 
@@ -21,7 +21,7 @@ class Policy(eqx.Module):
         """Choose an action: `act` on the draws of `noise`.
 
         Raises:
-            ValueError: for an observation of another width, or several at once.
+            ValueError: for an observation of the wrong width, or several at once.
         """
         if not isinstance(observation, jax.Array):
             observation = jnp.asarray(observation)
@@ -38,11 +38,11 @@ class Policy(eqx.Module):
 
     @abc.abstractmethod
     def act(self, observation: Float[Array, " observation"], noise: PyTree[Array]) -> Float[Array, " action"]:
-        """The action that the draws decide, in [-1, 1]^d, or within the bounds of `PolicyInUnits`."""
+        """The action determined by the draws, in [-1, 1]^d or within the bounds of `PolicyInUnits`."""
 
     @abc.abstractmethod
     def with_kind(self, kind: PolicyKind) -> "Policy":
-        """The same networks, acting in another way: `kind` becomes `choice.how`."""
+        """The same networks with another way of choosing: `kind` becomes `choice.how`."""
 
     @property
     @abc.abstractmethod

@@ -29,19 +29,19 @@ POLICIES: dict[str, type[Policy]] = {
     "mean": MeanPolicy,
     "in-units": PolicyInUnits,
 }
-"""What policy files call each class."""
+"""The classes by their names in policy files."""
 
 CHOOSING = {"kind": "how", "num_samples": "num_samples", "dense_topk": "dense_topk", "q_agg": "q_agg"}
 """The entries of a description that make up a policy's choice, and the fields of `Choice` that they hold."""
 
 
 def kind_of(policy: Policy) -> str:
-    """What policy files call the policy's class."""
+    """The name of the policy's class in policy files."""
     return next(name for name, cls in POLICIES.items() if type(policy) is cls)
 
 
 def describe(policy: Policy) -> dict[str, Any]:
-    """What rebuilds the policy's structure, as JSON values; see `empty`."""
+    """The policy's structure as JSON values, from which `empty` rebuilds it."""
     if isinstance(policy, PolicyInUnits):
         return {"policy": kind_of(policy.policy), **describe(policy.policy)}
     description: dict[str, Any] = dataclasses.asdict(policy.spec)
@@ -64,7 +64,7 @@ def empty(kind: str, description: Mapping[str, Any]) -> Policy:
         description: its entries, which may have been edited.
 
     Raises:
-        KeyError, TypeError, ValueError or OverflowError: for entries that describe no policy.
+        KeyError, TypeError, ValueError or OverflowError: for entries that do not describe a policy.
     """
     cls, entries = POLICIES[kind], dict(description)
     if issubclass(cls, PolicyInUnits):
@@ -99,7 +99,7 @@ def _shape(field: dataclasses.Field, network: eqx.Module | None) -> dict[str, An
 
 
 def _network(field: dataclasses.Field, spec: Spec, options: dict[str, Any], *, key: Key) -> eqx.Module | None:
-    """A fresh network of the shape in `options`, from which its entries are taken."""
+    """A fresh network of the shape given in `options`; removes its entries from there."""
     build, name = field.metadata["network"], f"{field.name}_hidden"
     hidden, more = options.pop(name), {}
     if build.func is CriticEnsemble:

@@ -32,31 +32,31 @@ VERSION = 1
 ARRAYS = re.compile(r"arrays-[0-9a-f]{64}\.safetensors")
 
 HEADER_BYTES = 1 << 20
-"""Room for the names and shapes of arrays; a policy's take a few kilobytes."""
+"""Allowance for the names and shapes of arrays; a policy's take a few kilobytes."""
 
 
 def save_policy(policy: Policy | LoadedPolicy, path: str | Path, facts: Mapping[str, Any] | None = None) -> None:
-    """Write a policy as a folder, replacing a policy that is there.
+    """Write a policy as a folder, replacing any policy already there.
 
     The arrays are written first, under a new name; then `policy.json`, which names them, is replaced in one step. So a
-    reader finds the old policy or the new one, also after a crash.
+    reader finds either the old policy or the new one, even after a crash.
 
     Args:
-        policy: what to store; one that was loaded keeps its facts unless others are given.
+        policy: what to store; a loaded policy keeps its facts unless others are given.
         path: the folder; made if needed.
         facts: JSON values to keep with it, for instance `{"task": ...}`.
 
     Raises:
-        ValueError: if `policy` is none of this library's policies, or `facts` are not JSON values.
+        ValueError: if `policy` is not one of this library's policies, or `facts` are not JSON values.
         DataError: if the folder holds anything but a policy.
-        OSError: with a clear message; an older policy at `path` stays.
+        OSError: if writing fails, with a clear message; an older policy at `path` is kept.
     """
     if isinstance(policy, LoadedPolicy):
         policy, facts = policy.policy, policy.facts if facts is None else facts
     _check_policy(policy, path)
     path, facts = Path(path), _as_json(facts or {})
     if path.exists() and not (path.is_dir() and all(_is_ours(entry.name) for entry in path.iterdir())):
-        raise DataError(f"{path} exists and holds other things than a policy; choose another folder")
+        raise DataError(f"{path} exists and contains something other than a policy; choose another folder")
     leaves, _ = jax.tree_util.tree_flatten_with_path(policy)
     content = to_safetensors({_name(key): np.ascontiguousarray(leaf) for key, leaf in leaves})
     description = {
@@ -75,10 +75,10 @@ def save_policy(policy: Policy | LoadedPolicy, path: str | Path, facts: Mapping[
 
 
 def _check_policy(policy: Policy, path: str | Path) -> None:
-    """Raise a ValueError for what cannot be stored, or stored there."""
+    """Raise a ValueError if the policy cannot be stored, or the path is not one."""
     if not isinstance(policy, Policy):
         swapped = isinstance(path, Policy | LoadedPolicy)
-        hint = "the two are swapped" if swapped else "an algorithm's is algorithm.policy(state)"
+        hint = "the two are swapped" if swapped else "get it with algorithm.policy(state)"
         raise ValueError(f"save_policy(policy, path) expects a policy first, found {type(policy).__name__}; {hint}")
     if not isinstance(path, str | os.PathLike):
         raise ValueError(f"save_policy(policy, path) expects the name of a folder, found {type(path).__name__}")
@@ -89,11 +89,11 @@ def _check_policy(policy: Policy, path: str | Path) -> None:
             raise ValueError(f"only drol's own policies can be stored ({known}), found {type(part).__name__}")
     for key, leaf in jax.tree_util.tree_flatten_with_path(policy)[0]:
         if not isinstance(leaf, jax.Array | np.ndarray) or isinstance(leaf, Tracer):
-            raise ValueError(f"a policy is stored with its arrays, and {_name(key)!r} is a {type(leaf).__name__}")
+            raise ValueError(f"a policy to store must hold arrays, but {_name(key)!r} is a {type(leaf).__name__}")
 
 
 def _as_json(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Facts as they will be read again.
+    """Facts as they will be read back.
 
     Raises:
         ValueError: if they are not JSON values.
@@ -104,7 +104,7 @@ def _as_json(facts: Mapping[str, Any]) -> dict[str, Any]:
         try:
             parse_json(json.dumps({"facts": {name: value}}, allow_nan=False))
         except (TypeError, ValueError, RecursionError) as error:
-            raise ValueError(f"facts must be JSON values by name, and {name!r} is not ({error})") from None
+            raise ValueError(f"facts must be JSON values by name, but {name!r} is not ({error})") from None
     return parse_json(json.dumps(dict(facts), allow_nan=False))
 
 
@@ -113,7 +113,7 @@ def _is_ours(name: str) -> bool:
 
 
 def _checksum(description: Mapping[str, Any]) -> str:
-    """The SHA-256 of a description without its checksum; the arrays' own is part of their file name."""
+    """The SHA-256 of a description without its checksum; the arrays' own checksum is part of their file name."""
     kept = {name: value for name, value in description.items() if name != "checksum"}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
@@ -129,7 +129,7 @@ def load_policy(path: str | Path, *, kind: PolicyKind | None = None, seed: int =
         seed: of the latents drawn when no key is given.
 
     Raises:
-        DataError: if the folder is no policy of this library, of a newer version, or damaged.
+        DataError: if the folder is not a policy of this library, is of a newer version, or is damaged.
         ValueError: for an unknown kind.
     """
     path = _policy_folder(Path(path))
@@ -144,7 +144,7 @@ def load_policy(path: str | Path, *, kind: PolicyKind | None = None, seed: int =
 
 
 def _policy_folder(path: Path) -> Path:
-    """The folder of a policy, of which it, its description or its run's folder was named."""
+    """The folder of a policy, given that folder, its description or the folder of its run."""
     if path.name == DESCRIPTION:
         path = path.parent
     if not (path / DESCRIPTION).exists() and (path / "policy" / DESCRIPTION).exists():
@@ -155,8 +155,8 @@ def _policy_folder(path: Path) -> Path:
         raise DataError(f"{path} is not a policy folder: it does not exist; name a run or its policy/ folder")
     if (path / "config.json").exists():
         raise DataError(
-            f"{path} is not a policy folder yet (no {DESCRIPTION}): its run has saved none. It does so at its first "
-            f"evaluation, or when it is continued with --resume"
+            f"{path} is not a policy folder yet (no {DESCRIPTION}): its run has not saved one. It does so at its "
+            f"first evaluation, or when it is resumed with --resume"
         )
     raise DataError(f"{path} is not a policy folder (no {DESCRIPTION}); name a run or its policy/ folder")
 
@@ -170,15 +170,15 @@ def _description(path: Path) -> dict[str, Any]:
     """
     description = read_json(path / DESCRIPTION)
     if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise DataError(f"{path} is not a policy written by drol (its {DESCRIPTION} says no {FORMAT!r})")
+        raise DataError(f"{path} is not a policy written by drol (its {DESCRIPTION} does not say {FORMAT!r})")
     version, kind = description.get("version"), description.get("kind")
     if type(version) is not int or version != VERSION or not isinstance(kind, str) or kind not in POLICIES:
         raise DataError(
             f"{path} holds a policy of kind {kind!r:.100}, version {version!r:.100}; this drol reads "
-            f"{', '.join(POLICIES)}, version {VERSION}: load it with the drol that wrote it"
+            f"{', '.join(POLICIES)}, version {VERSION}: load it with the version of drol that wrote it"
         )
     if description.get("checksum") != _checksum(description):
-        raise DataError(f"{path / DESCRIPTION} is damaged or was edited: its checksum does not fit; copy it again")
+        raise DataError(f"{path / DESCRIPTION} is damaged or was edited: its checksum does not match; copy it again")
     for name, kinds in (("config", dict), ("facts", dict), ("arrays", str)):
         if not isinstance(description.get(name), kinds):
             raise DataError(f"{path / DESCRIPTION} is damaged: {name!r} should be {kinds.__name__}; copy it again")
@@ -194,19 +194,19 @@ def _read(description: Mapping[str, Any], file: Path) -> Policy:
     """The policy that a description and the file of its arrays make up.
 
     Raises:
-        DataError: if they do not fit.
+        DataError: if they do not match.
         OSError: if the file cannot be read.
     """
     try:
         shapes = empty(description["kind"], description["config"])
         largest = HEADER_BYTES + sum(8 * leaf.size for leaf in jax.tree.leaves(shapes))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise DataError(f"{file.parent} is damaged: its description does not fit its arrays ({error})") from None
+        raise DataError(f"{file.parent} is damaged: its description does not match its arrays ({error})") from None
     if not file.exists():
         raise DataError(f"{file.parent} lacks {file.name}; copy the whole folder")
     content = read_bytes(file, largest)
     if hashlib.sha256(content).hexdigest() not in file.name:
-        raise DataError(f"{file} is damaged: its bytes do not fit the checksum in its name; copy it again")
+        raise DataError(f"{file} is damaged: its bytes do not match the checksum in its name; copy it again")
     try:
         arrays = load_safetensors(content)
         policy = jax.tree.map_with_path(lambda key, leaf: _fitting(arrays, key, leaf), shapes)
@@ -214,7 +214,7 @@ def _read(description: Mapping[str, Any], file: Path) -> Policy:
             policy.units.check()
         return policy
     except (KeyError, TypeError, ValueError, AttributeError, SafetensorError) as error:
-        raise DataError(f"{file.parent} is damaged: its description does not fit its arrays ({error})") from None
+        raise DataError(f"{file.parent} is damaged: its description does not match its arrays ({error})") from None
 
 
 def _name(path: KeyPath) -> str:
@@ -223,7 +223,7 @@ def _name(path: KeyPath) -> str:
 
 def _fitting(arrays: Mapping[str, np.ndarray], path: KeyPath, like: jax.ShapeDtypeStruct) -> jax.Array:
     array = arrays[_name(path)]
-    # The type is the file's: what `like` has depends on this process's default precision.
+    # The file's dtype is kept: that of `like` depends on this process's default precision.
     if array.shape != like.shape or not jnp.issubdtype(array.dtype, jnp.floating):
         raise ValueError(f"{_name(path)} has shape {array.shape} and type {array.dtype}, not {like.shape} and floats")
     if not np.isfinite(array).all():

@@ -14,9 +14,9 @@ from drol.types import Spec
 
 
 class FlowPolicy(SampledPolicy):
-    """`flow_steps` of Euler's method from a standard normal latent, clipped.
+    """`flow_steps` steps of Euler's method from a standard normal latent, then a clip.
 
-    A refiner, where there is one, adds its correction g(s, a) to the clipped result (DeFlow).
+    A refiner, if there is one, adds its correction g(s, a) to the clipped result (DeFlow).
     """
 
     flow: VectorField = network(VectorField)
@@ -38,11 +38,11 @@ class FlowPolicy(SampledPolicy):
 
 
 STEPS = (1, 2, 4, 8)
-"""In how many steps a shortcut model can act."""
+"""The numbers of steps in which a shortcut model can act."""
 
 
 class ShortcutPolicy(SampledPolicy):
-    """A shortcut model in `steps` steps, with a critic that knows their number (SORL).
+    """A shortcut model in `steps` steps, with a critic conditioned on their number (SORL).
 
     Its field takes the time and the level log2(steps); its critic takes the number of steps.
     """

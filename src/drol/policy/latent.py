@@ -27,14 +27,14 @@ def one_step_actions(actor: LatentActor, observation: Float[Array, " observation
 class LatentPolicy(SampledPolicy):
     """A latent-conditioned one-step actor (eq. 6); choosing `one` is the paper's policy.
 
-    The prior of its latents is uniform in a ball, as DROL's, or standard normal, as FQL's.
+    The prior of its latents is uniform in a ball (DROL) or standard normal (FQL).
     """
 
     actor: LatentActor = network(LatentActor)
     critic: CriticEnsemble | None = network(CriticEnsemble, optional=True)
     choice: Choice = eqx.field(static=True, default=Choice())
     latent_radius: float | None = eqx.field(static=True, default=None)
-    # Unwritten where it is the default: the first files of version 1 know no other prior.
+    # Not written if it is the default: the first files of version 1 had no other prior.
     prior: Prior = eqx.field(static=True, default="ball", metadata={"unwritten": "ball"})
 
     def __check_init__(self):

@@ -18,25 +18,25 @@ Observations = np.ndarray | jax.Array | Sequence[float] | Sequence[Sequence[floa
 """One observation, or several."""
 
 AHEAD = 64
-"""Calls on a single observation whose draws are made at once."""
+"""The number of single-observation calls whose draws are made at once."""
 
 
 class LoadedPolicy:
     """A policy that acts on NumPy observations, ready to deploy; see `load_policy`.
 
     A call is one compiled pass with the weights as its constants. The draws are compiled separately, and those of
-    single observations are made `AHEAD` calls at a time: handing such small work between threads costs more than the
-    work itself.
+    single observations are made for `AHEAD` calls at a time: handing so little work to another thread costs more than
+    the work itself.
 
-    Copies and pickles continue where the original is: their next call draws what its next call draws.
+    Copies and pickles continue where the original is: their next call draws what its next call would.
 
     Attributes:
         policy: the pure function inside, for use under `jax.jit` and `jax.vmap`.
         facts: what was stored with it.
-        seed: of the draws.
+        seed: the seed of the draws.
 
     Raises:
-        ValueError: if `seed` is no whole number from 0 to 2^64 - 1.
+        ValueError: if `seed` is not a whole number from 0 to 2^64 - 1.
     """
 
     def __init__(self, policy: Policy, facts: Mapping[str, Any], *, seed: int = 0):
@@ -81,12 +81,12 @@ class LoadedPolicy:
             key: a JAX random key; without one, call number i uses `fold_in(key(seed), i)`.
 
         Returns:
-            float32 actions in the units of the training data ([-1, 1] unless they had bounds of their own), (action,)
-            or (n, action), an array that belongs to the caller.
+            float32 actions in the units of the training data ([-1, 1] unless the data had other bounds), (action,) or
+            (n, action), in an array that belongs to the caller.
 
         Raises:
-            ValueError: if the observation does not fit the task, or holds anything but finite numbers; the call does
-                not count then.
+            ValueError: if the observation does not fit the task, or holds anything but finite numbers; such a call
+                is not counted.
         """
         observations = self._checked(observation)
         count = 1 if observations.ndim == 1 else len(observations)
@@ -136,7 +136,7 @@ class LoadedPolicy:
 
 
 def _rebuilt(policy: Policy, facts: Mapping[str, Any], seed: int, calls: int) -> LoadedPolicy:
-    """A copy that has made as many calls."""
+    """A copy that continues after `calls` calls."""
     copy = LoadedPolicy(policy, facts, seed=seed)
     copy._calls = calls
     return copy

@@ -22,7 +22,7 @@ class MeanPolicy(SampledPolicy):
     """A mean mu(s), or its tanh, and Gaussian noise around it.
 
     Choosing `centre` takes the mean alone, clipped: this is how these policies are evaluated. `one` adds `std` times a
-    normal draw, which `noise_limit` cuts off, and clips the sum: this is how they explore.
+    normal draw, limited to plus and minus `noise_limit`, and clips the sum: this is how they explore.
     """
 
     actor: MeanActor = network(MeanActor)

@@ -1,4 +1,4 @@
-"""Policies that turn a latent into an action, and choose among several of those."""
+"""Policies that turn latents into actions and may choose among several."""
 
 import abc
 import dataclasses
@@ -22,12 +22,12 @@ Actions = Float[Array, "*num_samples action"]
 
 
 def network(cls: type[eqx.Module], *, optional: bool = False, **options: int) -> Any:
-    """A field that holds a network, of which policy files store the hidden widths.
+    """A field that holds a network; policy files store its hidden widths.
 
     Args:
-        cls: of the network.
+        cls: the network's class.
         optional: whether it may be None.
-        options: of its constructor, such as `conditions`.
+        options: options of its constructor, such as `conditions`.
     """
     return eqx.field(metadata={"network": functools.partial(cls, **options), "optional": optional})
 
@@ -36,7 +36,7 @@ class SampledPolicy(Policy):
     """A policy a = pi(s, z) with a latent z of the action's dimension; see `Choice` for how it chooses.
 
     Raises:
-        ValueError: for a choice that needs a critic where there is none.
+        ValueError: if the choice needs a critic and there is none.
     """
 
     critic: eqx.AbstractVar[CriticEnsemble | None]
@@ -50,7 +50,7 @@ class SampledPolicy(Policy):
         """The action of each latent, in [-1, 1]^d."""
 
     def critic_conditions(self) -> tuple[Float[Array, ""], ...]:
-        """What the critic is told in addition to state and action."""
+        """What the critic takes in addition to state and action."""
         return ()
 
     def q_values(
@@ -63,7 +63,7 @@ class SampledPolicy(Policy):
 
     def __check_init__(self):
         if self.choice.needs_critic and self.critic is None:
-            raise ValueError(f"policy kind {self.choice.how!r} ranks samples by Q, and this policy holds no critic")
+            raise ValueError(f"policy kind {self.choice.how!r} ranks samples by Q, but this policy has no critic")
 
     def with_kind(self, kind: PolicyKind) -> "SampledPolicy":
         return dataclasses.replace(self, choice=dataclasses.replace(self.choice, how=kind))

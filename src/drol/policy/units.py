@@ -22,7 +22,7 @@ class PolicyInUnits(Policy):
 
     def act(self, observation: Float[Array, " observation"], noise: PyTree[Array]) -> Float[Array, " action"]:
         action = self.units.action_outward(self.policy.act(self.units.observation_inward(observation), noise))
-        # Rounding must not leave the bounds.
+        # Rounding must not push actions out of bounds.
         return jnp.clip(action, self.units.action_low, self.units.action_high)
 
     def with_kind(self, kind: PolicyKind) -> "PolicyInUnits":
@@ -30,7 +30,7 @@ class PolicyInUnits(Policy):
 
     @property
     def choice(self) -> Choice:  # pyright: ignore[reportIncompatibleVariableOverride]  (an AbstractVar)
-        """That of the policy inside."""
+        """The choice of the policy inside."""
         return self.policy.choice
 
     @property
@@ -39,11 +39,11 @@ class PolicyInUnits(Policy):
 
 
 def in_units(policy: Policy, units: Units | None) -> Policy:
-    """The policy in the user's units, for data that were rescaled; the policy itself where nothing was."""
+    """The policy in the user's units if the data were rescaled, otherwise the policy itself."""
     if units is None:
         return policy
     if not isinstance(units.action_low, jax.Array) and not isinstance(units.action_high, jax.Array):
         low, high = inward(units.action_low, units.action_high)
         units = dataclasses.replace(units, action_low=low, action_high=high)
-    # `choice` is an AbstractVar of the base, and no argument.
+    # `choice` is an AbstractVar of the base, not an argument.
     return PolicyInUnits(policy=policy, units=jax.tree.map(jnp.asarray, units))  # pyright: ignore[reportCallIssue]

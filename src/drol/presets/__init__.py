@@ -1,4 +1,4 @@
-"""Looking published hyperparameters up, and sizes of runs."""
+"""Look-up of published hyperparameters, and sizes of runs."""
 
 from drol.algorithms.registry import TITLES
 from drol.presets.look_up import note, preset_for, published

@@ -1,4 +1,4 @@
-"""What is published for a method on a task, and what to say where defaults stand in for it."""
+"""What is published for a method on a task, and the note to print where defaults are used instead."""
 
 import re
 from collections.abc import Collection
@@ -8,27 +8,27 @@ from drol.published import Preset, Published
 
 
 def published(algorithm: str) -> Published | None:
-    """What is published of an algorithm; its module, and with it jax, is imported.
+    """What is published about an algorithm. Imports its module, and with it jax.
 
     Args:
-        algorithm: a registered name, or the `module:Class` of an algorithm from elsewhere.
+        algorithm: a registered name, or the `module:Class` of an algorithm outside this library.
 
     Returns:
-        None where nothing is, or the name is unknown.
+        None if nothing is published, or the name is unknown.
     """
     known = algorithm in ALGORITHMS or ":" in algorithm
     return algorithm_class(algorithm).published if known else None
 
 
 def preset_for(task: str, algorithm: str = "drol") -> Preset | None:
-    """The preset of a task; its `mark` says where something is not simply published.
+    """The preset of a task; its `mark` says if the values are not simply published ones.
 
     Args:
         task: the name of a task, with or without its number.
-        algorithm: as for `published`.
+        algorithm: as in `published`.
 
     Returns:
-        None where nothing is published for the task.
+        None if nothing is published for the task.
     """
     found = published(algorithm)
     presets = () if found is None else found.presets
@@ -40,12 +40,12 @@ def note(task: str, algorithm: str, label: str, given: Collection[str] = ()) -> 
 
     Args:
         task: the task's full name.
-        algorithm: as for `published`.
-        label: the task's name for people.
+        algorithm: as in `published`.
+        label: the task's name in messages.
         given: hyperparameters whose values the user chose.
 
     Returns:
-        One line; None where the preset holds all that was published.
+        One line; None if the preset holds everything that was published.
     """
     found, preset, title = published(algorithm), preset_for(task, algorithm), TITLES.get(algorithm, algorithm)
     advice = "" if found is None else f"; {found.advice}"

@@ -1,1 +1,1 @@
-"""What a run amounts to."""
+"""The figure that summarises a run."""

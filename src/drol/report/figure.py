@@ -1,4 +1,4 @@
-"""The one number that the field quotes of a run."""
+"""The one number that the field reports for a run."""
 
 import dataclasses
 import statistics
@@ -8,7 +8,7 @@ from typing import Any, Literal
 Measure = Literal["score", "success", "return"]
 
 RULES: dict[Measure, int] = {"score": 1, "success": 3, "return": 3}
-"""How many of the last evaluations count, by measure; the first measure that a run has is its own."""
+"""How many of the last evaluations are averaged, by measure; a run is reported by the first measure it has."""
 
 MEASURES: dict[Measure, str] = {"score": "normalised score", "success": "success", "return": "return"}
 DIGITS: dict[Measure, int] = {"score": 1, "success": 2, "return": 1}
@@ -17,14 +17,14 @@ DIGITS: dict[Measure, int] = {"score": 1, "success": 2, "return": 1}
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A mean over the last evaluations of a run; no checkpoint is chosen.
+    """A mean over the last evaluations of a run; no checkpoint is selected.
 
     Attributes:
-        value: D4RL's normalised score of the last evaluation where there is one, else the mean success of the last
+        value: D4RL's normalised score of the last evaluation if it has one, else the mean success of the last
             three (as OGBench's papers report it), else their mean return.
         measure: which of these.
-        evaluations: how many were averaged: fewer than three where a run has fewer.
-        episodes: how many episodes they had together.
+        evaluations: how many were averaged: fewer than three if the run has fewer.
+        episodes: how many episodes they had in total.
     """
 
     value: float
