@@ -1,6 +1,6 @@
-"""Figures about the source: lines by package, `Any`, imports inside functions, what is long and what is complex.
+"""Figures about the source: lines by package, `Any`, imports inside functions, what is longest and what is complex.
 
-    python .ci/figures.py [FOLDER]     of a checkout's src/drol; default: this one's
+    python .ci/figures.py [FOLDER]     FOLDER is a checkout's src/drol; default: that of this checkout
 
 Complexity is McCabe's, as ruff's C901 counts it (install the extra `dev`).
 """

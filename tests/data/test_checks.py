@@ -61,15 +61,15 @@ def test_columns_of_one_are_columns():
         (lambda a: a.astype(ml_dtypes.float8_e4m3fn), "found float8_e4m3fn .* convert it with .astype(np.float32)"),
         (lambda a: a.astype(np.float16).view("V2"), "raw bytes (|V2), as NumPy stores bfloat16"),
         (lambda a: a.astype(complex), "complex numbers .* two columns"),
-        (lambda a: a.astype(str), "found texts"),
-        (lambda a: a.astype("S8"), "found texts"),
+        (lambda a: a.astype(str), "found strings"),
+        (lambda a: a.astype("S8"), "found strings"),
         (lambda a: a.astype("datetime64[s]"), "found dates .* seconds"),
         (lambda a: a.astype("timedelta64[s]"), "found time spans .* seconds"),
         (lambda a: a.astype(object), "found Python objects .* .astype(np.float32)"),
-        (lambda a: a.astype([("x", float), ("y", float)]), "records of x, y .* array of its own"),
+        (lambda a: a.astype([("x", float), ("y", float)]), "records of x, y .* separate array"),
         (lambda a: np.ma.masked_equal(a, a.flat[0]), "masked values; fill them"),
-        (lambda a: Device(), "of type Device, cannot be made a NumPy array (can't convert cuda:0 .* Tensor.cpu()"),
-        (lambda a: [[1, 2], [3]], "of type list, cannot be made a NumPy array"),
+        (lambda a: Device(), "Device, cannot be converted to a NumPy array (can't convert cuda:0 .* Tensor.cpu()"),
+        (lambda a: [[1, 2], [3]], "of type list, cannot be converted to a NumPy array"),
     ],
 )
 @pytest.mark.parametrize("name", ["observations", "actions", "rewards", "terminated", "next_observations"])
@@ -82,7 +82,7 @@ def test_what_is_no_number_is_refused_by_name(name, make, words):
 
 
 def test_bounds_are_named_as_the_caller_names_them():
-    with pytest.raises(DataError, match=r"state the bounds they keep to \(units=") as caught:
+    with pytest.raises(DataError, match=r"state their bounds \(units=") as caught:
         from_arrays(**{**walk(), "actions": walk()["actions"] * 3})
     assert "--" not in str(caught.value)
     assert "(--action-low, --action-high)" in caught.value.shell
@@ -93,8 +93,8 @@ def test_bounds_are_named_as_the_caller_names_them():
     [
         ((19,), float, "found (19,); if each row is one number, store observations[:, None]"),
         ((4, 5, 3), float, "if these are 4 episodes of 5 steps, store observations.reshape(-1, 3), all other arrays"),
-        ((19, 8, 8), np.uint8, "'observations' holds images, (8, 8) of uint8; only states can be learnt from"),
-        ((19, 8, 8, 3), np.uint8, "'observations' holds images, (8, 8, 3) of uint8; only states can be learnt from"),
+        ((19, 8, 8), np.uint8, "'observations' holds images, (8, 8) of uint8; training needs state vectors"),
+        ((19, 8, 8, 3), np.uint8, "'observations' holds images, (8, 8, 3) of uint8; training needs state vectors"),
         ((19, 8, 8, 3), np.float32, "'observations' holds images, (8, 8, 3) of float32"),
     ],
 )
@@ -107,7 +107,7 @@ def test_other_shapes_are_refused_with_a_remedy(shape, dtype, words):
 
 
 def test_rewards_by_episode_are_refused_with_a_remedy():
-    assert "lay all arrays out as rows: rewards.reshape(-1)" in refusal(rewards=np.zeros((1, 19)))
+    assert "flatten all arrays into rows: rewards.reshape(-1)" in refusal(rewards=np.zeros((1, 19)))
 
 
 def test_no_message_lists_more_than_a_dozen_names():

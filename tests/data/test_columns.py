@@ -40,7 +40,7 @@ def test_columns_are_parsed(text, columns):
         ("", "expected columns like observations=obs,actions=acts, found ''"),
         ("obs", "found 'obs'"),
         ("observations=", "found 'observations='"),
-        ("obs=observations", "a column cannot be named as 'obs'; known are observations, actions"),
+        ("obs=observations", "unknown column 'obs'; known are observations, actions"),
         ("observations=a,observations=b", r"'observations' is given twice; .* observations=a\+b"),
         ("terminated=a,terminals=b", "mean the same"),
     ],
@@ -110,7 +110,7 @@ def test_likely_names_are_offered_ready_for_use(names, option):
     columns = renamed(walk(), names)
     with pytest.raises(DataError, match="missing, found") as caught:
         log_of_columns(columns, "here")
-    assert caught.value.shell.endswith(f"if these are they, say --columns {option}")
+    assert caught.value.shell.endswith(f"if you mean these, pass --columns {option}")
     assert "--" not in str(caught.value)
     assert f"columns={parse_columns(option)}" in str(caught.value)
     same(log_of_columns(columns, "here", columns=parse_columns(option)), log_of_columns(walk(), "here"))
@@ -136,9 +136,9 @@ def test_ends_of_both_kinds_tell_the_other_kind():
 def test_ends_alone_are_what_the_user_says():
     columns = {n: c for n, c in walk(6).items() if n not in ("terminated", "truncated")}
     both = walk(6)["terminated"] | walk(6)["truncated"]
-    with pytest.raises(DataError, match="'dones' does not tell an end from a time-out") as caught:
+    with pytest.raises(DataError, match="'dones' does not tell true ends from time-outs") as caught:
         log_of_columns(columns | {"dones": both}, "here")
-    ends, cuts = "--columns terminated=dones where all are true", "--columns truncated=dones,terminated=none where all"
+    ends, cuts = "--columns terminated=dones if all are true", "--columns truncated=dones,terminated=none if all"
     assert ends in caught.value.shell
     assert cuts in caught.value.shell
     log = log_of_columns(columns | {"dones": both}, "here", columns={"terminated": "dones"})
@@ -146,7 +146,7 @@ def test_ends_alone_are_what_the_user_says():
     log = log_of_columns(columns | {"dones": both}, "here", columns={"truncated": "dones", "terminated": None})
     np.testing.assert_array_equal(log.truncated, both)
     assert not log.terminated.any()
-    with pytest.raises(DataError, match=r"if no row is a true end, say columns=\{'terminated': None\}"):
+    with pytest.raises(DataError, match=r"if no row is a true end, pass columns=\{'terminated': None\}"):
         log_of_columns(columns, "here")
     assert not log_of_columns(columns, "here", columns={"terminated": None}).terminated.any()
 
@@ -158,7 +158,7 @@ def test_one_option_says_all_that_is_likely():
         log_of_columns(columns | {"dones": both}, "here")
     named = ",".join(f"{name}={source}" for name, source in FOREIGN.items())
     for option in (f"{named},terminated=dones", f"{named},truncated=dones,terminated=none"):
-        assert f"--columns {option} where all are" in caught.value.shell
+        assert f"--columns {option} if all are" in caught.value.shell
         assert log_of_columns(columns | {"dones": both}, "here", columns=parse_columns(option)).ends.sum() == 6
     assert caught.value.shell.count("--columns") == 2
     with pytest.raises(DataError, match="if no row is a true end") as caught:
@@ -186,7 +186,7 @@ def test_images_beside_states_are_refused_with_the_states_named(tmp_path):
         parts = {"observations/eye": images, "observations/state": states, "observations/time": np.zeros(19)}
         write_hdf5(tmp_path / "log.hdf5", columns | parts)
         with pytest.raises(
-            DataError, match=r"'observations/eye' holds images, .* only states can be learnt from"
+            DataError, match=r"'observations/eye' holds images, .* training needs state vectors"
         ) as caught:
             read(tmp_path / "log.hdf5")
         option = "observations=observations/state+observations/time"

@@ -165,7 +165,7 @@ def test_validation_data_must_be_of_the_same_kind(tmp_path):
     np.savez(tmp_path / "log.npz", **walk())
     columns = walk(2)
     np.savez(tmp_path / "log-val.npz", **columns | {"actions": columns["actions"][:, :1]})
-    with pytest.raises(DataError, match="its validation file: all files must be of one kind, but 'actions' differ"):
+    with pytest.raises(DataError, match="validation file: all files must have the same format, but 'actions' differ"):
         load(tmp_path / "log.npz")
 
 
@@ -190,7 +190,7 @@ def test_one_episode_in_twenty_is_held_out_or_the_file_beside_is_taken(tmp_path)
         (lambda c: c.pop("terminated"), "terminated missing, found actions, next_observations"),
         (
             lambda c: c.update(dones=c.pop("terminated") | c.pop("truncated")),
-            "'dones' does not tell an end from a time-out: split it, or say columns=",
+            "'dones' does not tell true ends from time-outs: split it, or pass columns=",
         ),
         (lambda c: c.update(terminals=c["terminated"]), "'terminated' and 'terminals' mean the same"),
         (lambda c: c.update(actions=c["actions"][:-1]), r"'actions' must have shape \(19, n\), found \(18, 2\)"),

@@ -75,11 +75,11 @@ def test_hdf5_may_begin_behind_a_block_of_its_own(tmp_path):
         ("log.tfrecord", b"....", "TensorFlow"),
         ("log.npz.gz", b"\x1f\x8b\x08", "is a packed archive; unpack it, then name its files"),
         ("log.npz", b"\x1f\x8b\x08", "is a packed archive; unpack it, then name its files"),
-        ("log.mp4", b"....", "only states can be learnt from"),
-        ("log.npz", b"version https://git-lfs.github.com/spec/v1", "is a pointer of Git LFS, not the file itself"),
+        ("log.mp4", b"....", "training needs state vectors"),
+        ("log.npz", b"version https://git-lfs.github.com/spec/v1", "is a Git LFS pointer, not the file itself"),
         ("log.hdf5", b"<!DOCTYPE html><html>", "is a web page, left by a failed download; download the file again"),
-        ("log.xyz", b"....", "is of a kind that is not known here; store its arrays: np.savez"),
-        ("log", b"....", "is of a kind that is not known here"),
+        ("log.xyz", b"....", "is of an unknown kind; store its arrays: np.savez"),
+        ("log", b"....", "is of an unknown kind"),
         ("log.npz", b"", "is empty \\(0 bytes\\)"),
         ("log.hdf5", b"", "is empty \\(0 bytes\\)"),
         ("log", b"", "is empty \\(0 bytes\\)"),
@@ -187,7 +187,7 @@ def test_folders_that_hold_no_log_say_what_they_hold(tmp_path):
     for name in ("observations.npy", "actions.npy", "notes.txt"):
         (tmp_path / name).write_bytes(b"x")
     said = refusal(tmp_path)
-    assert "found none but 2 of .npy, 1 of .txt; store all arrays in one file: np.savez" in said
+    assert "found none, only 2 of .npy, 1 of .txt; store all arrays in one file: np.savez" in said
     for split, count in (("train", 3), ("test", 2)):
         (tmp_path / split).mkdir()
         for number in range(count):
@@ -201,7 +201,7 @@ def test_folders_that_hold_no_log_say_what_they_hold(tmp_path):
     run.mkdir()
     for name in ("config.json", "metrics.jsonl"):
         (run / name).write_text(json.dumps({}))
-    assert "found the folder of a run" in refusal(run)
+    assert "found a run folder" in refusal(run)
     assert [file.name for file in data_files(tmp_path / "test")] == ["0.npz", "1.npz", "2.npz"]
 
 

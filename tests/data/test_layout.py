@@ -172,9 +172,9 @@ def test_empty_episodes_are_passed_over_and_told(tmp_path):
     write_hdf5(tmp_path / "log.h5", parts)
     log = read(tmp_path / "log.h5")
     same(log, columns)
-    assert log.notes == ("episodes without a row are passed over: demo_7",)
+    assert log.notes == ("episodes without rows are skipped: demo_7",)
     write_hdf5(tmp_path / "empty.h5", {f"demo_7/{name}": column[:0] for name, column in columns.items()})
-    with pytest.raises(DataError, match="none of its 1 episodes has a row"):
+    with pytest.raises(DataError, match="none of its 1 episodes has any rows"):
         read(tmp_path / "empty.h5")
 
 

@@ -89,7 +89,7 @@ def test_actions_are_clipped_as_published():
             r"has 1 NaN or infinite values \(in float32\), the first in row 2",
         ),
         ("observations", lambda x: x * 1e39, "NaN or infinite values"),
-        ("observations", lambda x: x.astype(str), "must hold numbers, found texts"),
+        ("observations", lambda x: x.astype(str), "must hold numbers, found strings"),
         ("actions", lambda x: x * 3, "actions must lie in"),
         ("actions", lambda x: x[1:], "'actions' must have shape"),
         ("rewards", lambda x: np.full_like(x, np.inf), "'rewards' has 2 NaN or infinite"),

@@ -349,7 +349,7 @@ def test_regular_jumps_are_ends_whatever_their_place(length):
     actions = np.random.default_rng(1).uniform(-1, 1, (len(count), 1))
     log = Log("ramps", states, actions, None, ends & False, ends, ends, count, count + 1, count)
     finding = only(examine(log), "jump")
-    assert "in even intervals" in finding.what
+    assert "at even intervals" in finding.what
     assert finding.rows[0] == length - 1
     assert finding.count == 19
 
@@ -383,7 +383,7 @@ def test_a_final_state_that_is_not_finite_is_found_in_its_transition():
 
 
 def test_most_rows_shuffled_is_said():
-    assert "in most rows: they are not in the order of time" in only(examine(shuffled()[0]), "row-order").what
+    assert "in most rows: rows are not in time order" in only(examine(shuffled()[0]), "row-order").what
 
 
 @pytest.mark.parametrize(("timing", "words"), [("pre", "before the step"), ("post", "after the step")])

@@ -163,8 +163,8 @@ def test_an_error_speaks_to_its_reader():
         ({"data": "a.npz", "collect": 3}, "cannot be combined"),
         ({"process": 1}, "belong to distributed"),
         ({"sha256": "xyz"}, "sha256"),
-        ({"columns": {"obs": "observations"}}, "cannot be named as 'obs'"),
-        ({"algorithm": FQL(), "hyperparameters": {"alpha": 3.0}}, "already has its hyperparameters"),
+        ({"columns": {"obs": "observations"}}, "unknown column 'obs'"),
+        ({"algorithm": FQL(), "hyperparameters": {"alpha": 3.0}}, "has its hyperparameters itself"),
         ({"task": ""}, "task must name"),
     ],
 )

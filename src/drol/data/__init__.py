@@ -1,1 +1,1 @@
-"""Data sets: logs, checks, transitions, replay, and readers of file formats. Knows no source of data."""
+"""Data sets: logs, checks, transitions, replay, and readers of file formats. Independent of any data source."""

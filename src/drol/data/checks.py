@@ -1,4 +1,4 @@
-"""What arrays must be before they make a log: tables of numbers, columns of numbers, flags."""
+"""What arrays must be before they can form a log: tables of numbers, columns of numbers, flags."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -9,59 +9,59 @@ from drol.errors import DataError
 from drol.files import listed
 
 if TYPE_CHECKING:
-    # Not at run time: JAX comes with it, and reading a file needs none.
+    # Not at run time: it imports JAX, which reading a file does not need.
     from drol.types import Units
 
 ACTION_LIMIT = 1 - 1e-5
 """Data set actions are clipped to +- this value (as in the authors' code)."""
 
 NUMBERS = "fiub"
-"""NumPy's kinds of data types that are numbers here."""
+"""The kinds of NumPy data types that count as numbers."""
 
 OTHER_KINDS = {
     "c": ("complex numbers", "store real and imaginary parts as two columns"),
     "O": ("Python objects", "concatenate arrays of unequal lengths, convert anything else with .astype(np.float32)"),
-    "U": ("texts", "store numbers"),
-    "S": ("texts", "store numbers"),
-    "T": ("texts", "store numbers"),
+    "U": ("strings", "store numbers"),
+    "S": ("strings", "store numbers"),
+    "T": ("strings", "store numbers"),
     "M": ("dates", "store seconds as floats"),
     "m": ("time spans", "store seconds as floats"),
 }
 """What the other kinds hold, and the remedy."""
 
-NO_IMAGES = "only states can be learnt from, for instance what an encoder makes of the images"
+NO_IMAGES = "training needs state vectors, for instance features that an encoder extracts from the images"
 
 
 def array_of(name: str, value: object, where: str) -> np.ndarray:
-    """Whatever a caller gives as a NumPy array: lists, tensors of other libraries, columns of data frames.
+    """A caller's value as a NumPy array: lists, tensors of other libraries, columns of data frames.
 
     Raises:
-        DataError: if NumPy makes no array of it, or some of its values are masked.
+        DataError: if NumPy cannot convert it, or some of its values are masked.
     """
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         masked = int(np.ma.getmaskarray(value).sum())
         raise DataError(f"{where}: {name!r} has {masked} masked values; fill them, or leave their rows out")
     try:
         return np.asarray(value)
-    except Exception as error:  # of whatever library the value is of
+    except Exception as error:  # of whatever library the value comes from
         reason = str(error).partition("\n")[0]
         raise DataError(
-            f"{where}: {name!r}, of type {type(value).__name__}, cannot be made a NumPy array ({reason}); give an "
-            f"array of numbers"
+            f"{where}: {name!r}, of type {type(value).__name__}, cannot be converted to a NumPy array ({reason}); give "
+            f"an array of numbers"
         ) from None
 
 
 def check_numbers(name: str, array: np.ndarray, where: str) -> None:
-    """Refuse what is no array of numbers.
+    """Refuse anything but an array of numbers.
 
     Raises:
-        DataError: saying what it holds and how to convert it.
+        DataError: says what the array holds and how to convert it.
     """
     kind, dtype = array.dtype.kind, array.dtype
     if kind in NUMBERS:
         return
     if kind == "V" and dtype.names:
-        found, remedy = f"records of {listed(dtype.names)}", "store each field as an array of its own"
+        found, remedy = f"records of {listed(dtype.names)}", "store each field as a separate array"
     elif kind == "V" and dtype.name.startswith("void"):
         found, remedy = f"raw bytes ({dtype.str}), as NumPy stores bfloat16", "convert to float32 before storing"
     elif kind == "V":
@@ -77,10 +77,10 @@ def is_images(array: np.ndarray) -> bool:
 
 
 def check_table(name: str, array: np.ndarray, rows: int | None, where: str) -> None:
-    """Refuse what is no table of numbers with so many rows.
+    """Refuse anything but a table of numbers with this many rows.
 
     Raises:
-        DataError: saying what was expected and found.
+        DataError: says what was expected and what was found.
     """
     if array.ndim != 2 or (rows is not None and len(array) != rows):
         if is_images(array):
@@ -107,16 +107,16 @@ def _shape_remedy(name: str, array: np.ndarray) -> str:
 
 
 def column(name: str, array: np.ndarray, rows: int, where: str, expected: str = "numbers") -> np.ndarray:
-    """One number per row, (rows,); a table of one column, (rows, 1), is taken as such.
+    """One number per row, (rows,); a table of one column, (rows, 1), is accepted.
 
     Raises:
-        DataError: for another shape, or what holds no numbers.
+        DataError: for another shape, or values that are not numbers.
     """
     single = array[:, 0] if array.shape == (rows, 1) else array
     if single.shape != (rows,):
         remedy = ""
         if array.ndim == 2 and array.size == rows:
-            remedy = f"; if these are {len(array)} episodes, lay all arrays out as rows: {name}.reshape(-1)"
+            remedy = f"; if these are {len(array)} episodes, flatten all arrays into rows: {name}.reshape(-1)"
         raise DataError(f"{where}: {name!r} must be {expected} of shape ({rows},), found {array.shape}{remedy}")
     check_numbers(name, single, where)
     return single
@@ -147,15 +147,15 @@ def check_array(
     """`array` as float32, checked.
 
     Args:
-        name: what the message calls it.
-        array: anything NumPy holds.
-        shape: expected lengths, None where any will do.
+        name: of the array, for messages.
+        array: any NumPy array.
+        shape: expected lengths, None where any length is allowed.
         where: the file or call it came from.
-        rows: the source's number of each row; 0, 1, ... without.
-        place: a row's number in words.
+        rows: the source's number of each row; 0, 1, ... by default.
+        place: puts a row's number into words.
 
     Raises:
-        DataError: for a wrong number of dimensions or length, a type that is no number, NaN or infinity.
+        DataError: for a wrong number of dimensions or length, a non-numeric type, NaN or infinity.
     """
     expected = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
     matches = array.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape, array.shape, strict=True))
@@ -170,7 +170,7 @@ def check_array(
         row = row if rows is None else rows[row]
         raise DataError(
             f"{where}: {name!r} has {count} NaN or infinite values (in float32), the first in {place(int(row))}; "
-            f"remove or mend it"
+            f"remove or fix it"
         )
     return single
 
@@ -187,9 +187,9 @@ def check_actions(
     Args:
         actions: (T, action).
         where: the file or call they came from.
-        units: whose bounds they keep to; [-1, 1] without.
-        rows: the source's number of each row; 0, 1, ... without.
-        place: a row's number in words.
+        units: state the bounds of the actions; [-1, 1] by default.
+        rows: the source's number of each row; 0, 1, ... by default.
+        place: puts a row's number into words.
 
     Raises:
         DataError: if an action lies outside its bounds by more than rounding.
@@ -202,11 +202,11 @@ def check_actions(
         bounds = "[-1, 1]" if units is None else f"{_shown(units.action_low)} to {_shown(units.action_high)}"
         what = (
             f"{where}: actions must lie in {bounds}; {int(beyond.sum())} rows do not, the first is {place(int(row))} "
-            f"with {_shown(actions[first])}; state the bounds they keep to"
+            f"with {_shown(actions[first])}; state their bounds"
         )
         raise DataError(
-            f"{what} (units= for arrays, bounds= for a file), or mend them",
-            f"{what} (--action-low, --action-high), or mend them",
+            f"{what} (units= for arrays, bounds= for a file), or fix them",
+            f"{what} (--action-low, --action-high), or fix them",
         )
     return np.clip(scaled, -ACTION_LIMIT, ACTION_LIMIT).astype(np.float32)
 

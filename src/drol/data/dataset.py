@@ -1,4 +1,4 @@
-"""A data set as it is once loaded: training and validation transitions, and the user's units."""
+"""A loaded data set: training and validation transitions, and the user's units."""
 
 import dataclasses
 from typing import Any
@@ -13,10 +13,10 @@ class Dataset:
 
     Attributes:
         train: transitions to learn from.
-        validation: held-out ones, or None where there are none.
+        validation: held-out transitions, or None if there are none.
         source: where they came from, for the run's record: `kind`, and `files` with name, bytes and SHA-256 each.
-        units: what leads from the user's units to those of `train` and back; None where they are the same.
-        notes: what the reader took for granted or left out, in sentences for the user.
+        units: converts between the user's units and those of `train`; None if they are the same.
+        notes: what the reader assumed or left out, in sentences for the user.
     """
 
     train: Transitions

@@ -38,18 +38,18 @@ def load(
 ) -> Dataset:
     """Training and validation data of a log, in the learner's units.
 
-    Validation are the episodes of `NAME-val.npz` (or `.hdf5`) beside the file if it is there, else one episode in
-    twenty; none where there are fewer than twenty, or where the log is mapped.
+    The validation data are the episodes of `NAME-val.npz` (or `.hdf5`) next to the file if it exists, otherwise one
+    episode in twenty; there are none if the log has fewer than twenty episodes or is memory-mapped.
 
     Args:
         path: see `read`.
-        bounds: of the actions, instead of those the log states; (action,) or one number for all, each.
+        bounds: of the actions, instead of those the log states; each (action,) or one number for all.
         default_bounds: for logs that state none.
-        folder: where given, the large tables are written there and memory-mapped.
+        folder: if given, the large tables are written there and memory-mapped.
         columns: see `read`.
 
     Raises:
-        DataError: naming the file, the array, the row, what was expected and what was found.
+        DataError: names the file, the array, the row, what was expected and what was found.
     """
     beside = path.with_name(f"{path.stem}-val{path.suffix}")
     has_validation = path.is_file() and beside.exists()
@@ -84,26 +84,26 @@ def read(path: Path, folder: Path | None = None, columns: Columns = NOTHING) -> 
     order of their names.
 
     The arrays are those of `from_arrays`. `terminals` and `terminations` mean `terminated`, `timeouts` and
-    `truncations` mean `truncated`; `dones`, ends of both kinds, tells the one from the other if one of them is there.
+    `truncations` mean `truncated`; `dones` flags ends of both kinds, so that one kind, if given, yields the other.
     Several arrays in a group `observations/` are laid side by side, in alphabetical order. Without `next_observations`,
-    s' is the next row's observation, and rows that end an episode without being terminated are left out, because nobody
-    knows what followed them; an episode may instead bring its final observation along: one more row of observations
-    than of actions. `action_low` and `action_high` (m,) state other bounds than [-1, 1]. `qpos` and `qvel` serve
+    s' is the next row's observation, and rows that end an episode without being terminated are left out, because what
+    followed them is unknown; an episode may instead include its final observation: one more row of observations than
+    of actions. `action_low` and `action_high` (m,) state bounds other than [-1, 1]. `qpos` and `qvel` are used by
     `drol doctor --env`.
 
-    Groups that differ by their numbers (`data/demo_0`, `data/demo_1`, ...) are one episode each, in the order of the
-    numbers; robomimic's names `obs` and `next_obs` are understood in them. Each one's last row ends the episode: by a
-    true end if `terminated` says so there, else it was cut. `dones` alone is read as `terminated` there.
+    Groups whose names differ only in numbers (`data/demo_0`, `data/demo_1`, ...) hold one episode each, in numerical
+    order; robomimic's names `obs` and `next_obs` are understood in them. The last row of a group ends its episode: as a
+    true end if `terminated` says so, otherwise as truncated. `dones` alone is read as `terminated` there.
 
     Args:
         path: the file or folder.
-        folder: where given, the large tables are copied into it and memory-mapped.
-        columns: names of arrays in the file, by our names: `{"observations": "obs/state", "actions": "acts"}`, with
-            groups separated by `/`, and inside an episode's group where there are such. A group's name means all in it,
+        folder: if given, the large tables are copied into it and memory-mapped.
+        columns: the file's names for our arrays: `{"observations": "obs/state", "actions": "acts"}`. `/` separates
+            groups, and if each episode has a group, names are relative to it. A group's name means all its arrays,
             `a+b` lays arrays side by side, and None means that there is none (`{"terminated": None}`: no true ends).
 
     Raises:
-        DataError: naming the file, the array, what was expected and what was found.
+        DataError: names the file, the array, what was expected and what was found.
     """
     said = canonical(columns)
     if path.is_dir():
@@ -118,14 +118,14 @@ def read(path: Path, folder: Path | None = None, columns: Columns = NOTHING) -> 
         if layout.episodic:
             empty: list[str] = []
             log = concatenated(_episodes(arrays, layout, said, path, empty), str(path), folder)
-            passed_over = (f"episodes without a row are passed over: {listed(empty)}",) if empty else ()
+            passed_over = (f"episodes without rows are skipped: {listed(empty)}",) if empty else ()
             return dataclasses.replace(log, notes=(*log.notes, *passed_over))
         (names,) = layout.groups.values()
         return log_of_columns(_stored(arrays, names, said, str(path), folder), str(path), folder, said)
 
 
 def _episodes(arrays: Arrays, layout: Layout, columns: Columns, path: Path, empty: list[str]) -> Iterator[Log]:
-    """The logs of the groups of a file, one after another; those without a row are put into `empty` instead."""
+    """The logs of the groups of a file, one after another; those without rows are listed in `empty` instead."""
     bounds = {name: arrays.read(name) for name in BOUNDS if name in arrays.names}
     for group, names in layout.groups.items():
         where = f"{path}, {group}"
@@ -136,7 +136,7 @@ def _episodes(arrays: Arrays, layout: Layout, columns: Columns, path: Path, empt
         else:
             yield log_of_columns(stored, where, None, columns, episode=True)
     if len(empty) == len(layout.groups):
-        raise DataError(f"{path}: none of its {len(empty):,} episodes has a row")
+        raise DataError(f"{path}: none of its {len(empty):,} episodes has any rows; at least one transition is needed")
 
 
 def _stored(
@@ -148,17 +148,17 @@ def _stored(
     *,
     episode: bool = False,
 ) -> dict[str, np.ndarray]:
-    """The arrays of a group by their names in it; those that are not used are not read, but there."""
+    """The arrays of a group by their names in it; unused ones are not read but listed as `UNREAD`."""
     used = set(choose(names, columns, where, episode=episode).stored)
     targets = {name: folder and folder / f"column{number}.npy" for number, name in enumerate(names)}
     return {name: arrays.read(names[name], targets[name]) if name in used else UNREAD for name in names}
 
 
 def check_readable(path: Path) -> None:
-    """Raise if there is nothing that could be a log: before anything else is done or said.
+    """Raise early if a path cannot be a log.
 
     Raises:
-        DataError: if the path is not there, or is no file or folder that is read; saying what it is.
+        DataError: if the path does not exist, or is not a file or folder that can be read; says what it is.
     """
     if not path.exists():
         raise DataError(absence(path))
@@ -173,7 +173,7 @@ def is_large(path: Path, share: float = MEMORY_SHARE, columns: Columns = NOTHING
 
 
 def _bytes_of(path: Path, columns: Columns) -> int:
-    """What the arrays of a file that are used take in memory; 0 where it cannot be read, as reading it will tell."""
+    """The memory that the used arrays of a file take; 0 if it is unreadable, which `read` will report."""
     with contextlib.suppress(DataError, OSError), opened(path) as arrays:
         layout = layout_of(arrays.names, columns, str(path))
         columns = layout.within(columns)
@@ -186,12 +186,12 @@ def _bytes_of(path: Path, columns: Columns) -> int:
 
 
 def concatenated(logs: Iterable[Log], where: str, folder: Path | None = None) -> Log:
-    """Logs one after the other as one; each one's last transition ends an episode.
+    """Logs concatenated into one; the last transition of each ends an episode.
 
     Args:
         logs: at least one; taken one at a time.
-        where: what to call the whole in messages.
-        folder: where given, the large tables are written there and memory-mapped.
+        where: the whole, for messages.
+        folder: if given, the large tables are written there and memory-mapped.
 
     Raises:
         DataError: if their columns differ.
@@ -239,7 +239,7 @@ def _check_alike(first: Log, log: Log, where: str) -> None:
         mine, theirs = getattr(log, name), getattr(first, name)
         if (mine is None) != (theirs is None) or (mine is not None and mine.shape[1:] != theirs.shape[1:]):
             raise DataError(
-                f"{where}: all files must be of one kind, but {name!r} differ in {first.where} and {log.where}"
+                f"{where}: all files must have the same format, but {name!r} differ in {first.where} and {log.where}"
             )
     bounds = [(entry.action_low, entry.action_high) for entry in (first, log)]
     if not all(np.array_equal(mine, theirs) for mine, theirs in zip(*bounds, strict=True)):  # pyright: ignore

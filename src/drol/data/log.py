@@ -1,4 +1,4 @@
-"""Logged transitions as a source holds them, before anything is checked or converted."""
+"""Logged transitions as stored in a source, before anything is checked or converted."""
 
 import bisect
 import dataclasses
@@ -10,17 +10,17 @@ from drol.data.checks import check_flags, check_table, column
 from drol.errors import DataError
 
 BLOCK = 65_536
-"""Rows gone through at a time, so that tables larger than memory can be."""
+"""Rows processed at a time, so that tables can be larger than memory."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LeftOut:
-    """Rows of a source that make no transition, because their next observation is unknown.
+    """Rows of a source that give no transition, because their next observation is unknown.
 
     Attributes:
         rows: how many.
         rewards: how many of them hold a reward other than 0.
-        reward_sum: of their rewards.
+        reward_sum: the sum of their rewards.
     """
 
     rows: int
@@ -55,29 +55,29 @@ class LeftOut:
 
 @dataclasses.dataclass(frozen=True)
 class Log:
-    """T logged transitions in the order they were recorded: own types, own units, values not yet checked.
+    """T logged transitions in the order they were recorded, in the source's types and units, values not yet checked.
 
-    Readers make it; `drol doctor` examines it; `to_transitions` makes training data of it. Only the lengths of its
-    arrays are sure to fit together. Large tables may be memory-mapped: go through them in blocks.
+    Readers create it, `drol doctor` examines it, and `to_transitions` turns it into training data. Only the lengths of
+    its arrays are guaranteed to match. Large tables may be memory-mapped: process them in blocks.
 
     Attributes:
         where: the file or data set, for messages.
         observations: (M, observation), every recorded observation once where the source allows it.
         actions: (T, action).
-        rewards: (T,); None where the source has none (OGBench's files, before a task labels them).
+        rewards: (T,); None if the source has none (OGBench's files, before a task labels them).
         terminated: (T,) bool, true where s' is a true end, after which nothing more is earned.
-        truncated: (T,) bool, true where the episode was merely cut; None where the source cannot tell.
+        truncated: (T,) bool, true where the episode was merely cut off; None if the source does not say.
         ends: (T,) bool, true at the last transition of each episode, for whatever reason.
         index: (T,) int, the row of s in `observations`.
         next_index: (T,) int, the row of s' in `next_observations` if there is such a table, else in `observations`.
         rows: (T,) int, the source's own number of each transition's row, for messages.
-        next_observations: a table of successors apart, for sources that store them so.
-        states: simulator states by name (`qpos`, `qvel`, ...), (M, ...), row by row with `observations`; empty where
-            none were recorded.
-        action_low, action_high: (action,) bounds the source states, in its own units; None where it states none.
-        left_out: rows of the source that are in no transition; None where there are none.
-        notes: what the reader took for granted, in sentences for the user.
-        parts: of several files or groups laid one after another: the first row of each in `observations`, and its name.
+        next_observations: a separate table of successors, for sources that store one.
+        states: simulator states by name (`qpos`, `qvel`, ...), (M, ...), with the rows of `observations`; empty if none
+            were recorded.
+        action_low, action_high: (action,) bounds that the source states, in its own units; None if it states none.
+        left_out: rows of the source that are in no transition; None if there are none.
+        notes: what the reader assumed, in sentences for the user.
+        parts: if several files or groups were concatenated, the first row of each in `observations`, and its name.
     """
 
     where: str
@@ -102,7 +102,7 @@ class Log:
         return len(self.actions)
 
     def place(self, row: int) -> str:
-        """A row in words: `row 7`, or `row 7 of episode_3.npz` where there are several files or groups."""
+        """A row in words: `row 7`, or `row 7 of episode_3.npz` if there are several files or groups."""
         at = bisect.bisect_right(self.parts, row, key=lambda part: part[0]) - 1
         if at < 0:
             return f"row {row}"
@@ -137,7 +137,7 @@ def log_of_tuples(columns: dict[str, np.ndarray], where: str) -> Log:
         truncated = check_flags("truncated", columns["truncated"], count, where)
     rewards = columns.get("rewards")
     number = np.arange(count)
-    # Without time-outs, an episode ends where the next row begins elsewhere.
+    # Without flags of time-outs, an episode ends where the next row starts from another state.
     ends = terminated | (~follows(observations, following, number, number) if truncated is None else truncated)
     ends[-1:] = True
     return Log(
@@ -160,7 +160,7 @@ def follows(observations: np.ndarray, following: np.ndarray, index: np.ndarray, 
     result = np.zeros(len(index), bool)
     for start in range(0, len(index) - 1, BLOCK):
         stop = min(start + BLOCK, len(index) - 1)
-        # As they will be stored: the two tables may be of different precision.
+        # Compared as they will be stored, because the two tables may differ in precision.
         after = observations[index[start + 1 : stop + 1]].astype(np.float32)
         result[start:stop] = (following[next_index[start:stop]].astype(np.float32) == after).all(axis=-1)
     return result
@@ -171,7 +171,7 @@ def log_of_states(columns: Mapping[str, np.ndarray], where: str) -> Log:
 
     Args:
         columns: `observations` (M, observation), every state, final ones included; `actions` (M, action), of which
-            those at final states mean nothing; `terminals` (M,) true at final states; and, where there are such,
+            those at final states are ignored; `terminals` (M,) true at final states; and optionally
             `rewards` and `masks` (1 - terminated), (T,) for the states that have a successor.
         where: the file or call they came from.
 
@@ -187,7 +187,7 @@ def log_of_states(columns: Mapping[str, np.ndarray], where: str) -> Log:
     alone = final & np.concatenate([[True], final[:-1]])
     if alone.any():
         raise DataError(
-            f"{where}: the episode at row {int(np.argmax(alone))} has a single state and so no transition; remove "
+            f"{where}: the episode at row {int(np.argmax(alone))} has a single state, so no transition; remove "
             f"one-step episodes"
         )
     rows = np.flatnonzero(~final)
@@ -211,7 +211,7 @@ def log_of_states(columns: Mapping[str, np.ndarray], where: str) -> Log:
 
 
 def log_of_rows(columns: Mapping[str, np.ndarray], where: str, episode: bool) -> Log:
-    """Rows in the order of time, without successors of their own."""
+    """A log of rows in time order, which do not store their successors."""
     observations, actions = columns["observations"], columns["actions"]
     count = len(actions)
     if len(observations) not in (count, count + 1):
@@ -233,7 +233,7 @@ def log_of_rows(columns: Mapping[str, np.ndarray], where: str, episode: bool) ->
             row = int(np.argmax(ends))
             raise DataError(
                 f"{where}: with one more row of observations than of actions it must be a single episode, but it ends "
-                f"in row {row} of {count}; put each episode into a file of its own"
+                f"in row {row} of {count}; store each episode in a separate file"
             )
         next_index = number + 1
     rows = number[kept]
@@ -247,7 +247,7 @@ def log_of_rows(columns: Mapping[str, np.ndarray], where: str, episode: bool) ->
         actions=actions if kept.all() else actions[kept],
         rewards=None if rewards is None else rewards[kept],
         terminated=terminated[kept],
-        # A row that is both stays both, for the doctor to find.
+        # A row that is flagged as both stays so, for the doctor to report.
         truncated=None if truncated is None else (last & ~terminated[kept]) | truncated[kept],
         ends=last,
         index=rows,

@@ -1,4 +1,4 @@
-"""Tables on the disk, for data larger than memory, and the folder that holds them while a process lives."""
+"""Tables on disk, for data larger than memory, and the folder that holds them while a process lives."""
 
 import contextlib
 import fcntl
@@ -17,8 +17,8 @@ from drol.errors import DataError
 from drol.files import clear_write_errors
 
 MEMORY_SHARE = 0.25
-"""Data that take more than this share of the machine's memory are mapped: as read, as converted and on the device, they
-would be held three times."""
+"""Data that take more than this share of the machine's memory are mapped: they would be held three times, as read, as
+converted and on the device."""
 
 
 def memory_bytes() -> int:
@@ -27,16 +27,16 @@ def memory_bytes() -> int:
 
 
 LOCK = "lock"
-"""A file in each folder of mapped tables, locked as long as its process lives."""
+"""A file in each folder of mapped tables that stays locked while its process lives."""
 
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
     """A folder for mapped tables, removed at the end: in `$DROL_SCRATCH`, or in ~/.cache/drol.
 
-    What dead processes of this machine left there is removed, too. A process is dead if its lock is free: the system
-    releases the lock however the process ends. Process numbers would not do, because several machines or containers may
-    share the folder.
+    Folders that dead processes of this machine left there are removed, too. A process is dead if its lock is free: the
+    system releases the lock however the process ends. Process IDs would not suffice, because several machines or
+    containers may share the folder.
     """
     parent = Path(os.environ.get("DROL_SCRATCH", "~/.cache/drol")).expanduser()
     # It must not begin with a digit: earlier versions remove folders that look like their own.
@@ -51,14 +51,14 @@ def scratch() -> Iterator[Path]:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=name, dir=parent)))
                 handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 stack.callback(os.close, handle)
-                with contextlib.suppress(OSError):  # a file system without locks: then nobody can take it
+                with contextlib.suppress(OSError):  # a file system without locks: then no process can take it
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield folder
 
 
 @contextlib.contextmanager
 def _undisturbed(parent: Path) -> Iterator[bool]:
-    """Keep others from cleaning up before a new folder is locked; yields False on file systems without locks."""
+    """Keep other processes from cleaning up until a new folder is locked; yields False if locks are not supported."""
     handle = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
@@ -72,7 +72,7 @@ def _undisturbed(parent: Path) -> Iterator[bool]:
 
 
 def _is_dead(folder: Path) -> bool:
-    """Whether no process holds the lock of such a folder; False where there is no lock, or where it is unknown."""
+    """Whether no process holds the lock of such a folder; False if there is no lock, or if that is unknown."""
     try:
         handle = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -91,7 +91,7 @@ class Column:
 
     Args:
         name: of its file.
-        folder: of its file; None for memory.
+        folder: of its file; None to keep it in memory.
     """
 
     def __init__(self, name: str, folder: Path | None):
@@ -104,13 +104,13 @@ class Column:
         """Add rows.
 
         Raises:
-            DataError: if a file's first rows have a type that cannot hold these.
+            DataError: if the table is in a file and the type of its first rows cannot hold these.
         """
         self._rows += len(rows)
         if self._file is None:
             self._parts.append(rows)
             return
-        # The first part decides the type; of the parts, only an empty one with that type is kept.
+        # The first part decides the type; only an empty part of that type is kept.
         self._parts = self._parts or [rows[:0]]
         if not np.can_cast(rows.dtype, self._parts[0].dtype, "same_kind"):
             raise DataError(
@@ -126,7 +126,7 @@ class Column:
             self._file.close()
 
     def finished(self) -> np.ndarray | None:
-        """The whole table; None if there is no row."""
+        """The whole table; None if it has no rows."""
         self.close()
         if not self._rows:
             return None
@@ -137,12 +137,12 @@ class Column:
 
 
 def new_table(name: str, shape: tuple[int, int], folder: Path | None) -> np.ndarray:
-    """Room for a table of float32, to be filled.
+    """A float32 table to be filled.
 
     Args:
         name: of its file.
         shape: (rows, numbers).
-        folder: of its file, which is memory-mapped; None for memory.
+        folder: of its file, which is memory-mapped; None to keep it in memory.
     """
     if folder is None:
         return np.empty(shape, np.float32)

@@ -1,4 +1,4 @@
-"""What the compiled loop samples from: transitions on the device, or the rows that it draws of those on the disk."""
+"""What the compiled loop samples from: transitions on the device, or those rows of data on disk that it will draw."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from drol.types import Batch, Key, Spec, positive_integer
 Tree = TypeVar("Tree")
 
 Numbers = Callable[[], Int[Array | np.ndarray, " draws"]]
-"""Gives the numbers of transitions, in any order, repeated or not."""
+"""Returns the numbers of transitions, in any order and possibly repeated."""
 
 
 @runtime_checkable
@@ -46,17 +46,17 @@ class Replay(Protocol):
         ...
 
     def window(self, numbers: Numbers) -> "ReplayData":
-        """Data on the device that hold at least the transitions with these numbers, and go by the same numbers.
+        """Data on the device that hold at least the transitions with these numbers, under the same numbers.
 
         Args:
-            numbers: called only if some transitions are not on the device; the shapes of the result then depend on how
-                many numbers it returns, and on nothing else.
+            numbers: called only if some transitions are not on the device; the shapes of the result then depend only on
+                how many numbers it returns.
         """
         ...
 
 
 def replay(transitions: Transitions, devices: Sequence[jax.Device] = ()) -> Replay:
-    """Make transitions ready for training: copied to the device, or left on the disk if they are mapped.
+    """Make transitions ready for training: copied to the device, or left on disk if they are mapped.
 
     Args:
         transitions: of any data set.
@@ -69,13 +69,13 @@ def replay(transitions: Transitions, devices: Sequence[jax.Device] = ()) -> Repl
 
 
 class ReplayData(eqx.Module):
-    """`Transitions` as device arrays. A format: see `Transitions` for the fields.
+    """`Transitions` as device arrays; see there for the fields.
 
     Attributes:
         padding: rows at the end that fill the last device's share and are never drawn.
         sharding: how rows, and the rows of batches, are spread over devices; None on one device.
-        numbers: if only some transitions of a data set are here, their numbers, ascending; see `MappedData`.
-        total: if only some are here, how many there are in all.
+        numbers: if these are only some transitions of a data set, their numbers, ascending; see `MappedData`.
+        total: if these are only some, how many there are in all.
     """
 
     observations: Float[Array, "states observation"]
@@ -100,7 +100,7 @@ class ReplayData(eqx.Module):
     def sharded(self, devices: Sequence[jax.Device]) -> "ReplayData":
         """The same data with the rows of each table, and those of every batch, spread over devices.
 
-        Draws stay the same. If there are several processes, each holds the rows of its own devices and no others.
+        Draws stay the same. If there are several processes, each holds only the rows of its own devices.
         """
         sharding = NamedSharding(Mesh(np.array(devices), ("batch",)), PartitionSpec("batch"))
         spread = jax.tree.map(lambda table: _spread(np.asarray(table), sharding), self)
@@ -108,7 +108,7 @@ class ReplayData(eqx.Module):
 
     @property
     def size(self) -> int:
-        """The number of transitions, of the whole data set where only some are here."""
+        """The number of transitions; that of the whole data set if these are only some."""
         return self.actions.shape[0] - self.padding if self.total is None else self.total
 
     @property
@@ -140,7 +140,7 @@ class ReplayData(eqx.Module):
         return batch if self.sharding is None else jax.lax.with_sharding_constraint(batch, self.sharding)
 
     def everywhere(self, tree: Tree) -> Tree:
-        """Hold a result whole on every device that holds a share of the data."""
+        """Replicate a result on every device that holds a share of the data."""
         if self.sharding is None:
             return tree
         return jax.lax.with_sharding_constraint(tree, NamedSharding(self.sharding.mesh, PartitionSpec()))
@@ -156,9 +156,9 @@ class ReplayData(eqx.Module):
 
 
 class MappedData:
-    """Transitions on the disk, of which each chunk of updates takes the rows it draws to the device.
+    """Transitions on disk; each chunk of updates copies the rows that it draws to the device.
 
-    A run draws what it would draw if all of them were on the device. One run at a time can be trained on them.
+    A run draws what it would draw if all of them were on the device. Only one run at a time can be trained on them.
 
     Args:
         transitions: with large tables that are memory-mapped.
@@ -181,7 +181,7 @@ class MappedData:
         return Spec(self._transitions.observations.shape[-1], self._transitions.actions.shape[-1])
 
     def window(self, numbers: Numbers) -> ReplayData:
-        """The transitions with these numbers, as data that still go by the numbers of the whole."""
+        """The transitions with these numbers, under the numbers of the whole data set."""
         wanted = np.asarray(numbers()).ravel()
         whole, capacity = self._transitions, 2 * len(wanted)
         drawn = np.unique(wanted)

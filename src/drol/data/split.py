@@ -1,4 +1,4 @@
-"""A log split into episodes to learn from and episodes for validation."""
+"""Splits a log into episodes for training and episodes for validation."""
 
 import dataclasses
 
@@ -10,14 +10,14 @@ MIN_EPISODES = 20
 """With fewer, no episode can be spared for validation."""
 
 HELD_OUT = 20
-"""One episode in so many is held out for validation."""
+"""One episode in this many is held out for validation."""
 
 
 def hold_out(log: Log) -> tuple[Log, Log | None]:
     """Split off every twentieth episode for validation; logs of fewer than 20 episodes are left whole.
 
     Returns:
-        The log to learn from, and the held-out one.
+        The log to train on, and the held-out one.
     """
     episode = np.concatenate([[0], np.cumsum(log.ends[:-1])])
     if episode[-1] + 1 < MIN_EPISODES:

@@ -1,4 +1,4 @@
-"""Training data on the host: transitions that respect the boundaries of episodes."""
+"""Training data on the host: transitions that respect episode boundaries."""
 
 import dataclasses
 from pathlib import Path
@@ -17,8 +17,8 @@ from drol.types import Units
 class Transitions:
     """A data set on the host.
 
-    One table holds every observation once, final states included, and transitions point into it, so that arbitrary
-    tuples, episodes and next actions all fit. T transitions, M observations.
+    One table holds every observation once, final states included, and transitions point into it. This fits arbitrary
+    tuples, episodes and next actions alike. There are T transitions and M observations.
 
     Attributes:
         observations: (M, observation) float32.
@@ -61,7 +61,7 @@ def from_arrays(
 
     A next state that is also the following tuple's state is stored once.
 
-    Whatever NumPy can make an array of will do: JAX arrays, tensors on the CPU, data frames, lists.
+    Anything that NumPy can convert to an array is accepted: JAX arrays, tensors on the CPU, data frames, lists.
 
     Args:
         observations: (T, observation).
@@ -69,14 +69,14 @@ def from_arrays(
         rewards: (T,) or (T, 1), like the flags.
         terminated: (T,) true where s' is a true end (success, failure), after which nothing more is earned.
         next_observations: (T, observation).
-        truncated: (T,) true where an episode was merely cut (a time limit); bootstrapping continues there.
+        truncated: (T,) true where an episode was merely cut off (a time limit); bootstrapping continues there.
         units: bounds of the actions; give the same to `drol.in_units`, so that the policy uses them too.
 
     Returns:
-        What `drol.ReplayData.from_transitions` takes.
+        Transitions for `drol.ReplayData.from_transitions`.
 
     Raises:
-        DataError: naming the array, the row and what was expected.
+        DataError: names the array, the row and what was expected.
     """
     given = {"observations": observations, "actions": actions, "rewards": rewards, "terminated": terminated}
     given |= {"next_observations": next_observations}
@@ -86,22 +86,22 @@ def from_arrays(
 
 
 def to_transitions(log: Log, units: Units | None = None, *, folder: Path | None = None) -> Transitions:
-    """Training data of a log, every value checked.
+    """A log as training data, every value checked.
 
     Args:
         log: from any reader.
         units: see `drol.data.units.units_of`.
-        folder: where given, the large tables are written there and memory-mapped.
+        folder: if given, the large tables are written there and memory-mapped.
 
     Raises:
-        DataError: naming the array, the row and what was expected.
+        DataError: names the array, the row and what was expected.
     """
     count = len(log)
     if not count:
         raise DataError(f"{log.where}: there is no transition in it; at least one is needed")
     if log.rewards is None:
         what = f"{log.where}: 'rewards' are missing; name the array that holds them"
-        more = "name the task of a file in OGBench's format, or store zeros to imitate alone"
+        more = "name the task if the file is in OGBench's format, or store zeros if you only want to imitate"
         raise DataError(f"{what} (columns=), {more}", f"{what} (--columns rewards=...), {more}")
     rewards = check_array("rewards", log.rewards, (count,), log.where, log.rows, log.place)
     actions = new_table("actions", log.actions.shape, folder)

@@ -1,4 +1,4 @@
-"""The units of a data set: the bounds that a log states, and observations normalised by their statistics."""
+"""The units of a data set: the action bounds that a log states, and observations normalised by their statistics."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from drol.types import Spec, Units, inward
 
 
 def units_of(log: Log) -> Units | None:
-    """The units a log states: its bounds of actions, or None where they are [-1, 1] or unstated.
+    """The units a log states: its action bounds, or None if they are [-1, 1] or unstated.
 
     Raises:
-        DataError: if the bounds do not fit the actions, or are no bounds.
+        DataError: if the bounds do not match the actions, or are not valid bounds.
     """
     if log.action_low is None or log.action_high is None:
         return None

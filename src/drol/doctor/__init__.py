@@ -1,4 +1,4 @@
-"""Examines a data set before training: what is wrong, in which rows, why it matters and how to mend it."""
+"""Examines a data set before training: what is wrong, in which rows, why it matters and how to fix it."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -53,7 +53,7 @@ CHECKS: tuple[Callable[[Survey], Iterator[Finding]], ...] = (
     check_constant,
     check_redundant,
 )
-"""All checks that need only the data; each looks for one kind of fault and may assume a sound structure."""
+"""All checks that need only the data; each looks for one kind of fault and may assume that the structure is sound."""
 
 
 def examine(log: Log, env: "gymnasium.Env | None" = None, *, seed: int = 0) -> Report:
@@ -62,17 +62,17 @@ def examine(log: Log, env: "gymnasium.Env | None" = None, *, seed: int = 0) -> R
     Tables are read in blocks, and expensive checks use samples, so that a data set as large as memory can be examined.
 
     Args:
-        log: the data, as its source holds it.
+        log: the data as stored in its source.
         env: if given, its spaces are compared with the data, and logged actions are replayed from logged states.
-        seed: of the samples.
+        seed: for the samples.
 
     Returns:
-        The findings and figures; the same for the same log and seed, except for the seconds.
+        The findings and figures, which depend only on the log and the seed, except for the elapsed seconds.
     """
     began = time.monotonic()
     findings = [*check_structure(log)]
     figures: Coverage | Empty = {}
-    # Values are not checked yet: NaN and overflow are for the checks to report, not for NumPy.
+    # Values have not been checked yet: NaN and overflow are reported by the checks, not by NumPy.
     with np.errstate(all="ignore"):
         if not findings:
             survey = Survey(log, seed)

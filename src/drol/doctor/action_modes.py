@@ -1,4 +1,4 @@
-"""How many ways the data act in one state, estimated from nearest neighbours; a hint for the number of candidates."""
+"""The number of action modes in one state, estimated from nearest neighbours; a hint for the number of candidates."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from drol.doctor.survey import Survey
 
 QUERIES = 2000
 REFERENCES = 100_000
-"""Most states asked about, and most states searched: an exact search then takes seconds."""
+"""The most states to find neighbours for, and the most states searched: an exact search then takes seconds."""
 
 NEIGHBOURS = 16
 """Enough to see a handful of modes; more would reach further away."""
@@ -17,16 +17,17 @@ CHUNK = 32
 
 LINK = 0.2
 GAP = 3.0
-"""Two neighbours act alike if their actions differ by less than a fifth of what two random actions of the data do, or
-by less than three times the neighbours' median distance to the nearest action: noise around one action is one mode."""
+"""Two neighbours act alike if their actions differ by less than a fifth of the typical difference of two random actions
+of the data, or by less than three times the neighbours' median distance to the nearest action: noise around one action
+is one mode."""
 
 MODE_MEMBERS = 2
 """An action that no other neighbour shares is noise, not a mode."""
 
 DETERMINISTIC = 0.025
 VARIED = 0.1
-"""If the actions of neighbours vary by less than a fortieth of the whole variance, a single candidate is enough. From a
-tenth on, the number of modes decides; in between, the hint grows from one to the other."""
+"""If the variance of neighbours' actions is below a fortieth of the total variance, a single candidate is enough. From
+a tenth on, the number of modes decides; in between, the hint grows from one to the other."""
 
 PER_MODE = 4
 MOST_CANDIDATES = 64

@@ -1,7 +1,7 @@
 """Whether each action belongs to the step of its own row.
 
-A step says much about the action that caused it. So a regression predicts each action from the states before and after
-its own step, and from those of the row before and of the row after. Actions belong where they are predicted best.
+A step reveals much about the action that caused it. So regressions predict each action from the states before and after
+its own step, and from those of the previous and of the next row. Actions belong to the row that predicts them best.
 """
 
 from collections.abc import Iterator
@@ -13,23 +13,23 @@ from drol.doctor.regression import Comparison, smooth_errors, standardised
 from drol.doctor.survey import Survey
 
 ROWS = 2400
-"""Rows of a regression."""
+"""The most rows in a regression."""
 
 FEWEST = 200
 GROUP = 25
-"""Successive rows are similar; errors are taken to be independent between stretches of 25 rows."""
+"""Successive rows are similar; errors are assumed independent between stretches of 25 rows."""
 
 BEFORE_RATIO = 0.9
 AFTER_RATIO = 0.6
 SIGMA = 6.0
-"""The part of the squared error that another row's step must leave at most, and by how many standard errors. In sound
-logs, the row before always leaves more than the action's own row. The row after may leave less, because an action
-depends on the state it is taken in and, if actions are smooth, resembles the one before: sound logs of simulated robots
-give 0.88 or more."""
+"""A shift is reported if another row's step leaves less than this part of the squared error, by this many standard
+errors. In sound logs, the previous row always leaves more error than the action's own row. The next row may leave less,
+because an action depends on the state it is taken in and, if actions are smooth, resembles the one before: sound logs
+of simulated robots give 0.88 or more."""
 
 
 def check_alignment(survey: Survey) -> Iterator[Finding]:
-    """Actions that belong to the row before or after, or rows in reverse order."""
+    """Actions that belong to the previous or the next row, or rows in reverse order."""
     log = survey.log
     at = _rows(survey)
     if len(at) < FEWEST:
@@ -50,9 +50,9 @@ def check_alignment(survey: Survey) -> Iterator[Finding]:
             yield survey.finding(
                 "action-shift",
                 "error",
-                f"actions fit the step of the row {'before' if late else 'after'} much better than that of their own "
-                f"row (with {100 * result.ratio:.0f} % of the error): they are a row too "
-                f"{'late' if late else 'early'},{reverse or ' or states a row too ' + ('early' if late else 'late')}",
+                f"actions fit the step of the {'previous' if late else 'next'} row much better than that of their own "
+                f"row (with {100 * result.ratio:.0f} % of the error): they are one row too "
+                f"{'late' if late else 'early'},{reverse or ' or states are one too ' + ('early' if late else 'late')}",
                 "every step is credited to the wrong action",
                 f"store the action taken in s_t in row t: move the column one row {'up' if late else 'down'}, within "
                 f"each episode" + (", or restore the order of rows" if reverse else ""),
@@ -62,7 +62,7 @@ def check_alignment(survey: Survey) -> Iterator[Finding]:
 
 
 def _rows(survey: Survey) -> np.ndarray:
-    """Some transitions with another of the same episode before and after them, all finite."""
+    """A sample of transitions that have another of the same episode before and after them, all finite."""
     inner = np.zeros(len(survey.log), bool)
     good = survey.finite & ~survey.ends
     inner[1:-1] = good[1:-1] & good[:-2] & survey.finite[2:]

@@ -11,7 +11,7 @@ ROUNDING = 1e-4
 """How far beyond a bound counts as rounding, in units of half the range; training has the same tolerance."""
 
 UNITS_SHARE = 0.05
-"""If more rows than this lie outside, the units are wrong, not the rows."""
+"""If more than this share of the rows lies outside, the units are wrong, not the rows."""
 
 SMALL = 0.1
 """If no action exceeds a tenth of the range, the unit is probably another (metres instead of centimetres, say)."""
@@ -20,7 +20,7 @@ AT_BOUND = 1e-3
 """How near to a bound counts as being at it; training clips to 1 - 1e-5."""
 
 SATURATED = 0.5
-"""If more than this share of a dimension's actions are at a bound, it is noted."""
+"""If more than this share of a dimension's actions is at a bound, it is noted."""
 
 ENOUGH = 100
 """Transitions needed to judge the range of actions."""
@@ -68,7 +68,7 @@ def _outside(survey: Survey, beyond: np.ndarray) -> Iterator[Finding]:
         "error",
         f"actions lie outside {allowed}, up to {largest:g}" + (": other units?" if units else ""),
         "the policy cannot take them, and training refuses them",
-        "give the bounds of the actions, or rescale them to [-1, 1]" if units else "remove or clip these rows",
+        "state the bounds of the actions, or rescale them to [-1, 1]" if units else "remove or clip these rows",
         at,
     )
 
@@ -84,7 +84,7 @@ def _units(survey: Survey, least: np.ndarray, greatest: np.ndarray) -> Iterator[
             "action-units",
             "warning",
             f"actions use a small part of their range: {found}",
-            "they were probably recorded in other units, and a policy that uses the whole range acts far off the data",
+            "they were probably recorded in other units, and a policy that uses the whole range acts far from the data",
             "rescale them so that -1 and 1 are the bounds of the environment's actions",
         )
 
@@ -96,7 +96,7 @@ def _still(survey: Survey, least: np.ndarray, greatest: np.ndarray, share: np.nd
             "constant-action",
             "error",
             "the action is the same in every transition",
-            "no action can be compared with another: nothing can be learned from such data",
+            "no action can be compared with another, so nothing can be learned from such data",
             "check which column the actions were taken from, and whether they were recorded at all",
         )
     elif len(constant):
@@ -106,7 +106,7 @@ def _still(survey: Survey, least: np.ndarray, greatest: np.ndarray, share: np.nd
             "note",
             f"action {dimensions(constant)} "
             + (f"is always {_value(survey, int(constant[0]))}" if alone else "never change"),
-            "the data cannot say what another value would do",
+            "the data do not show what another value would do",
             f"leave {'it' if alone else 'them'} out if the environment ignores {'it' if alone else 'them'}",
         )
     saturated = np.flatnonzero((share > SATURATED) & (least < greatest))
@@ -117,7 +117,7 @@ def _still(survey: Survey, least: np.ndarray, greatest: np.ndarray, share: np.nd
             "note",
             f"action {dimensions(saturated)} {'is' if len(saturated) == 1 else 'are'} mostly at a bound ({shares} "
             f"of all transitions)",
-            "natural for a gripper or a bang-bang controller; otherwise larger actions were clipped away",
+            "natural for a gripper or a bang-bang controller; otherwise larger actions were clipped",
             "check that actions were not scaled beyond their bounds before they were clipped",
         )
 

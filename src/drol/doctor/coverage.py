@@ -1,4 +1,4 @@
-"""Figures on what a data set holds: episodes, returns, actions."""
+"""Figures on what a data set contains: episodes, returns, actions."""
 
 import numpy as np
 
@@ -45,7 +45,7 @@ def _returns(survey: Survey) -> dict[str, float] | None:
 
 
 def _actions(survey: Survey) -> list[dict[str, float]]:
-    """Mean, spread, extremes and the share at a bound of each dimension, in the source's units, from a sample."""
+    """Each dimension's mean, spread, extremes and share at a bound, in the source's units, from a sample."""
     at = survey.sample(SAMPLE, 9)
     if not len(at):
         return []

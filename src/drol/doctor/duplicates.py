@@ -20,12 +20,12 @@ def check_duplicates(survey: Survey) -> Iterator[Finding]:
         yield survey.finding(
             "duplicate-episodes",
             "warning",
-            f"{len(copies)} episodes of {len(survey.last)} repeat an earlier one exactly; their first rows are named",
+            f"{len(copies)} of {len(survey.last)} episodes repeat an earlier one exactly; their first rows are listed",
             "they count twice in training, and a copy in the validation split makes it worthless",
             "remove the copies",
             starts,
         )
-    # A state that stays as it was is not a copied row: the system is at rest or at a wall; see also `repeated_rows`.
+    # A state that does not change is not a copied row: the system is at rest or at a wall; see also `repeated_rows`.
     fresh = ~np.isin(survey.episode, copies) & ~_resting(survey)
     at = np.flatnonzero(fresh)
     at = at[_repeats(hashes[at])]

@@ -1,4 +1,4 @@
-"""The data compared with an environment: dimensions, bounds, time limit, and a replay of logged actions."""
+"""Compares the data with an environment: dimensions, bounds, time limit, and a replay of logged actions."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import gymnasium
 
 STEPS = 200
-"""Transitions replayed: a few seconds in a robot simulator."""
+"""Transitions to replay: a few seconds in a robot simulator."""
 
 DRIFT = 0.25
 """A median drift of a quarter of a typical step is large: simulators agree up to rounding, and what the recorded state
@@ -28,7 +28,7 @@ BOUND_TOLERANCE = 1e-3
 OWN_LIMIT = 5
 OWN_SHARE = 0.5
 """Published benchmarks, and recordings with another limit, may have longer episodes than the environment allows.
-At least five episodes, and half of all, then have exactly the greatest length."""
+In that case at least five episodes, and at least half of all, have exactly the greatest length."""
 
 
 def check_environment(survey: Survey, env: "gymnasium.Env") -> tuple[list[Finding], Replayed | Empty]:
@@ -49,7 +49,7 @@ def _replay(survey: Survey, env: "gymnasium.Env") -> tuple[list[Finding], Replay
     """Replay some actions from the logged simulator states."""
     obstacle = _obstacle(survey, env)
     if obstacle:
-        remedy = "record simulator states (qpos, qvel) with the data to know"
+        remedy = "record simulator states (qpos, qvel) with the data, so that actions can be replayed"
         return [_not_replayed(f"actions were not replayed: {obstacle}", remedy)], {}
     at = survey.sample(STEPS, 12)
     if not len(at):
@@ -57,7 +57,7 @@ def _replay(survey: Survey, env: "gymnasium.Env") -> tuple[list[Finding], Replay
     try:
         with quiet():
             drift = _drift(survey, env, at)
-    except Exception as error:  # what a simulator of any kind may raise when given foreign states
+    except Exception as error:  # whatever a simulator may raise when given foreign states
         what = f"the environment refused the recorded states ({type(error).__name__}: {str(error)[:200]})"
         return [_not_replayed(what, "check that the data were recorded in this environment")], {}
     figures: Replayed = {
@@ -72,7 +72,7 @@ def _replay(survey: Survey, env: "gymnasium.Env") -> tuple[list[Finding], Replay
         "error",
         f"replayed actions lead elsewhere: the median drift of one step is {figures['drift_median']:.2g} typical "
         f"steps, in {len(at)} transitions tried",
-        "a policy learned from these data meets other dynamics in the environment",
+        "a policy learned from these data meets different dynamics in the environment",
         "use the version of the environment that the data were recorded in, and check the actions' units and rows",
         at[~(drift <= DRIFT)],
     )
@@ -80,7 +80,7 @@ def _replay(survey: Survey, env: "gymnasium.Env") -> tuple[list[Finding], Replay
 
 
 def _not_replayed(what: str, remedy: str) -> Finding:
-    why = "whether the environment still behaves as it did when the data were recorded is unknown"
+    why = "it is unknown whether the environment still behaves as it did when the data were recorded"
     return Finding("no-replay", "note", what, why, remedy)
 
 
@@ -95,7 +95,7 @@ def _dimensions(survey: Survey, env: "gymnasium.Env") -> Iterator[Finding]:
             yield Finding(
                 f"environment-{name}",
                 "error",
-                f"{name}s of the environment have {expected} numbers, those of the data {found}",
+                f"{name}s of the environment have {expected} numbers, those of the data have {found}",
                 "a policy trained on the data cannot be used there",
                 "give the environment that the data were recorded in",
             )
@@ -110,15 +110,15 @@ def _bounds(survey: Survey, env: "gymnasium.Env") -> Iterator[Finding]:
         yield Finding(
             "environment-bounds",
             "warning",
-            f"the environment's actions lie in [{box[0].min():g}, {box[1].max():g}], the source states "
+            f"the environment's actions lie in [{box[0].min():g}, {box[1].max():g}], but the source states "
             f"[{float(np.min(log.action_low)):g}, {float(np.max(log.action_high)):g}]",
             "actions are rescaled by these bounds: the policy would act too strongly or too weakly",
-            "give the environment the data was recorded in",
+            "give the environment that the data were recorded in",
         )
 
 
 def _limit(survey: Survey, env: "gymnasium.Env") -> Iterator[Finding]:
-    """Episodes of more steps than the environment's time limit: ends that were not marked."""
+    """Episodes longer than the environment's time limit: their ends were not marked."""
     limit = None if env.spec is None else env.spec.max_episode_steps
     if limit is None or survey.lengths.max() <= limit:
         return
@@ -132,7 +132,7 @@ def _limit(survey: Survey, env: "gymnasium.Env") -> Iterator[Finding]:
         f"{len(longer)} episode{'s are' if len(longer) > 1 else ' is'} longer than the {limit} steps that "
         f"{env.spec.id if env.spec else 'the environment'} allows, the longest {longest:,}"
         + ("; most have exactly this length" if own else ""),
-        "the data were recorded with another limit"
+        "the data were recorded with a different limit"
         if own
         else "ends of episodes were not marked: transitions lead from one episode into the next",
         "nothing to do" if own else "mark the last row of each episode (as truncated, if the limit ended it)",

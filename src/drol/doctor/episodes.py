@@ -16,7 +16,8 @@ SINGLE_SHARE = 0.2
 
 CROSSING_SHARE = 0.2
 """Episodes that are pieces of one long recording also end where the next begins, with a step like any other. So such
-rows are faults only if a fifth of them go further than any step inside an episode, or one goes implausibly far."""
+rows are faults only if more than a fifth of them go further than any step inside an episode, or one goes implausibly
+far."""
 
 
 def check_crossing(survey: Survey) -> Iterator[Finding]:
@@ -35,7 +36,7 @@ def check_crossing(survey: Survey) -> Iterator[Finding]:
             "error",
             "the next observation of an episode's last transition is the first of the following episode, further away "
             "than any step inside an episode goes",
-            "the value of the new start leaks into the end of the episode before",
+            "the value of the new start leaks into the end of the previous episode",
             f"drop these transitions, or store the true last observation (the source has {cause})",
             beyond,
         )
@@ -58,10 +59,8 @@ def check_counts(survey: Survey) -> Iterator[Finding]:
         yield survey.finding(
             "single-step",
             "warning" if len(single) > SINGLE_SHARE * count else "note",
-            "every transition is an episode of its own"
-            if whole
-            else f"{len(single)} of {count} episodes have one step",
-            "nothing follows in them; if there are many, ends were marked in the wrong rows",
+            "every transition is a separate episode" if whole else f"{len(single)} of {count} episodes have one step",
+            "no step follows in them; if there are many, ends were marked in the wrong rows",
             "check the ends, or leave these episodes out",
             single,
         )

@@ -10,16 +10,16 @@ import numpy as np
 Severity = Literal["error", "warning", "note"]
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
-"""From the most serious."""
+"""The most serious first."""
 
 Plain = bool | int | float | str | list[Any] | tuple[Any, ...] | dict[str, Any] | np.ndarray | np.generic | None
 """What `plain` makes JSON of."""
 
 SHOWN_ROWS = 5
-"""Row numbers a finding names; `count` says how many there are in all."""
+"""The most row numbers that a finding lists; `count` says how many there are in all."""
 
 SHOWN_DIMENSIONS = 8
-"""Dimensions a finding names."""
+"""The most dimensions that a finding lists."""
 
 
 class Facts(TypedDict):
@@ -44,12 +44,12 @@ Modes = TypedDict(
         "candidates_hint": int,
     },
 )
-"""How many ways the data act in one state: see `drol.doctor.action_modes`."""
+"""How many modes the actions have in one state: see `drol.doctor.action_modes`."""
 
 
 @final
 class Empty(TypedDict):
-    """Figures that could not be taken."""
+    """Figures that could not be measured."""
 
 
 @final
@@ -63,7 +63,7 @@ class Replayed(TypedDict):
 
 @final
 class Coverage(TypedDict):
-    """What a data set holds; None where its source cannot tell, and `replay` only if an environment was given."""
+    """What a data set contains. None means that the source does not record it; `replay` needs an environment."""
 
     episodes: int
     lengths: dict[str, float]
@@ -81,12 +81,12 @@ class Finding:
     """One thing an examination found.
 
     Attributes:
-        name: the check's own name; several findings may share it (one for each array, for instance).
-        severity: an error spoils training; a warning may; a note is worth knowing.
+        name: the check's name; several findings may share it (one for each array, for instance).
+        severity: an error spoils training, a warning may spoil it, and a note is worth knowing.
         what: what was found.
         why: why it matters.
-        remedy: how to mend it.
-        rows: the first few rows, in the source's own numbering; empty if the finding is not about certain rows.
+        remedy: how to fix it.
+        rows: the first few rows, in the source's own numbering; empty if the finding is not about particular rows.
         count: how many rows there are in all.
     """
 
@@ -107,7 +107,7 @@ class Report:
         where: the file or data set.
         facts: transitions, episodes, dimensions, bytes and the seconds the examination took.
         findings: the most serious first.
-        coverage: figures on episodes, returns, actions and how many ways the data act in one state; empty if the
+        coverage: figures on episodes, returns, actions and the number of action modes in one state; empty if the
             structure is broken.
     """
 
@@ -148,7 +148,7 @@ def dimensions(numbers: np.ndarray) -> str:
 
 
 def plain(value: Plain) -> Any:
-    """`value` in types JSON knows; None for NaN and infinity."""
+    """`value` in types that JSON supports; None for NaN and infinity."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | np.ndarray):

@@ -1,4 +1,4 @@
-"""Flags of episodes' ends that are a few rows off, or that are masks."""
+"""End-of-episode flags that are a few rows off, or that are masks instead."""
 
 from collections.abc import Iterator
 
@@ -11,27 +11,30 @@ from drol.doctor.successors import broken
 from drol.doctor.survey import Survey
 
 OFFSETS = (-3, -2, -1, 0, 1, 2, 3)
-"""Rows around a marked end between which the jump to the next episode is looked for."""
+"""Rows around a marked end among which the jump to the next episode is sought."""
 
 ENDS = 3
 """With fewer ends, nothing can be said."""
 
 CHANCE = 1e-4
-"""In sound logs without visible resets, the largest step is equally likely at each of the seven places. To count, the
-place that wins must win so often that the chance of it is below 1e-4, and three times as often as the marked one."""
+"""In sound logs without visible resets, the largest step is equally likely at each of the seven places. The place that
+wins most often counts only if the chance of so many wins is below 1e-4, and if it wins three times as often as the
+marked one."""
 
 AHEAD = 3
 
 NEARLY_ALL = 0.9
-"""If rows bring their next observations, nearly all episodes must end next to their marks, and hardly any at them."""
+"""If rows include their next observations, nearly all episodes must end at the same distance from their marks, and
+hardly any at the marks themselves."""
 
 CLEAR = 5.0
 ORDINARY = 2.5
-"""With few ends, each must show a step as large (by `Steps.far`) as one in 3,000, and the marked ends ordinary ones."""
+"""With few ends, each must show a step so large (by `Steps.far`) that only one in 3,000 is larger, and the marked ends
+must show ordinary steps."""
 
 MASK_SHARE = 2 / 3
 ALONE = 0.95
-"""Flags are masks (1 where the episode continues) if at least two rows in three have one, and rows without one are
+"""Flags are masks (1 where the episode continues) if at least two rows in three are flagged, and unflagged rows are
 isolated."""
 
 
@@ -44,7 +47,7 @@ def check_flags(survey: Survey) -> Iterator[Finding]:
             "error",
             f"{count} of {len(survey.log)} transitions are marked as terminated: are these masks (1 where the episode "
             f"continues)?",
-            "every step would count as an end, and nothing is learned of what follows an action",
+            "every step would count as an end, so nothing would be learned about what follows an action",
             "store terminated = 1 - mask",
         )
         return
@@ -76,7 +79,7 @@ def looks_like_masks(survey: Survey) -> bool:
 
 
 def _offset(survey: Survey) -> tuple[int, np.ndarray]:
-    """How many rows after the marked ends the jumps between episodes are, and those ends; 0 if the marks are right."""
+    """By how many rows the jumps between episodes follow the marked ends, and these ends; 0 if the marks are right."""
     log, steps = survey.log, Steps(survey)
     none = 0, np.empty(0, int)
     if log.next_observations is not None:
@@ -102,7 +105,7 @@ def _offset(survey: Survey) -> tuple[int, np.ndarray]:
 
 
 def _offset_of_tuples(survey: Survey) -> tuple[int, np.ndarray]:
-    """The same if rows bring their next observations: an episode then ends where s' is not the next row's s."""
+    """The same for rows that include next observations: an episode then ends where s' is not the next row's s."""
     log = survey.log
     breaks = np.zeros(len(log), bool)
     breaks[broken(survey)] = True

@@ -1,4 +1,4 @@
-"""Steps inside an episode that are too large to be steps: unmarked ends, rows that are missing, portals, collisions."""
+"""Steps inside an episode that are too large to be steps: unmarked ends, missing rows, portals, collisions."""
 
 from collections.abc import Iterator
 
@@ -12,11 +12,11 @@ from drol.doctor.survey import SAMPLE, Survey, subsample
 PORTALS = 8
 PORTAL_SPREAD = 0.3
 """An environment's own jumps, such as portals, leave from the same few places. With at least 8 jumps this is visible:
-the nearest other departure is at less than 0.3 of the distance to the nearest of as many random states."""
+the distance to the nearest other departure is less than 0.3 of the same distance among as many random states."""
 
 REGULAR = 6
 REGULAR_SHARE = 0.5
-"""Forgotten time limits, on the other hand, leave most jumps evenly spaced; with six or more, that cannot be chance."""
+"""Unmarked time limits, on the other hand, leave most jumps evenly spaced; with six or more, that cannot be chance."""
 
 USUAL = 0.95
 EXCEPTIONS = 0.1
@@ -32,13 +32,13 @@ chance of that in random rows must be below one in twenty."""
 START_SHARE = 0.75
 START_SPREAD = 0.5
 """Unmarked ends are not portals, even if all episodes end at one goal: three quarters of their jumps lead to where
-episodes start, nearer than half of the distance between random states."""
+episodes start, closer than half the distance between random states."""
 
 FAR = 8.0
 EDGE = 5.0
 """The score of a whole step (`Steps.far`) is a mean of logarithms and is distributed roughly normally: 8 quartile
-distances are 5.4 standard deviations. Sound logs of simulated robots reach 6.6 in 4,000 steps. If steps are
-beyond 8, those that score at least half of what these usually do are jumps, too, if beyond 5."""
+distances are 5.4 standard deviations. Sound logs of simulated robots reach 6.6 in 4,000 steps. If some steps
+score beyond 8, steps that score at least half of their median, and at least 5, are jumps as well."""
 
 VALLEY_CUTS = 48
 VALLEY_CHANCE = 1e-7
@@ -46,8 +46,8 @@ VALLEY_SHARE = 0.4
 VALLEY_EDGE = 2.5
 """If many steps are jumps, their scores form a second peak. In a sound log, the density of scores falls beyond the
 first peak; an interval that holds significantly more steps than the equally long one before it (at a chance of 1e-7)
-shows a second one. It begins beyond a score that one step in twenty of a normal distribution exceeds, and at most two
-steps in five may be jumps."""
+shows a second one. It must begin beyond a score that one step in twenty of a normal distribution exceeds, and at most
+two steps in five may be jumps."""
 
 
 def check_jumps(survey: Survey) -> Iterator[Finding]:
@@ -57,13 +57,13 @@ def check_jumps(survey: Survey) -> Iterator[Finding]:
         return
     regular = len(at) >= REGULAR and evenly_spaced(at)
     if _own_jumps(survey, at):
-        # A task that always ends at its goal looks the same if no end is marked at all.
+        # A task that always ends at its goal looks the same if no end is marked.
         unmarked = not survey.ends[:-1].any()
         yield survey.finding(
             "portals",
             "warning" if unmarked else "note",
             "the state jumps, always from the same few places" + (", and no end is marked" if unmarked else ""),
-            "environments with portals do so; if this one has none, these are ends of episodes that were not marked",
+            "environments with portals do this; if this one has none, these are ends of episodes that were not marked",
             "nothing to do if the environment has portals; otherwise mark these rows as ends",
             at,
         )
@@ -75,8 +75,8 @@ def check_jumps(survey: Survey) -> Iterator[Finding]:
                 "partial-jump",
                 "warning",
                 "a few numbers of the state jump inside an episode, and the others move as usual",
-                "a collision, an angle that wraps or a failing sensor does so; an unmarked end would move nearly all",
-                "nothing to do if the system behaves so; otherwise leave these rows out",
+                "a collision, a wrapped angle or a failing sensor does this; an unmarked end would move nearly all",
+                "nothing to do if the system behaves like this; otherwise leave these rows out",
                 at,
             )
         )
@@ -85,7 +85,7 @@ def check_jumps(survey: Survey) -> Iterator[Finding]:
             "jump",
             "error",
             "the state jumps inside an episode, further than any step could take it"
-            + (", in even intervals" if regular else ""),
+            + (", at even intervals" if regular else ""),
             "no action led there: the end of an episode was not marked, or rows are missing",
             "mark these rows as ends of episodes (as truncated, if nothing ended the task there)",
             at,
@@ -119,7 +119,7 @@ def _valley(scores: np.ndarray) -> float | None:
         above = len(scores) - begin
         if not 0 < above <= VALLEY_SHARE * len(scores):
             continue
-        # As far on either side of the cut as half of the jumps reach.
+        # On either side of the cut, look as far as half of the jumps reach.
         reach = scores[begin + above // 2] - cut
         if cut < VALLEY_EDGE or cut - reach < summit:
             continue
@@ -137,7 +137,7 @@ def _falling(below: int, above: int) -> float:
 
 
 def _moving_on(survey: Survey, at: np.ndarray) -> np.ndarray:
-    """The numbers of the state that move as usual; none unless at least half of them do (one, of up to three)."""
+    """The numbers of the state that move as usual; none unless at least half do (or one, of up to three)."""
     steps = Steps(survey)
     numbers = np.flatnonzero(np.isfinite(steps.typical))
     ordinary = np.setdiff1d(steps.sample, at)
@@ -173,14 +173,14 @@ def _walls(survey: Survey, at: np.ndarray) -> Finding:
         "wall",
         "note",
         "a few numbers of the state jump where another is at its limit, and the others move as usual",
-        "a system that hits a wall or the stop of a joint does so",
+        "a system that hits a wall or the stop of a joint does this",
         "nothing to do if there is a wall",
         at,
     )
 
 
 def _own_jumps(survey: Survey, at: np.ndarray) -> bool:
-    """Whether jumps are the environment's own: from a few places, unevenly spaced, and not to where episodes start."""
+    """Whether jumps belong to the environment: from a few places, unevenly spaced, and not to where episodes start."""
     if len(at) < PORTALS or evenly_spaced(at):
         return False
     at = subsample(at, 500, survey, 3)
@@ -204,7 +204,7 @@ def _lead_to_starts(survey: Survey, at: np.ndarray, numbers: np.ndarray) -> bool
 
 
 def evenly_spaced(at: np.ndarray) -> bool:
-    """Whether most jumps, at least two, are equally many rows apart."""
+    """Whether most jumps, and at least two, are the same number of rows apart."""
     gaps, counts = np.unique(np.diff(at), return_counts=True)
     return len(at) > 2 and bool(gaps[counts.argmax()] > 1 and counts.max() > REGULAR_SHARE * (len(at) - 1))
 

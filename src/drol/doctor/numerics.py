@@ -6,8 +6,8 @@ import numpy as np
 def relative_entropy(share: np.ndarray | float, expected: float) -> np.ndarray | np.float64:
     """The relative entropy of shares to an expected one, for Hoeffding's bound.
 
-    The chance that, of n draws, at least `share` succeed is at most exp(-n x relative entropy), if each succeeds with
-    the chance `expected` and `share` is larger.
+    If each of n draws succeeds with probability `expected`, the probability that a larger share of at least `share`
+    succeeds is at most exp(-n x relative entropy).
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         return sum(

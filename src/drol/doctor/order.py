@@ -1,4 +1,4 @@
-"""Whether rows are in the order of time: are the states of a step nearer to each other than those of random rows?"""
+"""Whether rows are in time order: are the states of a step nearer to each other than those of random rows?"""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ FEWEST = 30
 """With fewer steps, order cannot be judged."""
 
 SURE = 200
-"""From 200 steps on, a lack of order is an error; with fewer, sound logs of fast systems may lack it, too."""
+"""From 200 steps on, a lack of order is an error; with fewer, sound logs of fast systems may also lack it."""
 
 VISIBLE = 0.6
 SIGMAS = 4.0
@@ -25,7 +25,7 @@ OUT_OF_ORDER = 0.15
 CHANCE = 1e-6
 """Half of all random pairs are further apart than the median pair, but hardly any steps are. Twice the share of steps
 that go further estimates how many are out of order. Simulated robots reach 0.1 (an inverted pendulum that falls in five
-steps); shuffling pieces of five rows gives 0.2. A share beyond 0.15 must also be improbable if 0.1 is the truth."""
+steps); shuffling pieces of five rows gives 0.2. A share beyond 0.15 must also be improbable if the truth is 0.1."""
 
 LAGS = 8
 ALTERNATE = 0.6
@@ -37,7 +37,7 @@ KNOWN = 1500
 
 
 def check_order(survey: Survey) -> Iterator[Finding]:
-    """Rows in no order, partly out of order, or of several recordings in turn; or a note that this cannot be judged."""
+    """Rows in no order, partly out of order, or interleaved from several recordings; or that this cannot be judged."""
     steps = Steps(survey)
     count = int(steps.inside.sum())
     if not count:
@@ -48,7 +48,7 @@ def check_order(survey: Survey) -> Iterator[Finding]:
         if not own:
             yield _unknown("there are too few steps" if count < FEWEST else "no number of the state changes")
         return
-    # Tuples that bring their next observation may be in any order.
+    # Tuples that include their next observation may be in any order.
     lag = None if own else _alternating(survey, pairs)
     if lag:
         yield _error(
@@ -65,7 +65,7 @@ def check_order(survey: Survey) -> Iterator[Finding]:
     share = _out_of_order(pairs)
     if share is not None:
         yield _error(
-            f"about {100 * share:.0f} % of the steps go as far as to a random row of the log",
+            f"about {100 * share:.0f} % of the steps go as far as a step to a random row of the log would",
             "restore the order in which rows were recorded, and mark each end of an episode",
         )
 
@@ -102,7 +102,7 @@ def _nowhere(survey: Survey, pairs: Pairs, own: bool) -> Iterator[Finding]:
         )
     else:
         yield _error(
-            "in no number of the state is the next row nearer than a random one: the rows are shuffled",
+            "the next row is no nearer than a random one in any number of the state: the rows are shuffled",
             "restore the order in which rows were recorded, or store next observations with each row",
         )
 

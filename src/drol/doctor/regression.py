@@ -1,4 +1,4 @@
-"""Held-out errors of small regressions, by which hypotheses on the data are compared."""
+"""Held-out errors of small regressions, used to compare hypotheses about the data."""
 
 import dataclasses
 
@@ -6,11 +6,11 @@ import numpy as np
 
 RIDGE = 1e-3
 COSINES = 150
-"""Random cosines in addition to numbers and squares: enough for rewards, smooth functions of a few numbers."""
+"""Random cosines in addition to numbers and squares: enough for rewards that are smooth functions of a few numbers."""
 
 SEED = 5
 WIDEST = 120
-"""Most numbers a regression takes; if there are more, those that correlate most with the labels are taken."""
+"""The most numbers that a regression uses; if there are more, it uses those that correlate most with the labels."""
 
 FOLDS = 3
 
@@ -37,7 +37,7 @@ class Comparison:
 
 
 def penalty(features: np.ndarray) -> np.ndarray:
-    """(features, features) what a ridge regression on (rows, features) adds to their squares."""
+    """(features, features) what a ridge regression on (rows, features) adds to their Gram matrix."""
     rows, width = features.shape
     return RIDGE * rows / width * np.eye(width)
 
@@ -99,7 +99,7 @@ def _features(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def standardised(values: np.ndarray) -> np.ndarray:
-    """Numbers that vary, with mean 0 and variance 1, cut at 10 deviations; float64."""
+    """Numbers that vary, with mean 0 and variance 1, clipped at 10 standard deviations; float64."""
     values = values.astype(np.float64)
     spread = values.std(axis=0)
     moving = spread > 1e-9 * (np.abs(values).max(axis=0, initial=0) + 1e-300)

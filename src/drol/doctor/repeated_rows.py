@@ -9,12 +9,12 @@ from drol.doctor.findings import Finding
 from drol.doctor.survey import Survey
 
 REST = 0.01
-"""An action rests if it is within a hundredth of half its range from zero."""
+"""An action counts as zero if it is within a hundredth of half its range from zero."""
 
 SHARE = 0.01
 FEWEST = 10
 FEWEST_RUNS = 3
-"""Repeated rows are reported from one transition in a hundred on, if there are at least ten, in three places."""
+"""Repeated rows are reported if they are at least one transition in a hundred, and at least ten, in three places."""
 
 LONG = 5
 """Longer runs are not repeated rows but a system at rest, unless they end episodes: then they may be padding."""
@@ -24,14 +24,14 @@ ONCE = 0.5
 states that the log visits at no other time."""
 
 PARTLY = 0.5
-"""A coarse sensor's numbers rest one by one. If rows are repeated, all numbers rest at once: of the times that a moving
-number rests, it rests together with all others in more than half."""
+"""A coarse sensor's numbers rest one by one. If rows are repeated, all numbers rest at once: when a moving number
+rests, in more than half of the cases all others rest as well."""
 
 MOVING = 0.5
 """A number that moves in less than half as many steps as the busiest one (a contact, say) says nothing."""
 
 REGULAR = 0.9
-"""Repetitions are regular if nine in ten states in a row are recorded equally often."""
+"""Repetitions are regular if nine in ten states are recorded the same number of times in a row."""
 
 
 def check_stillness(survey: Survey) -> Iterator[Finding]:
@@ -65,7 +65,7 @@ def check_stillness(survey: Survey) -> Iterator[Finding]:
 
 
 def stillness(survey: Survey) -> tuple[np.ndarray, np.ndarray]:
-    """(T,) whether s' equals s inside an episode, all numbers at once; (T,) whether the action does not rest."""
+    """(T,) whether s' equals s inside an episode, all numbers at once; (T,) whether the action is not zero."""
     low, high = bounds(survey)
     count = len(survey.log)
     still, acting = np.zeros(count, bool), np.zeros(count, bool)
@@ -94,14 +94,14 @@ def _runs(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _unique(survey: Survey, first: np.ndarray) -> bool:
-    """Whether most states in which a run begins are those of no other run."""
+    """Whether most runs begin in a state in which no other run begins."""
     states = survey.states(first[np.linspace(0, len(first) - 1, min(len(first), 5000)).astype(int)])
     _, counts = np.unique(states, axis=0, return_counts=True)
     return float((counts == 1).sum()) > ONCE * len(states)
 
 
 def _regularity(survey: Survey, still: np.ndarray) -> tuple[int, bool]:
-    """How often most states are recorded in a row, and whether nearly all of them are."""
+    """How many times in a row most states are recorded, and whether this holds for nearly all of them."""
     begins = np.flatnonzero(~np.append(False, still[:-1]))
     lengths = np.diff(np.append(begins, len(still)))
     values, counts = np.unique(lengths, return_counts=True)

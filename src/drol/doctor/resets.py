@@ -12,7 +12,7 @@ RARE = 0.2
 """Such numbers change in fewer than one step in five; episodes have five steps or more."""
 
 FEWEST = 6
-"""With so many changes, even spacing cannot be chance."""
+"""With this many changes, even spacing cannot be chance."""
 
 AS_RANDOM = 0.5
 """A newly drawn goal is as far from the old one as random rows are from each other; a sensor that is read at a lower
@@ -20,22 +20,22 @@ rate moves less than half as far."""
 
 
 def check_resets(survey: Survey) -> Iterator[Finding]:
-    """Numbers that rarely change, and then change all at once and far, in even intervals."""
+    """Numbers that rarely change, and then change all at once, far, and at even intervals."""
     at = _redrawn(survey)
     if len(at) >= FEWEST and evenly_spaced(at):
         yield survey.finding(
             "regular-changes",
             "warning",
-            "numbers that are otherwise constant change all at once, and far, in even intervals",
-            "a goal that is drawn for each episode does so: if these are ends that were not marked, transitions lead "
+            "numbers that are otherwise constant change all at once, and far, at even intervals",
+            "a goal that is drawn for each episode does this: if these are ends that were not marked, transitions lead "
             "from one episode into the next",
-            "mark these rows as ends of episodes (as truncated), unless the environment changes the goal on the way",
+            "mark these rows as ends of episodes (as truncated), unless the environment changes the goal mid-episode",
             at,
         )
 
 
 def _redrawn(survey: Survey) -> np.ndarray:
-    """The steps inside episodes at which all the numbers that rarely change do."""
+    """The steps inside episodes at which all the rarely changing numbers change."""
     inside = survey.finite & ~survey.ends
     sample = survey.sample(SAMPLE, 28, inside)
     none = np.empty(0, int)

@@ -1,7 +1,7 @@
 """Whether rewards belong to the state before the step, after it, or to another row.
 
-Each hypothesis says of which states a reward is a function. Under each, a regression on those states predicts held-out
-rewards; the hypothesis whose error is clearly smaller is right.
+Each hypothesis names the states that determine a reward. For each, a regression on those states predicts held-out
+rewards; a hypothesis whose error is clearly smaller is taken to be right.
 """
 
 from collections.abc import Iterator
@@ -16,22 +16,22 @@ SPARSE = 0.2
 """If rewards change in fewer than a fifth of the steps, hypotheses are compared near the changes, where they differ."""
 
 WINDOW = 3
-"""Rows looked at on either side of a change: a few are enough, and more would hide it."""
+"""Rows to look at on either side of a change: a few are enough, and more would hide it."""
 
 EVENTS = 10
 """With fewer changes (or groups of rows), nothing can be said."""
 
 ROWS = 3000
-"""Most rows of a regression, which then takes tenths of a second."""
+"""The most rows in a regression, which then takes tenths of a second."""
 
 ROWS_PER_FEATURE = 10
 NEWTON_STEPS = 7
 
 FURTHEST = 3
-"""Most rows by which rewards may be off."""
+"""The largest shift of rewards, in rows, that is considered."""
 
 FEWEST_FAR = 300
-"""Rows with `FURTHEST` others of their episode on either side that are needed to look further than one row."""
+"""Shifts beyond one row are considered if this many rows have `FURTHEST` others of their episode on either side."""
 
 SHIFT_RATIO = 0.7
 SHIFT_SIGMA = 4.0
@@ -40,7 +40,7 @@ Clean data give 90 % and more: the reward's own state is in both models, so thei
 
 CONVENTION_RATIO = 0.9
 CONVENTION_SIGMA = 3.0
-"""A convention is only noted, so less evidence will do."""
+"""A convention is only noted, so less evidence is enough."""
 
 LAST_SHARE = 0.8
 """Rewards are rolled across episodes if at least this share of the episodes that follow a true end start with the same
@@ -48,13 +48,13 @@ reward, at least this share of its occurrences are at starts, and at most one mi
 
 
 def check_timing(survey: Survey) -> Iterator[Finding]:
-    """The convention that rewards follow, or the rows by which they are shifted."""
+    """The convention that rewards follow, or the number of rows by which they are shifted."""
     rewards = survey.log.rewards
     if rewards is None or not survey.finite.any():
         return
     rolled = _rolled(survey)
     if len(rolled):
-        yield _shifted(1, "the first reward of an episode is the one that ended the episode before", survey, rolled)
+        yield _shifted(1, "the first reward of an episode is the one that ended the previous episode", survey, rolled)
         return
     at, labels, groups = _informative(survey)
     shift = _shift(survey, at, labels, groups)
@@ -87,7 +87,7 @@ def _shifted(shift: int, evidence: str, survey: Survey, at: np.ndarray) -> Findi
 
 
 def _rolled(survey: Survey) -> np.ndarray:
-    """First rows of episodes that carry the final reward of the episode before."""
+    """First rows of episodes that carry the final reward of the previous episode."""
     rewards, last = survey.rewards(slice(None)), survey.last[:-1]
     # In an episode of one step, the only row is both first and last.
     last = last[np.asarray(survey.log.terminated, bool)[last] & (survey.lengths[:-1] > 1)]
@@ -130,7 +130,7 @@ def _threshold(rewards: np.ndarray, change: np.ndarray) -> float:
 
 
 def _shift(survey: Survey, at: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> int:
-    """How many rows late rewards are (early if negative); 0 if neither is clear."""
+    """By how many rows rewards are late (early if negative); 0 if neither is clear."""
     if len(at) and set(np.unique(labels)) <= {0.0, 1.0}:
         return _shift_of_events(survey, at, labels, groups)
     near = np.flatnonzero(_with_neighbours(survey, at, FURTHEST))
@@ -175,7 +175,7 @@ def _state(survey: Survey, at: np.ndarray, shift: int) -> np.ndarray:
 
 
 def _shift_of_events(survey: Survey, at: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> int:
-    """The same for rewards that seldom change, judged near their changes."""
+    """The same for rewards that rarely change, judged near their changes."""
     best, found = SHIFT_RATIO, 0
     for shift in (1, -1, *range(2, FURTHEST + 1), *range(-2, -FURTHEST - 1, -1)):
         neighbours = np.clip(at - shift, 0, len(survey.log) - 1)
@@ -199,7 +199,7 @@ def _convention(survey: Survey, at: np.ndarray, labels: np.ndarray, groups: np.n
 
 
 def _transition(survey: Survey, at: np.ndarray) -> np.ndarray:
-    """(s, a, s') of transitions, in a row."""
+    """(s, a, s') of transitions, concatenated."""
     return np.concatenate([survey.states(at), survey.actions(at), survey.successors(at)], axis=1)
 
 

@@ -9,7 +9,7 @@ from drol.doctor.findings import Finding
 from drol.doctor.survey import Survey
 
 MOST = 0.5
-"""Losing more than this share of the nonzero rewards is worth a warning."""
+"""Losing more than this share of the nonzero rewards deserves a warning."""
 
 
 def check_rewards(survey: Survey) -> Iterator[Finding]:

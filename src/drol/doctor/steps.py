@@ -20,7 +20,7 @@ PAIRS = 4000
 """Steps, and random pairs of rows, that are compared: shares are then known to within a hundredth."""
 
 MOST_NUMBERS = 64
-"""Numbers of the state that are judged, evenly chosen if it has more: enough for a mean."""
+"""The most numbers of the state that are judged, evenly spaced if it has more: enough for a mean."""
 
 SET_ASIDE = 4
 """The quarter of the numbers that move most in a step does not count: a reset moves nearly all, a contact a few."""
@@ -92,7 +92,7 @@ class Steps:
         return scores.mean(axis=1)
 
     def far_between(self, states: np.ndarray, successors: np.ndarray) -> np.ndarray:
-        """(n,) how far steps between any two states go: 0 for the median step, 1 for the upper quartile."""
+        """(n,) how far the steps between pairs of states go: 0 for the median step, 1 for the upper quartile."""
         middle, spread = self._scale
         return (self._raw(states, successors) - middle) / spread
 

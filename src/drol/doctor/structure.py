@@ -11,7 +11,7 @@ REMEDY = "write the data set again in this shape"
 
 
 def check_structure(log: Log) -> Iterator[Finding]:
-    """Whatever makes a closer examination impossible."""
+    """Faults that make a closer examination impossible."""
     if not len(log):
         yield Finding(
             "empty", "error", "there are no transitions", "nothing can be learned", "give a data set with transitions"
@@ -22,7 +22,7 @@ def check_structure(log: Log) -> Iterator[Finding]:
 
 
 def check_types(log: Log) -> Iterator[Finding]:
-    """Data types that suggest other contents than expected."""
+    """Data types that suggest contents other than expected."""
     for name, array in (("observations", log.observations), ("next observations", log.next_observations)):
         if array is None:
             continue
@@ -76,7 +76,7 @@ def _shapes(log: Log) -> Iterator[Finding]:
             yield Finding(
                 "shape",
                 "error",
-                f"observations have {widths[0]} numbers, next observations {widths[1]}",
+                f"observations have {widths[0]} numbers, but next observations have {widths[1]}",
                 "they must be of the same kind",
                 REMEDY,
             )
@@ -85,7 +85,7 @@ def _shapes(log: Log) -> Iterator[Finding]:
             yield Finding(
                 "shape",
                 "error",
-                f"{name} has shape {bound.shape}, one action {log.actions.shape[1:]}",
+                f"{name} has shape {bound.shape}, but one action has shape {log.actions.shape[1:]}",
                 "every number of an action needs a bound",
                 REMEDY,
             )
@@ -98,7 +98,7 @@ def _indices(log: Log) -> Iterator[Finding]:
             yield Finding(
                 "index",
                 "error",
-                f"{len(beyond)} transitions have their {name} outside the {len(table)} recorded observations",
+                f"{len(beyond)} transitions point to an {name} outside the {len(table)} recorded observations",
                 "the state is missing",
                 "look for observations cut off at the end of the file",
                 tuple(int(row) for row in log.rows[beyond[:SHOWN_ROWS]]),

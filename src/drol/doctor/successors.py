@@ -1,4 +1,4 @@
-"""Whether each next observation is the observation that follows, or at least a step like all others."""
+"""Whether each next observation is the observation that follows, or at least one step away like the others."""
 
 from collections.abc import Iterator
 
@@ -10,11 +10,11 @@ from drol.doctor.regression import standardised, trained_errors
 from drol.doctor.survey import Survey, subsample, take
 
 TOLERANCE = 1e-5
-"""Relative to the numbers' size: float32 rounding along the way, not another state."""
+"""Relative to the numbers' size: smaller differences are float32 rounding, not another state."""
 
 ROWS = 3000
 FEWEST = 50
-"""Most rows of a regression, and the fewest that show what a step looks like."""
+"""The most rows in a regression, and the fewest that show what a step looks like."""
 
 USUAL = 0.95
 CHANCE = 1e-3
@@ -27,8 +27,8 @@ MOST = 0.5
 def check_successors(survey: Survey) -> Iterator[Finding]:
     """Next observations that differ from the following observation of the same episode.
 
-    Transitions that bring their next observations may be in any order, and some may have been left out; then it is an
-    error only if these steps are unlike the others.
+    Transitions that include their next observations may be in any order, and some may have been left out; such a
+    difference is then an error only if these steps are unlike the others.
     """
     at = broken(survey)
     at = at[~survey.ends[at]]
@@ -39,9 +39,9 @@ def check_successors(survey: Survey) -> Iterator[Finding]:
         yield survey.finding(
             "row-order",
             "note",
-            f"the next observation is not the following row's observation in {'most' if most else 'some'} rows: they "
-            f"are not in the order of time, some were left out, or ends are not marked",
-            "each row brings its next observation, so transitions are right, but the next action is unknown there",
+            f"the next observation is not the following row's observation in {'most' if most else 'some'} rows: rows "
+            f"are not in time order, some were left out, or ends are not marked",
+            "each row includes its next observation, so transitions are right, but the next action is unknown there",
             "nothing to do, except for methods that need the next action (ReBRAC)",
             at,
         )
@@ -52,7 +52,7 @@ def check_successors(survey: Survey) -> Iterator[Finding]:
         "the next observation is not the following row's observation"
         + (" in most rows: is the data shuffled, or sampled sparsely?" if most else ", inside an episode"),
         "either the transition or the order of rows is wrong, and next actions are taken from the wrong state",
-        "keep rows in the order they were recorded, and mark each end of an episode",
+        "keep rows in the order in which they were recorded, and mark each end of an episode",
         at,
     )
 
@@ -67,7 +67,7 @@ def broken(survey: Survey) -> np.ndarray:
         if len(at):
             following, stored = take(log.observations, log.index[at + 1]), survey.successors(at)
             size = np.maximum(np.abs(following), np.abs(stored))
-            # With `>`, NaN makes no difference; it has a check of its own.
+            # NaN is never `>`, so it is not counted here; another check reports it.
             wrong.append(at[(np.abs(following - stored) > TOLERANCE * size + 1e-7).any(axis=1)])
     return np.concatenate(wrong) if wrong else np.empty(0, int)
 

@@ -1,4 +1,4 @@
-"""What several checks need of a log: its episodes, its finite rows, and how large its steps are."""
+"""What several checks need from a log: its episodes, its finite rows, and how large its steps are."""
 
 import dataclasses
 import functools
@@ -10,33 +10,33 @@ from drol.data.log import BLOCK, Log
 from drol.doctor.findings import SHOWN_ROWS, Finding, Severity
 
 SAMPLE = 20_000
-"""Transitions from which a dimension's typical step is taken; its quantiles are then known to about 1 %."""
+"""Transitions sampled to estimate a dimension's typical step; its quantiles are then known to about 1 %."""
 
 NUMBERS = 4_000_000
 """Numbers of a table held in memory at once, however wide its rows: 16 MB, and a few times that with temporaries."""
 
 FEWEST = 500
-"""A sample or block has at least as many rows, however wide they are."""
+"""A sample or block has at least this many rows, however wide they are."""
 
 SMOOTH_MOVING = 0.5
 SMOOTH_CARRIED = 0.5
 """A dimension is smooth if it moves in at least half of the steps, and plausible steps make up at least half of the
-distance it covers. Others (buttons, objects at rest until touched) move in jumps, so that jumps prove nothing there."""
+distance it covers. Others (buttons, objects at rest until touched) move in jumps, so jumps prove nothing there."""
 
 JUMP_FACTOR = 6
 JUMP_TAIL = 6
 """A smooth dimension's largest plausible step is its 95 % quantile times max(6, (q99 / q95)^6). The second term makes
-room for heavy tails, such as velocities at contacts. OGBench's and MuJoCo's steps stay below 0.7 of this limit; half to
-all resets exceed it."""
+room for heavy tails, such as velocities at contacts. OGBench's and MuJoCo's steps stay below 0.7 of this limit; at
+least half of all resets exceed it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Survey:
-    """A log whose structure has been checked, seen in blocks.
+    """A log whose structure has been checked, read in blocks.
 
     Attributes:
         log: the log.
-        seed: of every sample.
+        seed: for every sample.
     """
 
     log: Log
@@ -71,7 +71,7 @@ class Survey:
 
     @property
     def width(self) -> int:
-        """Numbers of an observation."""
+        """Numbers per observation."""
         return self.log.observations.shape[1]
 
     @property
@@ -79,7 +79,7 @@ class Survey:
         return max(FEWEST, NUMBERS // max(self.width, self.log.actions.shape[1]))
 
     def generator(self, purpose: int) -> np.random.Generator:
-        """Draws for one purpose, independent of the others'."""
+        """A generator for one purpose, independent of those for other purposes."""
         return np.random.default_rng([self.seed, purpose])
 
     def blocks(self) -> Iterator[slice]:
@@ -101,7 +101,7 @@ class Survey:
         return as_float(self.log.actions[at])
 
     def rewards(self, at: np.ndarray | slice) -> np.ndarray:
-        """(n,) float64 rewards of transitions; the log must have some."""
+        """(n,) float64 rewards of transitions; the log must have rewards."""
         assert self.log.rewards is not None
         return np.asarray(self.log.rewards[at], np.float64)
 
@@ -126,9 +126,9 @@ class Survey:
         """At most `count` transitions with finite values, in order; fewer if rows are very wide.
 
         Args:
-            count: the most.
+            count: how many at most.
             purpose: see `generator`.
-            among: (T,) bool, those to choose from; all by default.
+            among: (T,) bool, the transitions to choose from; all by default.
         """
         good = np.flatnonzero(self.finite if among is None else self.finite & among)
         return subsample(good, min(count, self._rows), self, purpose)
@@ -168,7 +168,7 @@ def as_float(array: np.ndarray) -> np.ndarray:
 
 
 def take(table: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Rows of a table as floating-point numbers; a view where they follow one another."""
+    """Rows of a table as floating-point numbers; a view if they are consecutive."""
     index = np.asarray(index)
     if len(index) and index[-1] - index[0] == len(index) - 1 and (np.diff(index) == 1).all():
         return as_float(table[int(index[0]) : int(index[-1]) + 1])
@@ -176,7 +176,7 @@ def take(table: np.ndarray, index: np.ndarray) -> np.ndarray:
 
 
 def is_finite(array: np.ndarray) -> np.ndarray:
-    """Whether numbers are finite once in float32, as training sees them."""
+    """Whether numbers are finite in float32, as training sees them."""
     return np.isfinite(array.astype(np.float32, copy=False))
 
 

@@ -11,7 +11,7 @@ LIMIT_EPISODES = 5
 LIMIT_STEPS = 10
 LIMIT_SPIKE = 3
 """There is a time limit if at least 5 episodes have exactly the greatest length, of at least 10 steps (games of a few
-steps may have a fixed length), three times as many as have any length a little below: true ends thin out instead."""
+steps may have a fixed length), three times as many as have any slightly smaller length: true ends thin out instead."""
 
 MOST = 0.9
 """The share that counts as "all but a few"."""
@@ -28,7 +28,7 @@ def check_timeouts(survey: Survey) -> Iterator[Finding]:
         return
     terminated = np.asarray(log.terminated, bool)[longest]
     if log.truncated is not None:
-        # Marked as both is a finding of its own.
+        # Ends that are marked as both are reported separately.
         terminated &= ~np.asarray(log.truncated, bool)[longest]
     if terminated.mean() >= MOST:
         at = longest[terminated]
@@ -60,7 +60,7 @@ def check_terminations(survey: Survey) -> Iterator[Finding]:
             "termination-as-timeout",
             "warning",
             f"{len(early)} episodes of varying length are marked as truncated, and nearly all end with a reward of "
-            f"{final:g}, rare elsewhere",
+            f"{final:g}, which is rare elsewhere",
             "they look like true ends (success, failure): bootstrapping from the state after an end invents values",
             "mark them as terminated if the task ended there",
             early,
@@ -84,7 +84,7 @@ def check_both(survey: Survey) -> Iterator[Finding]:
 
 
 def _continues(survey: Survey) -> bool:
-    """Whether episodes continue after a termination, as OGBench's do after a success: it then marks a kind of state."""
+    """Whether episodes continue after a termination, as OGBench's do after a success: it then flags a kind of state."""
     return bool((np.asarray(survey.log.terminated, bool) & ~survey.ends).any())
 
 

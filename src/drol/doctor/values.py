@@ -1,4 +1,4 @@
-"""Values that are not finite; observations that say nothing, or the same twice."""
+"""Values that are not finite; observation dimensions that are constant or redundant."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ AFFINE_WIDTH = 1000
 
 
 def check_finite(survey: Survey) -> Iterator[Finding]:
-    """NaN and infinity, array by array; what overflows in float32 counts."""
+    """NaN and infinity, array by array; overflow in float32 counts."""
     if survey.finite.all():
         return
     for name, bad in _bad_rows(survey).items():
@@ -87,7 +87,7 @@ def _bad_rows(survey: Survey) -> dict[str, np.ndarray]:
         bad["actions"][block] = ~is_finite(survey.actions(block)).all(axis=1)
         bad["next observations"][block] = ~is_finite(survey.successors(block)).all(axis=1)
     if log.next_observations is None:
-        # Inside an episode s' is the following s, which is counted already.
+        # Inside an episode, s' is the following s, which has already been counted.
         bad["observations"] |= bad.pop("next observations") & survey.ends
     return bad
 

@@ -1,4 +1,4 @@
-"""Which stored arrays are meant: by our names, by names that mean the same, and by names that the user gives."""
+"""Which stored arrays are meant: by our names, by their synonyms, and by names that the user gives."""
 
 import dataclasses
 import re
@@ -8,7 +8,7 @@ from drol.errors import DataError, nearest
 from drol.files import listed
 
 Columns = Mapping[str, str | None]
-"""Our name of an array -> its name in the file; `a+b` lays several side by side; None is no array at all."""
+"""Our name of an array -> its name in the file; `a+b` lays several side by side; None means that there is none."""
 
 NOTHING: Columns = {}
 """Every array goes by its own name."""
@@ -20,18 +20,18 @@ ALIASES = {
 """Names that mean the same."""
 
 ENDS = ("dones", "done", "episode_terminals")
-"""Flags of all ends, true ones and time-outs alike: what is in neither of ALIASES, given one of the two."""
+"""Flags of all ends, true ends and time-outs alike; given flags of one kind, they yield those of the other."""
 
 OF_EPISODES = {"observations": "obs", "next_observations": "next_obs"}
-"""robomimic's names, which are understood where each episode has a group of its own."""
+"""robomimic's names, which are understood if each episode has its own group."""
 
 TABLES = ("observations", "actions", "next_observations")
-"""What may be a group of arrays that are laid side by side, in alphabetical order."""
+"""What may be a group of arrays, which are laid side by side in alphabetical order."""
 
 STATES = ("qpos", "qvel", "infos/qpos", "infos/qvel")
 BOUNDS = ("action_low", "action_high")
 NAMES = (*TABLES, "rewards", "terminated", "truncated", *BOUNDS, "qpos", "qvel")
-"""What a column can be named as."""
+"""The names that a column can have."""
 
 REQUIRED = ("observations", "actions", "terminated")
 
@@ -43,11 +43,11 @@ LIKELY = {
     "truncated": ("timeout", "truncation", "time_out", "time_outs", "truncs", "is_truncated"),
     "next_observations": ("next_obs", "next_observation", "next_state", "next_states", "obs2", "obs_next", "new_obs"),
 }
-"""Names that other libraries use; never taken for granted, but offered."""
+"""Names that other libraries use; they are suggested, never assumed."""
 
 EXPECTED = (
-    "'observations' (T, n), 'actions' (T, m), 'rewards' (T,), 'terminated' (T,) and, where there are such, 'truncated' "
-    "(T,) and 'next_observations' (T, n)"
+    "'observations' (T, n), 'actions' (T, m), 'rewards' (T,), 'terminated' (T,) and optionally 'truncated' (T,) and "
+    "'next_observations' (T, n)"
 )
 
 
@@ -69,28 +69,28 @@ def parse_columns(text: str) -> dict[str, str | None]:
 
 
 def columns_as_text(columns: Columns) -> str:
-    """What `parse_columns` reads as these columns."""
+    """The text that `parse_columns` reads as these columns."""
     return ",".join(f"{name}={source or 'none'}" for name, source in columns.items())
 
 
 def canonical(columns: Columns) -> dict[str, str | None]:
-    """The same by our names.
+    """The same columns by our names.
 
     Raises:
-        DataError: if a column is named as what is not known.
+        DataError: if the name of a column is unknown.
     """
     ours = {alias: name for name, aliases in ALIASES.items() for alias in aliases}
     named = {ours.get(name, name): source for name, source in columns.items()}
     if len(named) < len(columns):
-        raise DataError(f"columns that mean the same are given: {listed(columns)}; keep one of them")
+        raise DataError(f"some of these columns mean the same: {listed(columns)}; keep one of them")
     for name in named:
         if name not in NAMES:
-            raise DataError(f"a column cannot be named as {name!r}; known are {listed(NAMES)}")
+            raise DataError(f"unknown column {name!r}; known are {listed(NAMES)}")
     return named
 
 
 def as_options(columns: Mapping[str, str]) -> tuple[str, str]:
-    """How columns are named, to a Python caller and at the command line."""
+    """How to name columns, in Python and on the command line."""
     return f"columns={dict(columns)}", "--columns " + ",".join(f"{name}={source}" for name, source in columns.items())
 
 
@@ -99,8 +99,8 @@ class Chosen:
     """Which stored arrays are read.
 
     Attributes:
-        parts: by our names, the stored arrays that make one; several are laid side by side, none means that the user
-            says there is none.
+        parts: by our names, the stored arrays that form each; several are laid side by side, and () means that the user
+            said there is none.
         ends: the array that flags ends of both kinds, if it is needed.
     """
 
@@ -119,12 +119,12 @@ def choose(names: Collection[str], columns: Columns, where: str, *, episode: boo
 
     Args:
         names: of the stored arrays.
-        columns: what the user says, by our names.
+        columns: the user's names of them, by our names.
         where: the file, for messages.
-        episode: whether they are those of one episode, with robomimic's names as well.
+        episode: whether they belong to one episode, and may have robomimic's names.
 
     Raises:
-        DataError: if a column that the user names is not there, or two mean the same.
+        DataError: if a column that the user names does not exist, or two mean the same.
     """
     parts: dict[str, tuple[str, ...]] = {}
     for name in (*NAMES, *(state for state in STATES if state not in NAMES)):
@@ -138,12 +138,12 @@ def choose(names: Collection[str], columns: Columns, where: str, *, episode: boo
     flags = [name for name in ("terminated", "truncated") if name in parts]
     used = {stored for name in flags for stored in parts[name]}
     ends = next((name for name in ENDS if name in names and name not in used), None)
-    # Given one kind of ends they tell the other; given none, only an episode's end is where it has to be.
+    # Given one kind of ends, they yield the other; given none, they are used only if the rows are a single episode.
     return Chosen(parts, ends if len(flags) == 1 or (not flags and episode) else None)
 
 
 def _found(name: str, names: Collection[str], where: str, episode: bool) -> tuple[str, ...]:
-    """The stored arrays that go by one of our names, of themselves."""
+    """The stored arrays that have one of our names or its synonyms."""
     given = [alias for alias in (name, *ALIASES.get(name, ())) if alias in names]
     if len(given) > 1:
         raise DataError(f"{where}: {' and '.join(map(repr, given))} mean the same; keep one of them")
@@ -155,7 +155,7 @@ def _found(name: str, names: Collection[str], where: str, episode: bool) -> tupl
 
 
 def _following(columns: Columns, parts: Mapping[str, tuple[str, ...]], names: Collection[str]) -> tuple[str, ...]:
-    """Of observations that the user named inside a group: the arrays of the same names in the group of successors."""
+    """For observations that the user named inside a group: the arrays of the same names in the group of successors."""
     if "observations" not in columns:
         return ()
     pairs = ((f"{name}/", f"next_{name}/") for name in ("observations", "obs"))
@@ -186,10 +186,10 @@ def _named(name: str, source: str, names: Collection[str], where: str) -> tuple[
 
 
 def refuse_missing(chosen: Chosen, names: Collection[str], where: str) -> None:
-    """Raise if an array is missing; names that are likely to mean it are offered.
+    """Raise if an array is missing, and suggest stored names that are likely to mean it.
 
     Raises:
-        DataError: to a Python caller and to the shell, each in its own words.
+        DataError: with one wording for Python and one for the command line.
     """
     given = {*chosen.parts, *(["terminated"] if chosen.ends else [])}
     likely = {name: found for name in LIKELY if name not in given and (found := _likely(name, names))}
@@ -202,18 +202,18 @@ def refuse_missing(chosen: Chosen, names: Collection[str], where: str) -> None:
         ends = next((name for name in ENDS if name in names), None)
         raise DataError(*(f"{what}; {hint}" for hint in _ends_hints(likely, ends)))
     if not likely and any(re.fullmatch(r"arr_\d+", name) for name in names):
-        what += "; np.savez was given arrays without names: store them by name, np.savez(file, observations=..., ...)"
-    raise DataError(*(f"{what}; if these are they, say {option}" if likely else what for option in as_options(likely)))
+        what += "; np.savez was given arrays without names: pass them by name, np.savez(file, observations=..., ...)"
+    raise DataError(*(f"{what}; if you mean these, pass {option}" if likely else what for option in as_options(likely)))
 
 
 def _ends_hints(likely: Mapping[str, str], ends: str | None) -> tuple[str, ...]:
-    """What to do where no array says which rows are true ends; one option names all that is likely as well."""
+    """What to do if no array says which rows are true ends; the option also names all other likely arrays."""
     if ends is None:
-        return tuple(f"if no row is a true end, say {option}" for option in _no_ends(likely))
+        return tuple(f"if no row is a true end, pass {option}" for option in _no_ends(likely))
     likely = {name: found for name, found in likely.items() if name != "truncated"}
     return tuple(
-        f"{ends!r} does not tell an end from a time-out: split it, or say {option} where all are true ends, {other} "
-        f"where all are time-outs"
+        f"{ends!r} does not tell true ends from time-outs: split it, or pass {option} if all are true ends, {other} "
+        f"if all are time-outs"
         for option, other in zip(
             as_options({**likely, "terminated": ends}), _no_ends({**likely, "truncated": ends}), strict=True
         )
@@ -221,7 +221,7 @@ def _ends_hints(likely: Mapping[str, str], ends: str | None) -> tuple[str, ...]:
 
 
 def _no_ends(others: Mapping[str, str]) -> tuple[str, str]:
-    """How to say that there is no `terminated`."""
+    """The options that say that there is no `terminated`."""
     python, shell = as_options({**others, "terminated": "none"})
     return python.replace("'none'", "None"), shell
 

@@ -1,4 +1,4 @@
-"""Which files are read, and what to do with the others: told by their content first, then by their suffix."""
+"""Which files are read, and what to do with others: recognised by their content first, then by their suffix."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from drol.files import listed
 
 OPENERS = {"npz": open_npz, "hdf5": open_hdf5}
 SUFFIXES = {".npz": "npz", ".hdf5": "hdf5", ".h5": "hdf5", ".hdf": "hdf5", ".he5": "hdf5"}
-"""Of files that are read; their case does not matter."""
+"""Suffixes of files that are read; their case does not matter."""
 
 READ = f"npz and HDF5 files ({', '.join(SUFFIXES)}) and folders of them are read"
 SAVE = "np.savez('log.npz', observations=..., actions=..., rewards=..., terminated=...)"
@@ -28,8 +28,8 @@ class Other(NamedTuple):
 
     Attributes:
         suffixes: of such files.
-        what: it is.
-        remedy: how to bring its content into a form that is read.
+        what: it is, as a verb phrase.
+        remedy: how to convert its content into a form that is read.
     """
 
     suffixes: str
@@ -45,7 +45,7 @@ OTHERS = {
     "pickle": Other(
         ".pkl .pickle .pk .p .joblib .pt .pth .ckpt",
         "is a pickle, and nothing is unpickled, because that would run whatever code the file holds",
-        f"load it yourself where you trust it, and store its arrays: {SAVE}",
+        f"if you trust it, load it yourself and store its arrays: {SAVE}",
     ),
     "npy": Other(
         ".npy",
@@ -58,18 +58,18 @@ OTHERS = {
     "mat": Other(".mat", "is a MATLAB file", _read_by("scipy.io.loadmat")),
     "excel": Other(".xlsx .xls .ods", "is a spreadsheet", _read_by("pandas.read_excel")),
     "tfrecord": Other(".tfrecord .tfrecords", "is a TFRecord file", _read_by("TensorFlow")),
-    "bag": Other(".bag .db3 .mcap", "is a recording of ROS", _read_by("rosbags")),
+    "bag": Other(".bag .db3 .mcap", "is a ROS recording", _read_by("rosbags")),
     "safetensors": Other(".safetensors", "is a safetensors file", _read_by("safetensors.numpy.load_file")),
     "archive": Other(
         ".gz .zip .tar .tgz .bz2 .xz .zst .7z .rar", "is a packed archive", "unpack it, then name its files"
     ),
-    "pointer": Other("", "is a pointer of Git LFS, not the file itself", "fetch it with `git lfs pull`"),
+    "pointer": Other("", "is a Git LFS pointer, not the file itself", "fetch it with `git lfs pull`"),
     "page": Other("", "is a web page, left by a failed download", "download the file again"),
-    "pictures": Other(".mp4 .avi .mkv .webm .gif .png .jpg .jpeg", "holds pictures", NO_IMAGES),
+    "pictures": Other(".mp4 .avi .mkv .webm .gif .png .jpg .jpeg", "holds images", NO_IMAGES),
 }
 """Other kinds of files."""
 
-UNKNOWN = Other("", "is of a kind that is not known here", f"store its arrays: {SAVE}")
+UNKNOWN = Other("", "is of an unknown kind", f"store its arrays: {SAVE}")
 
 OF_SUFFIX = {suffix: kind for kind, other in OTHERS.items() for suffix in other.suffixes.split()}
 MAGIC = {
@@ -87,11 +87,11 @@ MAGIC = {
     b"\x28\xb5\x2f\xfd": "archive",
     **{bytes([0x80, protocol]): "pickle" for protocol in range(2, 6)},
 }
-"""How files begin."""
+"""How files of a kind begin."""
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 HDF5_PLACES = (0, 512, 1024, 2048, 4096)
-"""Where an HDF5 file may begin, behind a block of the user's own (as MATLAB's)."""
+"""Where the content of an HDF5 file may begin, after a user block (as in MATLAB's files)."""
 
 Arrays = NpzArrays | Hdf5Arrays
 
@@ -101,17 +101,17 @@ def opened(path: Path) -> Iterator[Arrays]:
     """The arrays of a file, while it is open.
 
     Raises:
-        DataError: if it is missing or cannot be read; the message says what it is, and what to do.
+        DataError: if it is missing or cannot be read; says what it is and what to do.
     """
     with OPENERS[kind_of(path)](path) as arrays:
         yield arrays
 
 
 def kind_of(path: Path) -> str:
-    """`npz` or `hdf5`, for a file that is one or ought to be one by its suffix.
+    """`npz` or `hdf5`, for a file that is one or should be one by its suffix.
 
     Raises:
-        DataError: for every other file, and for one that is not there; saying what it is, and what to do.
+        DataError: for any other file, and for one that does not exist; says what it is and what to do.
     """
     if not path.exists():
         raise DataError(absence(path))
@@ -123,7 +123,7 @@ def kind_of(path: Path) -> str:
     except PermissionError:
         raise DataError(f"{path} may not be read by this user (permission denied); change its permissions") from None
     if not start:
-        raise DataError(f"{path} is empty (0 bytes); copy or make it again")
+        raise DataError(f"{path} is empty (0 bytes); copy or create it again")
     suffix = path.suffix.lower()
     kind = _by_content(path, start) or SUFFIXES.get(suffix) or OF_SUFFIX.get(suffix)
     if kind in OPENERS:
@@ -133,7 +133,7 @@ def kind_of(path: Path) -> str:
 
 
 def _by_content(path: Path, start: bytes) -> str | None:
-    """The kind of a file that begins like this; None where that says nothing."""
+    """The kind of a file that begins like this; None if the beginning does not tell."""
     if any(start[place:].startswith(HDF5_MAGIC) for place in HDF5_PLACES):
         return "hdf5"
     if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
@@ -142,7 +142,7 @@ def _by_content(path: Path, start: bytes) -> str | None:
 
 
 def _of_zip(path: Path) -> str:
-    """What a zip archive is: NumPy's npz, PyTorch's pickles, a spreadsheet, or an archive like any other."""
+    """What a zip archive is: NumPy's npz, PyTorch's pickles, a spreadsheet, or an ordinary archive."""
     if path.suffix.lower() in SUFFIXES:
         return "npz"
     try:
@@ -158,7 +158,7 @@ def _of_zip(path: Path) -> str:
 
 
 def looks_like_a_path(name: str) -> bool:
-    """Whether a name means a file or folder, there or not, rather than a task."""
+    """Whether a name means a file or folder, existing or not, rather than a task."""
     path = Path(name).expanduser()
     if os.path.lexists(path) or path.is_absolute() or name.startswith((".", "~")):
         return True
@@ -166,7 +166,7 @@ def looks_like_a_path(name: str) -> bool:
 
 
 def absence(path: Path) -> str:
-    """That a file is not there, and which there is instead."""
+    """A message that a file does not exist, with the nearest one that does."""
     if path.is_symlink():
         return f"{path} is a symbolic link to {os.readlink(path)}, which does not exist"
     if not path.parent.is_dir():
@@ -178,7 +178,7 @@ def absence(path: Path) -> str:
 
 
 def namesake(name: str) -> Path | None:
-    """The data file that a name means but for its suffix."""
+    """The data file that a name means if only the suffix is missing."""
     path = Path(name).expanduser()
     if not path.parent.is_dir():
         return None
@@ -192,10 +192,10 @@ def natural(path: Path | str) -> list[tuple[int, int, str]]:
 
 
 def data_files(folder: Path) -> list[Path]:
-    """The files of a folder that are read, in natural order: its own, or else the only one of each sub-folder.
+    """The data files of a folder in natural order: its own, or else the only one of each sub-folder.
 
     Raises:
-        DataError: if there are none, or it does not follow from their names which are meant.
+        DataError: if there are none, or if their names do not tell which are meant.
     """
     entries = _entries(folder)
     files = sorted((entry for entry in entries if _is_data(entry)), key=natural)
@@ -217,22 +217,22 @@ def data_files(folder: Path) -> list[Path]:
         counts = listed(f"{entry.name} ({len(found)})" for entry, found in inside.items())
         raise DataError(
             f"{folder}: its sub-folders hold several data files each, {counts}; name one of them, or put one file per "
-            f"episode into one folder"
+            f"episode into a single folder"
         )
     raise DataError(_nothing_in(folder, entries))
 
 
 def _nothing_in(folder: Path, entries: Iterable[Path]) -> str:
-    """That a folder holds no data, and what it does hold."""
+    """A message that a folder holds no data, and what it holds instead."""
     expected = f"{folder}: expected one file per episode ({', '.join(SUFFIXES)})"
     if (folder / "config.json").exists() and (folder / "metrics.jsonl").exists():
-        return f"{expected}, found the folder of a run; name its data, or use --resume with --out {folder}"
+        return f"{expected}, found a run folder; name its data, or use --resume with --out {folder}"
     kinds = Counter(entry.suffix.lower() or "no suffix" for entry in entries if entry.is_file())
     if not kinds:
         return f"{expected}, found none: the folder is empty"
     found = listed(f"{count} of {suffix}" for suffix, count in kinds.most_common())
     known = next((OF_SUFFIX[suffix] for suffix, _ in kinds.most_common() if suffix in OF_SUFFIX), None)
-    return f"{expected}, found none but {found}" + (f"; {OTHERS[known].remedy}" if known else "")
+    return f"{expected}, found none, only {found}" + (f"; {OTHERS[known].remedy}" if known else "")
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -255,5 +255,5 @@ def _below(folder: Path) -> list[Path]:
 
 
 def _is_data(entry: Path) -> bool:
-    """Whether a file is read, by its suffix; a link that leads nowhere is, so that reading it says so."""
+    """Whether a file has a suffix that is read; broken links count, so that reading them reports the problem."""
     return entry.suffix.lower() in SUFFIXES and not entry.is_dir()

@@ -21,16 +21,16 @@ else:
     h5py = lazy("h5py", "hdf5")
 
 MOST_HOPS = 32
-"""Links that may lead to links."""
+"""The longest chain of links that is followed."""
 
 MOST_NAMES_OF_A_GROUP = 64
-"""Paths by which links may reach one group, so that no file's names multiply without end."""
+"""The most paths by which links may reach one group, so that names cannot multiply without end."""
 
 
 class Hdf5Arrays:
     """The arrays of an open HDF5 file, with `/` between groups, each read when it is asked for.
 
-    Links inside the file are followed; none out of it is, so that no other file is opened.
+    Links inside the file are followed; links out of it are not, so that no other file is opened.
 
     Attributes:
         names: of all arrays, and of links that lead nowhere or out of the file.
@@ -42,7 +42,7 @@ class Hdf5Arrays:
         self.names = tuple(self._found)
 
     def nbytes(self, name: str) -> int:
-        """What an array takes in memory."""
+        """The bytes that an array takes in memory."""
         found = self._found[name]
         return 0 if isinstance(found, str) else found.nbytes
 
@@ -51,10 +51,10 @@ class Hdf5Arrays:
 
         Args:
             name: of the array.
-            target: where given, it is copied into this file and memory-mapped.
+            target: if given, the array is copied into this file and memory-mapped.
 
         Raises:
-            DataError: if it is damaged, a link that cannot be followed, or holds objects or nothing.
+            DataError: if it is damaged or a link that cannot be followed, or if it holds objects or nothing.
             OSError: if `target` cannot be written, with a clear message.
         """
         with _clearly(self._path):
@@ -70,8 +70,8 @@ def open_hdf5(path: Path) -> Iterator[Hdf5Arrays]:
     """The arrays of an HDF5 file, while it is open.
 
     Raises:
-        DataError: if it is missing, damaged, cut off, or no HDF5 file.
-        MissingExtraError: without h5py.
+        DataError: if it is missing, damaged, cut off, or not an HDF5 file.
+        MissingExtraError: if h5py is not installed.
     """
     with contextlib.ExitStack() as stack:
         with _clearly(path):
@@ -84,12 +84,12 @@ def read_hdf5(path: Path, folder: Path | None = None, *, wanted: Wanted = everyt
 
     Args:
         path: the file.
-        folder: where given, the arrays are copied into it and memory-mapped.
-        wanted: arrays of other names are left alone, and there as `UNREAD`.
+        folder: if given, the arrays are copied into it and memory-mapped.
+        wanted: arrays of other names are not read but listed as `UNREAD`.
 
     Raises:
-        DataError: if it is missing, damaged, cut off, no HDF5 file, or an array to be read holds objects or nothing.
-        MissingExtraError: without h5py.
+        DataError: if it is missing, damaged, cut off, not an HDF5 file, or a wanted array holds objects or nothing.
+        MissingExtraError: if h5py is not installed.
     """
     with open_hdf5(path) as arrays:
         targets = {name: folder and folder / f"{number}.npy" for number, name in enumerate(arrays.names)}
@@ -98,7 +98,7 @@ def read_hdf5(path: Path, folder: Path | None = None, *, wanted: Wanted = everyt
 
 @contextlib.contextmanager
 def _clearly(path: Path) -> Iterator[None]:
-    """Whatever goes wrong while reading, in one sentence.
+    """Report whatever goes wrong while reading in one sentence.
 
     A damaged file makes h5py raise OSError, RuntimeError, KeyError, TypeError, MemoryError and more.
     """
@@ -117,7 +117,7 @@ def _clearly(path: Path) -> Iterator[None]:
             raise DataError(f"{path} is open for writing in another program; close it there first") from None
         reason = str(error).partition("\n")[0]
         raise DataError(
-            f"{path} is not readable as an HDF5 file ({reason}); cut off or damaged? Fetch or make it again"
+            f"{path} is not readable as an HDF5 file ({reason}); cut off or damaged? Download or create it again"
         ) from None
 
 
@@ -132,8 +132,8 @@ def _copied(dataset: "h5py.Dataset", target: Path) -> np.ndarray:
 def _datasets(
     file: "h5py.File", group: "h5py.Group", prefix: str, above: frozenset[Any], reached: Counter[Any]
 ) -> Iterator[tuple[str, Any]]:
-    """(name, data set) of all in a group, in its sub-groups and behind its links; for a link that leads to nothing in
-    this file, (name, what it is)."""
+    """(name, data set) of everything in a group, in its sub-groups and behind its links; for a link that leads to
+    nothing in this file, (name, what it is)."""
     for name in map(str, group):
         item = _at(file, group, name)
         if isinstance(item, h5py.Group):
@@ -145,7 +145,7 @@ def _datasets(
 
 
 def _at(file: "h5py.File", group: "h5py.Group", name: str, hops: int = 0) -> Any:
-    """What a group holds by a name, links followed inside the file; in words if it is not in the file."""
+    """What a group holds under a name, following links inside the file; in words if it is not in the file."""
     link = group.get(name, getlink=True)
     if isinstance(link, h5py.ExternalLink):
         return f"is a link to another file, {link.filename!r}, which is not opened; store the array in this one"
@@ -154,7 +154,7 @@ def _at(file: "h5py.File", group: "h5py.Group", name: str, hops: int = 0) -> Any
     if hops == MOST_HOPS:
         return f"is a link to {link.path!r}, which leads back to itself; store the array in its place"
     place: Any = file if link.path.startswith("/") else group
-    # Part by part: h5py itself would follow a link out of the file on the way.
+    # Part by part, because h5py itself would follow a link out of the file on the way.
     for part in filter(None, link.path.split("/")):
         place = place if part == "." else _at(file, place, part, hops + 1) if isinstance(place, h5py.Group) else None
         if isinstance(place, str):
@@ -171,4 +171,4 @@ def _check(name: str, dataset: "h5py.Dataset", path: Path) -> None:
             f"or file per episode, or concatenated numbers"
         )
     if dataset.external or dataset.is_virtual:
-        raise DataError(f"{path}: {name!r} is kept in other files; store it in this one")
+        raise DataError(f"{path}: {name!r} is stored in other files; store it in this one")

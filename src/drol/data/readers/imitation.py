@@ -1,4 +1,4 @@
-"""Trajectories as the library imitation stores them: all of them concatenated, with the places where they are cut.
+"""Trajectories as the library imitation stores them: concatenated, with the indices at which to cut them.
 
 `obs` holds one more observation than actions for each trajectory, `terminal` one flag for each (HumanCompatibleAI/
 imitation: src/imitation/data/types.py).
@@ -16,7 +16,7 @@ NAMES = {"obs", "acts", "indices", "terminal"}
 
 
 def is_format(names: Collection[str]) -> bool:
-    """Whether arrays of these names are trajectories of imitation's."""
+    """Whether arrays of these names are trajectories in imitation's format."""
     return set(names) >= NAMES
 
 
@@ -24,7 +24,7 @@ def episodes(arrays: Mapping[str, np.ndarray], where: str) -> Iterator[dict[str,
     """The arrays of each trajectory under our names, its final observation included.
 
     Raises:
-        DataError: if lengths do not fit.
+        DataError: if lengths do not match.
     """
     check_table("acts", arrays["acts"], None, where)
     check_table("obs", arrays["obs"], None, where)

@@ -22,8 +22,8 @@ class Layout:
     """The groups that hold arrays.
 
     Attributes:
-        groups: by their names, that of the root empty, and episodes in the order of time: what each calls its arrays,
-            and what they are called in the file.
+        groups: for each group by name (empty for the root), episodes in time order: the name of each array in the
+            group, and its name in the file.
         episodic: whether each is one episode.
     """
 
@@ -31,7 +31,7 @@ class Layout:
     episodic: bool
 
     def within(self, columns: Columns) -> Columns:
-        """Columns that the user named by their whole path, by their place in a group."""
+        """Columns that the user named by their full path, with paths relative to their group."""
         return {name: source and "+".join(map(self._inside, source.split("+"))) for name, source in columns.items()}
 
     def _inside(self, source: str) -> str:
@@ -41,16 +41,15 @@ class Layout:
 
 
 def layout_of(names: Collection[str], columns: Columns, where: str) -> Layout:
-    """Where a file keeps its arrays, told by where the actions are.
+    """Where a file keeps its arrays, judged by where the actions are.
 
-    Groups that differ by their numbers alone (`data/demo_0`, `data/demo_1`, `task_2/episode_7`), each with actions
-    of its own, are one episode each, in the order of the numbers; so are arrays that have one name for each episode
-    (`actions/demo_0`, `actions_0`). A single group is looked through. Whatever lies beside (`mask/train`, metadata) is
-    left alone.
+    Groups whose names differ only in numbers (`data/demo_0`, `data/demo_1`, `task_2/episode_7`), each with its own
+    actions, hold one episode each, in numerical order; so do arrays that are named by episode (`actions/demo_0`,
+    `actions_0`). A single group is read like the root. Anything else in the file (`mask/train`, metadata) is ignored.
 
     Args:
         names: of all arrays of the file.
-        columns: what the user says.
+        columns: the user's names of arrays.
         where: the file, for messages.
 
     Raises:
@@ -77,7 +76,7 @@ def layout_of(names: Collection[str], columns: Columns, where: str) -> Layout:
 
 
 def _by_array(names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Episodes whose arrays are named by field and episode, if every one has actions, observations and a column."""
+    """Episodes whose arrays are named by field and episode, if each has actions, observations and rewards or flags."""
     episodes: dict[str, dict[str, str]] = {}
     for name in names:
         if match := FIELD_LAST.fullmatch(name) or FIELD_FIRST.fullmatch(name):
@@ -107,14 +106,14 @@ def _above(name: str) -> Iterator[str]:
 
 
 def _refuse_several(kinds: Mapping[str, list[str]], where: str) -> None:
-    """Raise where actions lie in groups that are not episodes of one kind."""
+    """Raise because actions lie in groups that are not episodes of one kind."""
     shown = listed(f"{kind} ({len(found)})" for kind, found in kinds.items())
     first = next(iter(kinds.values()))[0]
     options = as_options({"observations": f"{first}/observations", "actions": f"{first}/actions"})
     raise DataError(
         *(
             f"{where}: actions lie in several kinds of groups, {shown}; name all arrays of one, for instance {option}, "
-            f"or store each in a file of its own"
+            f"or store each in a separate file"
             for option in options
         )
     )

@@ -24,8 +24,8 @@ from drol.data.units import bound_for
 from drol.errors import DataError
 
 ENDS_READ = (
-    "{name!r} flags the ends of episodes and is read as true ends (terminated), as robomimic's own learners read it; "
-    "where episodes were merely cut, name it as truncated, and terminated as none"
+    "{name!r} flags the ends of episodes and is read as true ends (terminated), as robomimic's own learners do; "
+    "if episodes were merely cut off, name it as truncated, and terminated as none"
 )
 
 
@@ -40,14 +40,14 @@ def log_of_columns(
     """A log of named arrays; see `drol.data.files.read`.
 
     Args:
-        arrays: by their names in the file; those that are not used may be anything.
+        arrays: by their names in the file; unused ones may be anything.
         where: the file, for messages.
-        folder: where given, tables that are put together are written there and memory-mapped.
-        columns: what the user says which array is.
-        episode: whether they are those of a single episode.
+        folder: if given, tables that are combined from several arrays are written there and memory-mapped.
+        columns: the user's names of arrays.
+        episode: whether they belong to a single episode.
 
     Raises:
-        DataError: naming the array, what was expected and what was found.
+        DataError: names the array, what was expected and what was found.
     """
     chosen = choose(arrays.keys(), columns, where, episode=episode)
     refuse_missing(chosen, arrays.keys(), where)
@@ -70,7 +70,7 @@ def log_of_columns(
 def _joined(
     name: str, parts: Sequence[str], arrays: Mapping[str, np.ndarray], where: str, folder: Path | None
 ) -> np.ndarray:
-    """One array of the stored ones that make it; those of a group are laid side by side."""
+    """One array from the stored ones that form it; those of a group are laid side by side."""
     if len(parts) == 1 and (name not in TABLES or "/" not in parts[0]):
         return arrays[parts[0]]
     chosen = {part: arrays[part] for part in parts}
@@ -115,10 +115,10 @@ def _flat(parts: Mapping[str, np.ndarray], rows: slice) -> np.ndarray:
 def _flag(
     named: dict[str, np.ndarray], chosen: Chosen, arrays: Mapping[str, np.ndarray], where: str, episode: bool
 ) -> tuple[str, ...]:
-    """Complete the flags: what the user says there is none of, what flags of all ends tell, an episode's last row.
+    """Complete the flags from what the user says, from flags of all ends, and from the last row of an episode.
 
     Returns:
-        What was taken for granted.
+        Notes on what was assumed.
     """
     count, notes = len(named["actions"]), ()
     if chosen.parts.get("terminated") == ():
@@ -126,7 +126,7 @@ def _flag(
     if chosen.ends is not None:
         notes = _flag_by_ends(named, chosen.ends, arrays[chosen.ends], where)
     if episode and count and "truncated" not in named:
-        # Its last row ends it: if not truly, it was cut there.
+        # The last row ends the episode: if this is not a true end, it was cut off there.
         cut = np.zeros(count, bool)
         cut[-1] = not check_flags("terminated", named["terminated"], count, where)[-1]
         named["truncated"] = cut
@@ -134,10 +134,10 @@ def _flag(
 
 
 def _flag_by_ends(named: dict[str, np.ndarray], name: str, ends: np.ndarray, where: str) -> tuple[str, ...]:
-    """The kind of ends that is missing: those that are not of the other kind."""
+    """Add the missing kind of ends: those that are not of the other kind. Returns notes on what was assumed."""
     count = len(named["actions"])
     if "terminated" in named:
-        # Not asked for: where it is something else, it may be whatever it likes.
+        # The user did not name this array: it is ignored if it holds anything but flags.
         if ends.shape in ((count,), (count, 1)) and ends.dtype.kind in NUMBERS and ((ends == 0) | (ends == 1)).all():
             terminated = check_flags("terminated", named["terminated"], count, where)
             named["truncated"] = check_flags(name, ends, count, where) & ~terminated

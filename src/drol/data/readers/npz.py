@@ -1,4 +1,4 @@
-"""npz files, read with suspicion."""
+"""npz files, read as untrusted input."""
 
 import contextlib
 import shutil
@@ -15,10 +15,10 @@ Wanted = Callable[[str], bool]
 """Whether an array of that name is to be read."""
 
 UNREAD = np.empty(0)
-"""Stands for an array that is there and was not wanted."""
+"""A placeholder for an array that exists but was not wanted."""
 
 OBJECTS = ("Object arrays", "Python objects in dtype")
-"""What NumPy says of arrays that it would have to unpickle, when reading and when mapping."""
+"""What NumPy's errors say about arrays that it would have to unpickle, when reading and when mapping."""
 
 
 def everything(name: str) -> bool:
@@ -45,7 +45,7 @@ class NpzArrays:
         self.names = tuple(self._members)
 
     def nbytes(self, name: str) -> int:
-        """What an array takes in memory."""
+        """The bytes that an array takes in memory."""
         return self._members[name].file_size
 
     def read(self, name: str, target: Path | None = None) -> np.ndarray:
@@ -53,7 +53,7 @@ class NpzArrays:
 
         Args:
             name: of the array.
-            target: where given, it is unpacked into this file and memory-mapped.
+            target: if given, the array is unpacked into this file and memory-mapped.
 
         Raises:
             DataError: if it is damaged or holds Python objects.
@@ -72,7 +72,7 @@ def open_npz(path: Path) -> Iterator[NpzArrays]:
     """The arrays of an npz file, while it is open.
 
     Raises:
-        DataError: if it is missing, truncated, damaged, or no npz file.
+        DataError: if it is missing, truncated, damaged, or not an npz file.
     """
     with contextlib.ExitStack() as stack:
         with _clearly(path):
@@ -85,8 +85,8 @@ def read_npz(path: Path, folder: Path | None = None, *, wanted: Wanted = everyth
 
     Args:
         path: the file.
-        folder: where given, the arrays are unpacked into it and memory-mapped.
-        wanted: arrays of other names are left alone, and there as `UNREAD`.
+        folder: if given, the arrays are unpacked into it and memory-mapped.
+        wanted: arrays of other names are not read but listed as `UNREAD`.
 
     Raises:
         DataError: if it is missing, truncated, damaged or holds Python objects.
@@ -99,7 +99,7 @@ def read_npz(path: Path, folder: Path | None = None, *, wanted: Wanted = everyth
 
 @contextlib.contextmanager
 def _clearly(path: Path, name: str | None = None) -> Iterator[None]:
-    """Whatever goes wrong while reading, in one sentence.
+    """Report whatever goes wrong while reading in one sentence.
 
     A damaged archive makes zipfile, zlib, struct, tokenize and NumPy raise a dozen different kinds.
     """
