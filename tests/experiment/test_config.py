@@ -164,7 +164,7 @@ def test_an_error_speaks_to_its_reader():
         ({"process": 1}, "belong to distributed"),
         ({"sha256": "xyz"}, "sha256"),
         ({"columns": {"obs": "observations"}}, "unknown column 'obs'"),
-        ({"algorithm": FQL(), "hyperparameters": {"alpha": 3.0}}, "has its hyperparameters itself"),
+        ({"algorithm": FQL(), "hyperparameters": {"alpha": 3.0}}, "already has its hyperparameters"),
         ({"task": ""}, "task must name"),
     ],
 )
