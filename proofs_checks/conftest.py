@@ -1,11 +1,11 @@
 """Settings of the checks: Hypothesis's profile, and float64 for everything that is not about float32."""
 
-import tests.compiler  # noqa: I001  (before JAX starts)
+import tests.helpers.compiler  # noqa: I001  (before JAX starts)
 
 import jax
 import pytest
 
-import tests.profiles  # noqa: F401  (chooses Hypothesis's profile)
+import tests.helpers.profiles  # noqa: F401  (chooses Hypothesis's profile)
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import pytest
 
 import drol
 from drol.algorithm import checked_batch
-from tests.conftest import SPEC, random_batch
+from tests.helpers.batches import SPEC, random_batch
 
 ALGORITHM = drol.DROL(hidden=(4,), num_candidates=2)
 ROWS = 4

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import compiler
+from tests.helpers import compiler
 
 ROOT = Path(__file__).parent.parent
 UNKNOWN = "--xla_no_release_knows_this=1"
@@ -33,7 +33,7 @@ def test_an_unknown_flag_of_the_users_own_is_named():
 def test_a_fresh_process_starts_with_eight_devices(optimised):
     inherited = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", compiler.CHOSEN)}
     environment = inherited | {"DROL_TEST_OPTIMISED": "1" if optimised else ""}
-    code = "import tests.compiler, jax, os; print(jax.device_count(), os.environ['XLA_FLAGS'])"
+    code = "import tests.helpers.compiler, jax, os; print(jax.device_count(), os.environ['XLA_FLAGS'])"
     command = [sys.executable, "-W", "ignore", "-c", code]
     answer = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert answer.startswith("8 ")

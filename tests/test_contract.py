@@ -14,10 +14,11 @@ from jax.sharding import PartitionSpec as P
 
 import drol
 from drol.algorithm import hyperparameters
-from drol.algorithms.registry import ALGORITHMS, algorithm_class
+from drol.algorithms.registry import ALGORITHMS
 from drol.ops.axis import global_rows
 from drol.training.checkpoint import Checkpoints
-from tests.conftest import init, noise_of, random_batch
+from tests.helpers.batches import random_batch
+from tests.helpers.small_algorithms import init, noise_of, small
 
 ROWS, SHARDS = 8, 4
 jit_step = jax.jit(drol.step)
@@ -27,13 +28,6 @@ NAMES = sorted(ALGORITHMS)
 # What rests on code that algorithms share is tried on DROL by default, and on all with `-m slow`.
 SAMPLED = [name if name == "drol" else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
 on_a_sample = pytest.mark.parametrize("algorithm", SAMPLED, indirect=True)
-
-
-def small(name, **options):
-    """An algorithm with little to compile."""
-    cls = algorithm_class(name)
-    short = {"flow_steps": 2} if "flow_steps" in {field.name for field in dataclasses.fields(cls)} else {}
-    return cls(hidden=(16,), **(short | options))
 
 
 @pytest.fixture(params=NAMES)

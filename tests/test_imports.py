@@ -1,6 +1,7 @@
 """The direction of imports, and how fast the package answers."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,34 @@ def test_parsed_arguments_stay_in_the_command_line(path):
 def test_every_package_has_its_layer():
     found = {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in FILES}
     assert found == set(RANK)
+
+
+REPOSITORY = Path(__file__).parent.parent
+MODULES = [path for folder in ("examples", "proofs_checks", "tests") for path in (REPOSITORY / folder).rglob("*.py")]
+
+
+def dotted(path):
+    return ".".join(path.relative_to(REPOSITORY).with_suffix("").parts)
+
+
+def named(path):
+    """Every module a file may import: by a statement, or by a string, as environments and code for other processes."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            start = ".".join(filter(None, (*dotted(path).split(".")[: -node.level or 0], node.module)))
+            yield from (start, *(f"{start}.{alias.name}" for alias in node.names))
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from (word.strip(".") for word in re.findall(r"[\w.]+", node.value))
+
+
+def test_what_tests_share_is_in_no_test_and_no_conftest():
+    """It is in `tests/helpers`; a test or a conftest is imported by pytest alone."""
+    private = {dotted(path) for path in MODULES if re.match("test_|conftest$", path.stem)}
+    assert len(private) > 80
+    shared = {dotted(path): names for path in MODULES if (names := private & set(named(path)))}
+    assert not shared
 
 
 @pytest.mark.parametrize("name", [name for name in drol.__all__ if name != "__version__"])

@@ -1,6 +1,5 @@
 """Keys, seeds and types: the same numbers whatever this process's settings of JAX."""
 
-import dataclasses
 import subprocess
 import sys
 
@@ -10,17 +9,12 @@ import numpy as np
 import pytest
 
 import drol
-from drol.algorithms.registry import ALGORITHMS, algorithm_class
+from drol.algorithms.registry import ALGORITHMS
 from drol.errors import DataError
 from drol.numerics import check_precision, checked_seed, key_of_seed, precision, threefry
 from drol.training.checkpoint import Checkpoints
-from tests.conftest import SPEC, random_batch
-
-
-def small(name, **options):
-    cls = algorithm_class(name)
-    short = {"flow_steps": 2} if "flow_steps" in {field.name for field in dataclasses.fields(cls)} else {}
-    return cls(hidden=(8,), **(short | options))
+from tests.helpers.batches import SPEC, random_batch
+from tests.helpers.small_algorithms import small
 
 
 @pytest.mark.parametrize("seed", [0, 1, 7, 2**31, 2**32 - 1, np.int64(5), np.uint32(9)])

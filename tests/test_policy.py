@@ -20,9 +20,10 @@ from drol.policy import POLICY_KINDS, FlowPolicy, MeanPolicy, ShortcutPolicy, St
 from drol.policy.description import describe
 from drol.policy.files import _checksum
 from drol.policy.loaded import AHEAD
-from tests.algorithms.plain import reflected_in_numpy
-from tests.conftest import SPEC, init
-from tests.nn.test_networks import plain_critic, plain_mlp
+from tests.helpers.batches import SPEC
+from tests.helpers.plain_algorithms import reflected_in_numpy
+from tests.helpers.plain_networks import plain_critic, plain_mlp
+from tests.helpers.small_algorithms import init
 
 
 @pytest.fixture(scope="module")

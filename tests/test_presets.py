@@ -9,9 +9,10 @@ from drol.algorithms.drol import AUTHORS
 from drol.algorithms.reform import ELSEWHERE
 from drol.algorithms.registry import ALGORITHMS, TITLES, algorithm_class
 from drol.algorithms.tables import BORROWED
-from drol.presets import SIZES, note, preset_for, published
+from drol.presets import SIZES, note, preset_for
 from drol.sources.d4rl.tasks import TASKS
 from drol.sources.ogbench.names import known_tasks
+from tests.helpers.published_presets import FIELDS, PRESETS, PUBLISHED
 
 # *: from the offline-to-online runs; (): DROL's own discount.
 OGBENCH = """
@@ -52,10 +53,7 @@ relocate-cloned-v1        | min  | 3   | .1,.01     | .1    | 3000* | 32   | 300
 relocate-expert-v1        | min  | 3   | .05,.01    | 1     | 30000 | 32   | 30000 | ?    | .001   | 10 | 32 | 10
 """
 
-PUBLISHED = {name: published(name) for name in ALGORITHMS}
 ADVICE = {name: found.advice for name, found in PUBLISHED.items()}
-PRESETS = {name: found.presets for name, found in PUBLISHED.items() if found.presets}
-FIELDS = {name: PUBLISHED[name].fields for name in PRESETS}
 PEERS = [name for name in FIELDS if name != "drol"]
 KNOWN = [name for name in ALGORITHMS if name in PRESETS]
 

@@ -46,7 +46,7 @@ from drol.processes import Worker
 workers = []
 
 def start():
-    workers.append(Worker("tests.hanging:" + sys.argv[1]))
+    workers.append(Worker("tests.helpers.hanging:" + sys.argv[1]))
 
 if sys.argv[2] == "thread":
     thread = threading.Thread(target=start)
@@ -88,7 +88,7 @@ def test_workers_end_soon_after_a_killed_parent(kind, where):
 
 
 def test_hung_workers_are_closed_side_by_side():
-    workers = [Worker(f"tests.hanging:{kind}") for kind in ("Sleeping", "HoldingLock", "WithChild", "Sleeping")]
+    workers = [Worker(f"tests.helpers.hanging:{kind}") for kind in ("Sleeping", "HoldingLock", "WithChild", "Sleeping")]
     for worker in workers:
         worker.receive()
         worker.send("hang")
@@ -101,7 +101,7 @@ def test_hung_workers_are_closed_side_by_side():
 
 
 def test_a_killed_worker_is_reported_with_its_signal():
-    worker = Worker("tests.hanging:Answering")
+    worker = Worker("tests.helpers.hanging:Answering")
     worker.receive()
     (child,) = set(members(worker._process.pid)) - {worker._process.pid}
     os.kill(child, signal.SIGKILL)
@@ -120,7 +120,7 @@ def test_a_worker_finds_the_modules_that_its_parent_finds(tmp_path, monkeypatch)
     monkeypatch.syspath_prepend(tmp_path / "added")
     monkeypatch.syspath_prepend(os.getcwd())
     monkeypatch.chdir(tmp_path / "here")
-    with contextlib.closing(Worker("tests.hanging:Answering")) as worker:
+    with contextlib.closing(Worker("tests.helpers.hanging:Answering")) as worker:
         worker.receive(60.0)
         for name in ("added", "here"):
             assert worker.call("import_module", f"drol_test_{name}", timeout=10.0) == name
@@ -138,7 +138,7 @@ def test_a_refusal_is_told_in_its_own_words():
 @pytest.mark.parametrize(("number", "call"), [(signal.SIGINT, "receive"), (signal.SIGTERM, "ready")])
 def test_whoever_waits_for_a_worker_heeds_a_stop(number, call, monkeypatch):
     monkeypatch.setattr(processes, "GRACE_SECONDS", 0.2)
-    with pool(1, "tests.hanging:HoldingLock") as (worker,):
+    with pool(1, "tests.helpers.hanging:HoldingLock") as (worker,):
         worker.send("hang")
         waiting = worker.receive if call == "receive" else functools.partial(ready, [worker])
         with stop_requests() as requests:
@@ -180,7 +180,7 @@ def test_threads_hear_of_a_stop(how, monkeypatch):
 
     def work():
         try:
-            with contextlib.closing(Worker("tests.hanging:Sleeping")) as worker, stop_requests():
+            with contextlib.closing(Worker("tests.helpers.hanging:Sleeping")) as worker, stop_requests():
                 worker.receive()
                 worker.send("hang")
                 inside.set()

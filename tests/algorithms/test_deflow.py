@@ -4,15 +4,8 @@ import numpy as np
 import pytest
 
 from drol.algorithms.deflow import DeFlow
-from tests.algorithms.plain import (
-    MOMENTUM,
-    close,
-    measure,
-    plain_flow,
-    prepared,
-    update,
-)
-from tests.nn.test_networks import plain_critic, plain_mlp
+from tests.helpers.plain_algorithms import MOMENTUM, close, measure, plain_flow, prepared, update
+from tests.helpers.plain_networks import plain_critic, plain_mlp
 
 
 def test_deflow_without_a_multiplier_weighs_the_correction_once():

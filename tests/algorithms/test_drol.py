@@ -11,9 +11,10 @@ import pytest
 from drol import DROL, DROLNoise, Spec
 from drol.algorithm import from_hyperparameters, hyperparameters
 from drol.benchmarks.literal import literal_gradients, literal_update
-from tests.conftest import init, noise_of, random_batch
+from tests.helpers.batches import random_batch
+from tests.helpers.plain_algorithms import update
+from tests.helpers.small_algorithms import init, noise_of
 
-update = jax.jit(lambda algorithm, state, batch, noise: algorithm.update(state, batch, noise))
 gradients = jax.jit(lambda algorithm, state, batch, noise: algorithm.gradients(state, batch, noise))
 
 

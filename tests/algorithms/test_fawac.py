@@ -5,13 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from drol.algorithms.fawac import FAWAC
-from tests.algorithms.plain import (
-    close,
-    measure,
-    plain_matching,
-    prepared,
-)
-from tests.nn.test_networks import plain_critic, plain_mlp
+from tests.helpers.plain_algorithms import close, measure, plain_matching, prepared
+from tests.helpers.plain_networks import plain_critic, plain_mlp
 
 
 def test_fawac_weighs_no_row_more_than_a_hundred():

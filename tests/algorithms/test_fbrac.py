@@ -5,13 +5,8 @@ import numpy as np
 import pytest
 
 from drol.algorithms.fbrac import FBRAC
-from tests.algorithms.plain import (
-    assert_slopes,
-    plain_flow,
-    plain_matching,
-    prepared,
-)
-from tests.nn.test_networks import plain_critic
+from tests.helpers.plain_algorithms import assert_slopes, plain_flow, plain_matching, prepared
+from tests.helpers.plain_networks import plain_critic
 
 
 def test_fbracs_gradient_runs_through_every_step():

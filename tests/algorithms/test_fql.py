@@ -5,12 +5,8 @@ import jax
 import numpy as np
 
 from drol.algorithms.fql import FQL
-from tests.algorithms.plain import (
-    close,
-    plain_flow,
-    prepared,
-)
-from tests.nn.test_networks import plain_mlp
+from tests.helpers.plain_algorithms import close, plain_flow, prepared
+from tests.helpers.plain_networks import plain_mlp
 
 
 def test_fqls_student_is_drawn_back_from_beyond_the_bounds_by_its_teacher_alone():

@@ -7,12 +7,8 @@ import pytest
 from drol import Choice
 from drol.algorithms.ifql import IFQL
 from drol.algorithms.iql import IQL
-from tests.algorithms.plain import (
-    close,
-    measure,
-    prepared,
-)
-from tests.nn.test_networks import plain_critic, plain_mlp
+from tests.helpers.plain_algorithms import close, measure, prepared
+from tests.helpers.plain_networks import plain_critic, plain_mlp
 
 
 @pytest.mark.parametrize("algorithm", [IQL, IFQL])

@@ -8,9 +8,10 @@ import pytest
 
 from drol.algorithm import from_record, hyperparameters
 from drol.algorithms.meanflow_ql import MeanFlowQL
-from tests.algorithms.plain import ROWS, close, measure, prepared, update
-from tests.conftest import SPEC, init
-from tests.nn.test_networks import plain_critic, plain_mlp
+from tests.helpers.batches import SPEC
+from tests.helpers.plain_algorithms import ROWS, close, measure, prepared, update
+from tests.helpers.plain_networks import plain_critic, plain_mlp
+from tests.helpers.small_algorithms import init
 
 
 def test_the_losses_by_a_straight_computation():

@@ -7,10 +7,8 @@ import pytest
 from drol.algorithms.fbrac import FBRAC
 from drol.algorithms.reform import ReFORM
 from drol.algorithms.sorl import SORL
-from tests.algorithms.plain import (
-    update,
-)
-from tests.conftest import SPEC, random_batch
+from tests.helpers.batches import SPEC, random_batch
+from tests.helpers.plain_algorithms import update
 
 
 @pytest.mark.slow

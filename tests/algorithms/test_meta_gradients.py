@@ -10,7 +10,7 @@ import pytest
 
 from drol.algorithm import is_continuous
 from drol.algorithms.registry import ALGORITHMS, algorithm_class
-from tests.algorithms.plain import prepared
+from tests.helpers.plain_algorithms import prepared
 
 VARIANTS = [
     *((name, {}) for name in sorted(ALGORITHMS)),

@@ -11,8 +11,8 @@ import pytest
 
 import drol
 from drol.algorithms.registry import ALGORITHMS, algorithm_class
-from tests.conftest import SPEC, init, random_batch
-from tests.test_contract import small
+from tests.helpers.batches import SPEC, random_batch
+from tests.helpers.small_algorithms import init, small
 
 NAMES = sorted(ALGORITHMS)
 TRANSFORMS = {

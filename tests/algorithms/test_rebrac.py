@@ -5,14 +5,8 @@ import jax
 import numpy as np
 
 from drol.algorithms.rebrac import ReBRAC
-from tests.algorithms.plain import (
-    MOMENTUM,
-    close,
-    equal,
-    prepared,
-    update,
-)
-from tests.nn.test_networks import plain_critic, plain_mlp
+from tests.helpers.plain_algorithms import MOMENTUM, close, equal, prepared, update
+from tests.helpers.plain_networks import plain_critic, plain_mlp
 
 
 def rebrac_history(public_momentum):

@@ -7,7 +7,8 @@ import numpy as np
 import scipy.stats
 
 from drol.algorithms.reform import ReFORM
-from tests.algorithms.plain import (
+from tests.helpers.batches import SPEC
+from tests.helpers.plain_algorithms import (
     assert_slopes,
     close,
     measure,
@@ -17,8 +18,7 @@ from tests.algorithms.plain import (
     reflected_in_numpy,
     update,
 )
-from tests.conftest import SPEC
-from tests.nn.test_networks import plain_critic, plain_mlp
+from tests.helpers.plain_networks import plain_critic, plain_mlp
 
 BALL = np.sqrt(SPEC.action_dim)
 

@@ -7,14 +7,10 @@ import numpy as np
 import pytest
 
 from drol.algorithms.sorl import NOISE_LEFT, SORL, STEPS
-from tests.algorithms.plain import (
-    ROWS,
-    assert_slopes,
-    plain_flow,
-    prepared,
-)
-from tests.conftest import SPEC, init, noise_of
-from tests.nn.test_networks import plain_critic, plain_mlp
+from tests.helpers.batches import SPEC
+from tests.helpers.plain_algorithms import ROWS, assert_slopes, plain_flow, prepared
+from tests.helpers.plain_networks import plain_critic, plain_mlp
+from tests.helpers.small_algorithms import init, noise_of
 
 
 def plain_sorl(algorithm, state, actor, critic, batch, noise, scale=None):

@@ -13,7 +13,7 @@ from drol.algorithms.registry import ALGORITHMS, algorithm_class
 from drol.benchmarks import act, arithmetic, profile, step, timing
 from drol.presets import SIZES
 from drol.training.loop import train_chunk
-from tests.cli.test_cli import drol
+from tests.helpers.commands import drol
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from drol.environments.rollout import Evaluator
 from drol.experiment import launch
 from drol.experiment.progress import RunProgress
 from drol.policy import POLICY_KINDS
-from tests.cli.commands import TASK, drol, error_of, train
+from tests.helpers.commands import TASK, drol, error_of, train
 
 
 @pytest.fixture(scope="module")

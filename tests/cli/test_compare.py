@@ -4,10 +4,6 @@ import dataclasses
 import json
 import os
 import signal
-import sys
-import time
-import types
-from pathlib import Path
 
 import pytest
 
@@ -16,76 +12,10 @@ from drol.compare import comparison as comparisons
 from drol.compare.cells import Cell
 from drol.compare.comparison import Budget
 from drol.compare.tables import caption, table
-from tests.cli.commands import drol, error_of
-from tests.compare.runs import PROTOCOL, TASK, fill, write_run
-
-GIVEN = ("--algorithms", "drol,fql", "--updates", 40, "--eval-every", 10, "--seeds", "0-2")
-
-SHA = "3a6eb0790f39ac87c94f3856b2dd2c5d110e6811602261a9a923d3bb23adc8b7"
-"""Of what the pretended collection writes."""
-
-
-def stand_in():
-    """What takes the place of `drol train` and `drol collect`: notes its arguments, then behaves as the plan says."""
-    root = Path(sys.argv[1])
-    with open(root / "calls.jsonl", "a") as file:
-        file.write(json.dumps(sys.argv[2:]) + "\n")
-    options = dict(zip(sys.argv[4::2], sys.argv[5::2], strict=False))
-    plan = json.loads((root / "plan.json").read_text())
-    if sys.argv[2] == "collect":
-        Path(options["--out"]).parent.mkdir(exist_ok=True)
-        Path(options["--out"]).write_text("data")
-        return 0
-    behaviour = plan.get(options["--algorithm"], "finish")
-    updates, sha = int(options["--updates"]), plan["sha"]
-    runs = [Path(options["--out"]) / f"seed{seed}" for seed in options["--seeds"].split(",")]
-    if behaviour == "fail":
-        print("made up", file=sys.stderr)
-        return 1
-    if behaviour == "cores":
-        time.sleep(0.5)  # until they have been divided
-        print(json.dumps(sorted(os.sched_getaffinity(0))))
-    if behaviour == "wait" and "--resume" not in sys.argv:
-        received = []
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda number, _: received.append(number))
-        write_run(runs[0], 0.5, updates=updates, sha=sha)
-        (root / f"waiting-{options['--algorithm']}").touch()
-        while len(list(root.glob("waiting-*"))) < plan.get("together", 1):
-            time.sleep(0.01)
-        os.kill(os.getppid(), plan["signal"])
-        while not received:
-            time.sleep(0.01)
-        return 128 + received[0]
-    for seed, path in enumerate(runs):
-        write_run(path, *[0.5] * (updates // 10), seed=seed, updates=updates, diverged=behaviour == "diverge", sha=sha)
-    return 1 if behaviour == "diverge" else 0
-
-
-@pytest.fixture
-def compare(tmp_path, monkeypatch):
-    """Compare with commands that pretend; `compare.calls` are those of the last comparison, `out` its folder."""
-    program = "import sys; from tests.cli.test_compare import stand_in; sys.exit(stand_in())"
-    monkeypatch.setattr("drol.cli.compare.COMMAND", (sys.executable, "-c", program, str(tmp_path)))
-
-    def bench_peers(size, algorithms, *, hidden):
-        run.measured.append(tuple(algorithms))
-        run.hidden = hidden
-        for number, name in enumerate(algorithms, 1):
-            yield {"algorithm": name, "step_ms": 8.0, "updates_per_second": 12.34 * number, "act_ms": 0.126}
-
-    monkeypatch.setitem(sys.modules, "drol.benchmarks.peers", types.SimpleNamespace(bench_peers=bench_peers))
-
-    def run(*arguments, tasks=(TASK,), **plan):
-        log = tmp_path / "calls.jsonl"
-        log.unlink(missing_ok=True)
-        (tmp_path / "plan.json").write_text(json.dumps({"sha": SHA} | plan))
-        status = drol("compare", *tasks, "--out", run.out, *arguments)
-        run.calls = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-        return status
-
-    run.out, run.measured = tmp_path / "out", []
-    return run
+from tests.helpers.commands import TASK, drol, error_of
+from tests.helpers.made_up_runs import PROTOCOL, fill, write_run
+from tests.helpers.pretended_training import GIVEN, SHA
+from tests.helpers.toy_logs import ENVIRONMENT, write_log
 
 
 def test_a_comparison_from_nothing_and_again(compare, capsys):
@@ -305,8 +235,6 @@ def test_without_training_only_results_are_collected(compare):
 
 def test_two_methods_for_real(tmp_path, capfd):
     """On a log of one's own, in the toy environment."""
-    from tests.cli.test_own_data import ENVIRONMENT, write_log
-
     log, out = tmp_path / "robot.npz", tmp_path / "out"
     write_log(log)
     short = ("--updates", 20, "--eval-every", 10, "--eval-episodes", 2, "--hidden", 8, "--workers", 1)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from drol.compare.cells import Cell
-from tests.cli.commands import drol, error_of
-from tests.cli.test_compare import GIVEN, compare  # noqa: F401  (a fixture)
-from tests.cli.test_own_data import ENVIRONMENT, write_log
-from tests.compare.runs import TASK, fill
+from tests.helpers.commands import TASK, drol, error_of
+from tests.helpers.made_up_runs import fill
+from tests.helpers.pretended_training import GIVEN
+from tests.helpers.toy_logs import ENVIRONMENT, write_log
 
 PENDULUM = "Pendulum-v1"
 OWN = (*GIVEN, "--env", PENDULUM)
@@ -31,12 +31,12 @@ def sha_of(path):
     return sha256(path)
 
 
-def trained_on(compare):  # noqa: F811
+def trained_on(compare):
     """What the last comparison trained on, and in which environment, a pair per cell."""
     return [(call[1], call[call.index("--env") + 1]) for call in compare.calls if call[0] == "train"]
 
 
-def test_a_comparison_on_own_data_is_continued_from_its_folder(compare, log, monkeypatch):  # noqa: F811
+def test_a_comparison_on_own_data_is_continued_from_its_folder(compare, log, monkeypatch):
     """Whatever is left out: with nothing given, with more updates, by its label, from another folder."""
     monkeypatch.setenv("PYTHONPATH", os.getcwd(), prepend=os.pathsep)
     monkeypatch.chdir(log.parent)
@@ -53,7 +53,7 @@ def test_a_comparison_on_own_data_is_continued_from_its_folder(compare, log, mon
     assert compare.calls == []
 
 
-def test_folders_of_earlier_versions_are_continued_too(compare, log):  # noqa: F811
+def test_folders_of_earlier_versions_are_continued_too(compare, log):
     """They hold no list of files; the runs know what they were trained on."""
     assert compare(*OWN, "--algorithms", "drol", tasks=(log,), sha=sha_of(log)) == 0
     (compare.out / "tasks.json").unlink()
@@ -67,7 +67,7 @@ def test_folders_of_earlier_versions_are_continued_too(compare, log):  # noqa: F
     assert_refused(compare, words)
 
 
-def assert_refused(compare, words, *arguments, tasks=()):  # noqa: F811
+def assert_refused(compare, words, *arguments, tasks=()):
     import contextlib
     import io
 
@@ -78,7 +78,7 @@ def assert_refused(compare, words, *arguments, tasks=()):  # noqa: F811
     assert compare.calls == []
 
 
-def test_data_that_moved_are_named_again_and_must_be_the_same(compare, log):  # noqa: F811
+def test_data_that_moved_are_named_again_and_must_be_the_same(compare, log):
     assert compare(*OWN, tasks=(log,), sha=sha_of(log)) == 0
     moved = log.parent / "moved" / "robot.npz"
     moved.parent.mkdir()
@@ -95,7 +95,7 @@ def test_data_that_moved_are_named_again_and_must_be_the_same(compare, log):  # 
     assert_refused(compare, "was trained on data other than", "--algorithms", "bc")
 
 
-def test_two_logs_of_one_name_are_refused(compare, log):  # noqa: F811
+def test_two_logs_of_one_name_are_refused(compare, log):
     other = log.parent / "other" / "robot.npz"
     other.parent.mkdir()
     shutil.copy(log, other)
@@ -107,14 +107,14 @@ def test_two_logs_of_one_name_are_refused(compare, log):  # noqa: F811
 
 
 @pytest.mark.parametrize("name", ["results", "data"])
-def test_a_log_must_not_take_the_comparisons_own_folders(compare, log, name):  # noqa: F811
+def test_a_log_must_not_take_the_comparisons_own_folders(compare, log, name):
     taken = log.rename(log.with_stem(name))
     assert_refused(
         compare, f"{taken} would be called {name}, which is a folder of every comparison", *OWN, tasks=(taken,)
     )
 
 
-def test_options_that_cannot_be_meant_for_own_data_are_refused(compare, log):  # noqa: F811
+def test_options_that_cannot_be_meant_for_own_data_are_refused(compare, log):
     words = "robot already names its data: leave --data out"
     assert_refused(compare, words, *OWN, "--data", f"robot={log}", tasks=(log,))
     words = "--collect is for tasks with an expert, but robot has none"
@@ -145,7 +145,7 @@ def foreign_data(out):
 
 @pytest.mark.parametrize("fill_in", [foreign_file, foreign_run, foreign_results, foreign_data])
 @pytest.mark.parametrize("more", [(), ("--no-train",)])
-def test_a_folder_of_something_else_is_refused_and_left_alone(compare, fill_in, more):  # noqa: F811
+def test_a_folder_of_something_else_is_refused_and_left_alone(compare, fill_in, more):
     compare.out.mkdir()
     fill_in(compare.out)
     before = {path: path.stat().st_mtime_ns for path in compare.out.rglob("*")}
@@ -153,7 +153,7 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(compare, fill_in, 
     assert {path: path.stat().st_mtime_ns for path in compare.out.rglob("*")} == before
 
 
-def test_a_file_is_no_folder(compare, tmp_path):  # noqa: F811
+def test_a_file_is_no_folder(compare, tmp_path):
     compare.out.write_text("")
     assert_refused(compare, f"{compare.out} is a file; name a folder with --out", *GIVEN, tasks=(TASK,))
     compare.out.unlink()
@@ -163,13 +163,13 @@ def test_a_file_is_no_folder(compare, tmp_path):  # noqa: F811
     assert compare(*GIVEN) == 0, "an empty folder is one to begin in"
 
 
-def test_runs_without_the_comparisons_own_file_are_taken(compare):  # noqa: F811
+def test_runs_without_the_comparisons_own_file_are_taken(compare):
     for name in ("drol", "fql"):
         fill(Cell(compare.out, TASK, name), (0,) * 4, (0,) * 4, (0,) * 4)
     assert compare("--no-train", *GIVEN) == 0
 
 
-def test_names_are_shown_as_they_are(compare, log, capsys, monkeypatch):  # noqa: F811
+def test_names_are_shown_as_they_are(compare, log, capsys, monkeypatch):
     """No quotes of Markdown on the terminal, no markup taken for styles."""
     monkeypatch.setenv("COLUMNS", "150")
     odd = log.rename(log.with_stem("robot[bold]"))

@@ -13,8 +13,8 @@ from drol.cli import terminal  # noqa: F401  (with rich, before tests hide it)
 from drol.environments.spec import EnvironmentSpec
 from drol.experiment import needs
 from drol.sources import environment
-from tests.cli.commands import error_of
-from tests.cli.core_alone import OPTIONAL
+from tests.helpers.commands import error_of
+from tests.helpers.core_alone import OPTIONAL
 
 ROOT = Path(__file__).parent.parent.parent
 CUBE = "cube-single-play-singletask-task2-v0"
@@ -22,7 +22,7 @@ CUBE = "cube-single-play-singletask-task2-v0"
 
 def run(*arguments, folder):
     """The finished process of a command."""
-    command = [sys.executable, "-W", "ignore", "-m", "tests.cli.core_alone", *map(str, arguments)]
+    command = [sys.executable, "-W", "ignore", "-m", "tests.helpers.core_alone", *map(str, arguments)]
     search = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     environment = os.environ | {"PYTHONPATH": search, "COLUMNS": "80"}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)

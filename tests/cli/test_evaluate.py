@@ -14,8 +14,8 @@ from drol import BC, save_policy
 from drol.cli.main import main
 from drol.files import read_json
 from drol.types import Spec
-from tests.cli.commands import drol, error_of
-from tests.conftest import init
+from tests.helpers.commands import drol, error_of
+from tests.helpers.small_algorithms import init
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def policy(tmp_path_factory):
 
 
 def evaluate(policy, case, *options, name="Varied"):
-    environment = f"tests.varied_environment:{name}-{case}-v0"
+    environment = f"tests.helpers.varied_environment:{name}-{case}-v0"
     return drol("evaluate", policy, "--env", environment, "--episodes", 2, "--workers", 1, *options)
 
 
@@ -65,7 +65,7 @@ def test_an_evaluation_without_time_is_not_taken_for_a_whole_one(policy, tmp_pat
 
 
 def test_what_an_environment_breaks_is_one_sentence(policy, capsys):
-    environment = "tests.varied_environment:Varied-reward-vector-v0"
+    environment = "tests.helpers.varied_environment:Varied-reward-vector-v0"
     said = error_of(capsys, "evaluate", policy, "--env", environment, "--workers", 1)
     assert "the reward should be one number, found an array of shape (2,)" in said
     assert "Traceback" not in said
@@ -102,7 +102,7 @@ def log(tmp_path_factory):
 
 def train(log, out, case, *options):
     sizes = ("--updates", 4, "--eval-every", 2, "--batch-size", 8, "--hidden", 8, "--eval-episodes", 2, "--workers", 1)
-    environment = f"tests.varied_environment:{case}-v0"
+    environment = f"tests.helpers.varied_environment:{case}-v0"
     return drol("train", log, "--algorithm", "bc", "--env", environment, "--out", out, *sizes, *options)
 
 
@@ -113,7 +113,7 @@ def test_a_runs_limits_are_recorded_and_kept(log, tmp_path, capsys):
     assert read_json(config)["evaluation_limits"] == {"steps": 6, "seconds": 3600.0, "step_seconds": 20.0}
     lines = [json.loads(line) for line in (out / "evaluations.jsonl").read_text().splitlines()]
     assert [(line["length"], line["cut"]) for line in lines] == [(6, "step limit")] * 4
-    arguments = ("train", log, "--algorithm", "bc", "--env", "tests.varied_environment:VariedEndless-matrix-v0")
+    arguments = ("train", log, "--algorithm", "bc", "--env", "tests.helpers.varied_environment:VariedEndless-matrix-v0")
     assert "eval_max_steps 6" in error_of(capsys, *arguments, "--out", out, "--resume", "--eval-max-steps", 7)
     assert drol(*arguments, "--out", out, "--resume", "--updates", 6, "--eval-max-seconds", "inf") == 0
     assert read_json(config)["evaluation_limits"] == {"steps": 6, "seconds": None, "step_seconds": 20.0}

@@ -12,8 +12,8 @@ import pytest
 from drol import DROL, Spec, save_policy
 from drol.compare.comparison import Budget, Comparison
 from drol.training.folder import RunFolder
-from tests.cli.commands import TASK, drol, error_of
-from tests.conftest import init
+from tests.helpers.commands import TASK, drol, error_of
+from tests.helpers.small_algorithms import init
 
 HOOK = """
 import pathlib

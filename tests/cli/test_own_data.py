@@ -12,25 +12,10 @@ from drol.errors import DataError
 from drol.experiment.config import RunConfig
 from drol.experiment.inputs import check_same_data
 from drol.training.folder import RunFolder
-from tests.cli.commands import TASK, drol, error_of
+from tests.helpers.commands import TASK, drol, error_of
+from tests.helpers.toy_logs import ENVIRONMENT, write_log
 
-ENVIRONMENT = "tests.toy_environment:DrolToyScaled-v0"
 SHORT = ("--updates", 40, "--eval-every", 20, "--eval-episodes", 2, "--hidden", 16, 16, "--workers", 1)
-
-
-def write_log(path, episodes=25, length=12):
-    """Walks towards the origin in the scaled toy's units, each with its final observation left to the next row."""
-    rng = np.random.default_rng(0)
-    columns = {name: [] for name in ("observations", "actions", "rewards", "terminated", "truncated")}
-    for _ in range(episodes):
-        state = rng.normal(loc=(0, 0, 0, 5))
-        for step in range(length):
-            action = np.clip(-2 * state[:3] / 0.3 - 1 + rng.normal(size=3), -3, 1)
-            row = (state, action, -np.abs(state[:3]).sum(), False, step == length - 1)
-            for name, value in zip(columns, row, strict=True):
-                columns[name].append(value)
-            state = state + np.append(0.3 * (action + 1) / 2, 0)
-    np.savez(path, **{name: np.array(column) for name, column in columns.items()})
 
 
 @pytest.fixture(scope="module")

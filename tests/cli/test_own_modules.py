@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.data.own_logs import walk
+from tests.helpers.own_logs import walk
 
 ENVIRONMENT = """
 import gymnasium

@@ -8,7 +8,7 @@ from drol.cli import train as train_command
 from drol.cli.main import COMMANDS
 from drol.cli.numbers import count, number, seed
 from drol.cli.parser import Parser
-from tests.cli.commands import drol, error_of
+from tests.helpers.commands import drol, error_of
 
 TASK = "pen-human-v1"
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.cli.test_own_data import write_log
+from tests.helpers.toy_logs import write_log
 
 ALONE = ("--distributed", "--coordinator", "127.0.0.1:{port}", "--processes", 1, "--process", 0)
 COMMANDS = {

@@ -12,12 +12,10 @@ from drol.cli.parser import Parser
 from drol.errors import DataError
 from drol.experiment import launch
 from drol.experiment.config import RunConfig
-from drol.presets import SIZES, TITLES, published
-from tests.cli.commands import drol, error_of
+from drol.presets import SIZES, TITLES
+from tests.helpers.commands import drol, error_of
+from tests.helpers.published_presets import FIELDS, PRESETS
 
-PUBLISHED = {name: published(name) for name in ALGORITHMS}
-PRESETS = {name: found.presets for name, found in PUBLISHED.items() if found.presets}
-FIELDS = {name: PUBLISHED[name].fields for name in PRESETS}
 CUBE = "cube-single-play-singletask-task2-v0"
 
 

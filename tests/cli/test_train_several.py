@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from tests.cli.commands import TASK, drol, error_of, last_update, train
-from tests.training.test_distributed import free_port
+from tests.helpers.commands import TASK, drol, error_of, last_update, train
+from tests.helpers.ports import free_port
 
 
 def test_seeds_and_swept_values_are_runs_of_their_own(data, tmp_path, capsys):

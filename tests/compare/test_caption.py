@@ -10,7 +10,8 @@ from drol.compare.comparison import Budget, Comparison
 from drol.compare.tables import caption, table
 from drol.errors import DataError
 from drol.presets import SIZES
-from tests.compare.runs import PROTOCOL, TASK, fill
+from tests.helpers.commands import TASK
+from tests.helpers.made_up_runs import PROTOCOL, fill
 
 OTHER = "cube-single-play-singletask-task2-v0"
 

@@ -10,7 +10,8 @@ from drol.compare import comparison as comparisons
 from drol.compare.cells import Cell
 from drol.compare.comparison import Budget, Comparison
 from drol.compare.tables import caption, table
-from tests.compare.runs import PROTOCOL, SHORT, TASK, fill, write_run
+from tests.helpers.commands import TASK
+from tests.helpers.made_up_runs import PROTOCOL, SHORT, fill, write_run
 
 
 def test_states_of_a_cell(tmp_path):

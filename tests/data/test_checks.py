@@ -9,7 +9,7 @@ from drol import from_arrays
 from drol.data import files
 from drol.errors import DataError
 from drol.files import listed
-from tests.data.own_logs import rows_only, walk
+from tests.helpers.own_logs import rows_only, walk
 
 
 def refusal(**changed):

@@ -7,7 +7,7 @@ from drol.data.files import load, read
 from drol.data.readers.columns import parse_columns
 from drol.data.readers.named_arrays import log_of_columns
 from drol.errors import DataError
-from tests.data.own_logs import rows_only, walk, write_hdf5
+from tests.helpers.own_logs import rows_only, walk, write_hdf5
 
 FOREIGN = {"observations": "obs", "actions": "acts", "rewards": "rews", "next_observations": "next_obs"}
 

@@ -14,7 +14,7 @@ from drol.data.files import load, read
 from drol.data.readers.npz import read_npz
 from drol.data.transitions import to_transitions
 from drol.errors import DataError
-from tests.data.own_logs import episodes_of, rows_only, walk, write_hdf5
+from tests.helpers.own_logs import episodes_of, rows_only, walk, write_hdf5
 
 WRITERS = {".npz": lambda path, columns: np.savez(path, **columns), ".hdf5": write_hdf5}
 

@@ -14,7 +14,7 @@ from drol.data.files import load, read
 from drol.data.readers.formats import data_files
 from drol.errors import DataError
 from drol.sources import OWN, parse_task, read_log
-from tests.data.own_logs import episodes_of, walk, write_hdf5
+from tests.helpers.own_logs import episodes_of, walk, write_hdf5
 
 
 def refusal(path, **options):

@@ -7,7 +7,7 @@ import pytest
 from drol.data.files import is_large, read
 from drol.data.transitions import to_transitions
 from drol.errors import DataError
-from tests.data.own_logs import episodes_of, walk, write_hdf5
+from tests.helpers.own_logs import episodes_of, walk, write_hdf5
 
 
 def groups(columns, form, number=None):

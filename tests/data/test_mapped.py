@@ -20,7 +20,7 @@ from drol.data.units import normalised
 from drol.errors import DataError
 from drol.training.loop import chunk_numbers, draw_keys
 from drol.training.pack import Pack
-from tests.data.own_logs import episodes_of, walk, write_hdf5
+from tests.helpers.own_logs import episodes_of, walk, write_hdf5
 
 
 def both_ways(kind, folder):

@@ -7,7 +7,7 @@ from drol.data.log import log_of_tuples
 from drol.data.split import hold_out
 from drol.data.transitions import to_transitions
 from drol.data.units import normalised, units_of
-from tests.data.own_logs import walk
+from tests.helpers.own_logs import walk
 
 
 def loaded(columns):

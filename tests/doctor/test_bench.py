@@ -6,7 +6,8 @@ import pytest
 
 from drol.data.readers.named_arrays import log_of_columns
 from drol.doctor import examine
-from tests.doctor.bench import FAULTS, WALKS, alarms, all_sound, no_flags, sound
+from tests.helpers.planted_faults import FAULTS, alarms, no_flags
+from tests.helpers.sound_logs import WALKS, all_sound, sound
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # gymnasium's, on environments of older versions
 

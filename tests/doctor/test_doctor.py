@@ -21,8 +21,9 @@ from drol.environments.spec import EnvironmentSpec
 from drol.extras import quiet
 from drol.sources.ogbench import reading as ogbench
 from drol.sources.ogbench.collection import collect
-from tests.doctor.bench import alarms, no_flags, sound
-from tests.doctor.room_logs import d4rl_like, minari_like, ogbench_like, record
+from tests.helpers.planted_faults import alarms, no_flags
+from tests.helpers.room_logs import d4rl_like, minari_like, ogbench_like, record
+from tests.helpers.sound_logs import sound
 
 RECORDING = record()
 SOUND = minari_like(RECORDING)

@@ -3,24 +3,16 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
-from drol import DROL
 from drol.environments.episodes import EVALUATION, Rollout
 from drol.environments.limits import DEFAULT
 from drol.environments.results import StepResult
 from drol.seeding import episode_seed
-from tests.conftest import SPEC, init
+from tests.helpers.batches import SPEC
 
 LENGTH, SLOTS = 3, 2
 OBSERVATION = np.full(SPEC.observation_dim, 0.5, np.float32)
 FACTS = {"id": "Still-v0", "max_episode_steps": LENGTH, "reference_scores": None}
-
-
-@pytest.fixture(scope="module")
-def policy():
-    algorithm = DROL(hidden=(16,))
-    return algorithm.policy(init(algorithm, SPEC, jax.random.key(0)))
 
 
 def rolled_out(policy, seed, episodes=5):

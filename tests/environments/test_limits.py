@@ -14,7 +14,7 @@ from drol.environments.rollout import Evaluator
 from drol.environments.spec import EnvironmentSpec
 from drol.processes import RefusedError, WorkerError
 from drol.types import Spec
-from tests.conftest import init
+from tests.helpers.small_algorithms import init
 
 SHAPE = Spec(6, 2)
 
@@ -26,7 +26,7 @@ def policy():
 
 
 def varied(case, name="Varied"):
-    return EnvironmentSpec(f"tests.varied_environment:{name}-{case}-v0")
+    return EnvironmentSpec(f"tests.helpers.varied_environment:{name}-{case}-v0")
 
 
 def evaluated(policy, environment, episodes=3, **limits):
@@ -142,9 +142,9 @@ def test_images_are_refused_before_training():
 
 def test_a_first_step_that_fails_is_a_warning(policy, caplog):
     """The environment may work when it is needed: an evaluation that fails costs no more than itself."""
-    spec = EnvironmentSpec("tests.toy_environment:DrolToy-v0", (("fault", "raise"),))
+    spec = EnvironmentSpec("tests.helpers.toy_environment:DrolToy-v0", (("fault", "raise"),))
     with Evaluator(spec, slots=1) as evaluator:
         evaluator.check(Spec(4, 3))
         assert evaluator.describe()["max_episode_steps"] == 30
-    assert "a test step in tests.toy_environment:DrolToy-v0 failed" in caplog.text
+    assert "a test step in tests.helpers.toy_environment:DrolToy-v0 failed" in caplog.text
     assert "the simulator broke" in caplog.text

@@ -6,7 +6,6 @@ import jax
 import numpy as np
 import pytest
 
-from drol import DROL
 from drol.environments import episodes
 from drol.environments.groups import EnvironmentGroup
 from drol.environments.limits import EvaluationLimits
@@ -16,15 +15,8 @@ from drol.environments.spec import EnvironmentSpec
 from drol.extras import quiet
 from drol.processes import Worker, WorkerError
 from drol.types import Spec
-from tests.conftest import SPEC, init
 
-TOY = EnvironmentSpec("tests.toy_environment:DrolToy-v0")
-
-
-@pytest.fixture(scope="module")
-def policy():
-    algorithm = DROL(hidden=(16,))
-    return algorithm.policy(init(algorithm, SPEC, jax.random.key(0)))
+TOY = EnvironmentSpec("tests.helpers.toy_environment:DrolToy-v0")
 
 
 def test_results_do_not_depend_on_the_number_of_workers(policy):
@@ -120,7 +112,7 @@ def test_other_environments_are_refused_at_once(policy):
 
 
 def test_scores_are_for_environments_with_reference_returns(policy):
-    with Evaluator(EnvironmentSpec("tests.toy_environment:DrolToyScored-v0")) as evaluator:
+    with Evaluator(EnvironmentSpec("tests.helpers.toy_environment:DrolToyScored-v0")) as evaluator:
         results = evaluator.run(policy, episodes=4, seed=0)
     for result in results:
         assert result.score == pytest.approx(100 * (result.episode_return + 40) / 30)

@@ -12,7 +12,7 @@ from drol.extras import quiet
 
 def group(case, name="Varied"):
     with quiet():
-        return EnvironmentGroup(EnvironmentSpec(f"tests.varied_environment:{name}-{case}-v0"), 1)
+        return EnvironmentGroup(EnvironmentSpec(f"tests.helpers.varied_environment:{name}-{case}-v0"), 1)
 
 
 def first_steps(made, action=(0.0, 0.0), count=4):

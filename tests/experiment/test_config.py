@@ -12,16 +12,8 @@ import drol
 from drol import DROL, FQL, RunConfig
 from drol.errors import DataError, DrolError, UsageError
 from drol.experiment.config import OPTIONS, RULES
-from tests.cli.test_own_data import write_log
 
 CUBE = "cube-single-play-singletask-task2-v0"
-
-
-@pytest.fixture(scope="module")
-def log(tmp_path_factory):
-    path = tmp_path_factory.mktemp("logs") / "robot.npz"
-    write_log(path)
-    return path
 
 
 def resolved(**options):

@@ -10,7 +10,7 @@ import pytest
 
 import drol
 from drol.errors import DataError
-from tests.cli.test_own_data import ENVIRONMENT, write_log
+from tests.helpers.toy_logs import ENVIRONMENT, write_log
 
 SPEC = drol.Spec(4, 3)
 

@@ -14,19 +14,12 @@ import pytest
 import drol
 from drol import DROL, RunConfig
 from drol.errors import DataError
-from tests.cli.commands import drol as command
-from tests.cli.commands import error_of
-from tests.cli.test_own_data import ENVIRONMENT, write_log
+from tests.helpers.commands import drol as command
+from tests.helpers.commands import error_of
+from tests.helpers.toy_logs import ENVIRONMENT
+from tests.helpers.toy_run import WALL_CLOCK
 
 SHORT = {"updates": 40, "eval_every": 20, "eval_episodes": 2, "workers": 1, "hyperparameters": {"hidden": (8,)}}
-WALL_CLOCK = ("updates_per_second", "elapsed_seconds")
-
-
-@pytest.fixture(scope="module")
-def log(tmp_path_factory):
-    path = tmp_path_factory.mktemp("logs") / "robot.npz"
-    write_log(path)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -3,24 +3,14 @@
 `DROL_GOLDEN_DIR` names another folder of such files; every `drol-*.npz` there is tried.
 """
 
-import ast
 import functools
-import os
-from pathlib import Path
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
 
-from drol import DROL, Batch, DROLNoise, Spec
-from tests.conftest import init
-from tests.golden.rounding import adams_rounding, assert_within, ensemble, histories
-from tests.golden.stored import network
-
-FOLDER = Path(os.environ.get("DROL_GOLDEN_DIR", Path(__file__).parent))
-FILES = sorted(FOLDER.glob("drol-*.npz"))
+from tests.helpers.golden_drol import FILES, Golden, assert_gradients, evaluations
+from tests.helpers.golden_files import FOLDER, network
+from tests.helpers.rounding import adams_rounding, assert_within, ensemble, histories
 
 INFO = {
     "critic/critic_loss": "critic_loss",
@@ -31,54 +21,6 @@ INFO = {
     "actor/candidate_divergence": "centroid_divergence",
     "actor/candidate_pairwise_dist": "pairwise_distance",
 }
-
-
-class Golden:
-    """One stored run, in this library's terms."""
-
-    def __init__(self, path: Path):
-        self.arrays = dict(np.load(path))
-        config = ast.literal_eval(str(self.arrays["config"]))
-        self.spec = Spec(config["obs_dim"], config["action_dim"])
-        self.learning_rate = config["lr"]
-        self.algorithm = DROL(
-            num_candidates=config["K"],
-            bc_coef=config["bc_coef"],
-            q_coef=config["q_coef"],
-            discount=config["discount"],
-            tau=config["tau"],
-            learning_rate=config["lr"],
-            q_agg=config["q_agg"],
-            actor_q_agg=config["actor_q_agg"],
-            normalize_q=config["normalize_q"],
-            hidden=tuple(config["hidden"]),
-        )
-
-    def state(self):
-        """The stored initial parameters."""
-        state = init(self.algorithm, self.spec, jax.random.key(0))
-        networks = {
-            name: network(self.arrays, f"params0/{name}", getattr(state, name))
-            for name in ("actor", "critic", "target_critic")
-        }
-        return type(state)(
-            **networks,
-            actor_optimizer=state.actor_optimizer,
-            critic_optimizer=state.critic_optimizer,
-            step=state.step,
-        )
-
-    def network(self, prefix: str, like):
-        """The stored arrays under `prefix` in the structure of `like`."""
-        return network(self.arrays, prefix, like)
-
-    def inputs(self, step: int) -> tuple[Batch, DROLNoise]:
-        """The stored batch and latents of one update."""
-        names = ("observations", "actions", "rewards", "masks", "next_observations")
-        batch = {name: jnp.asarray(self.arrays[f"step{step}/batch/{name}"]) for name in names}
-        candidates, following = (self.arrays[f"step{step}/latents/{name}"] for name in ("candidates", "next"))
-        noise = DROLNoise(jnp.asarray(candidates), jnp.asarray(following)[:, None])
-        return Batch(**batch, next_actions=batch["actions"]), noise
 
 
 @pytest.fixture(params=FILES, ids=lambda path: path.stem)
@@ -107,22 +49,6 @@ def test_losses_and_parameters_over_ten_updates(golden):
         ours = [getattr(run[-1][0], name) for run in runs]
         theirs = network(golden.arrays, f"params10/{name}", ours[0])
         assert_within(ours, theirs, f"params10/{name}", rounding)
-
-
-def evaluations(golden):
-    """The function of an algorithm that gives the stored gradients, and its other arguments."""
-
-    def gradients(algorithm, *arguments):
-        return algorithm.gradients(*arguments)[0]
-
-    return [("step0/grads", gradients, (golden.state(), *golden.inputs(0)))]
-
-
-def assert_gradients(golden, prefix, gradients):
-    """Of an ensemble of gradients, the first is the stored one."""
-    for name in ("actor", "critic"):
-        ours = [getattr(member, name) for member in gradients]
-        assert_within(ours, network(golden.arrays, f"{prefix}/{name}", ours[0]), f"{prefix}/{name}")
 
 
 def test_first_gradients(golden):

@@ -23,9 +23,8 @@ import drol.ops.bellman
 import drol.ops.losses
 from drol.algorithms import deflow, fawac, fbrac, fql, ifql
 from drol.nn import Value
-from tests.golden import test_golden_drol as of_drol
-from tests.golden import test_golden_peers as of_peers
-from tests.golden.rounding import DEVIATIONS, ensemble
+from tests.helpers import golden_drol, golden_peers
+from tests.helpers.rounding import DEVIATIONS, ensemble
 
 ERROR = 1e-4
 FAINT = {("iql-a", "inverse_temperature"): 3e-4, ("rebrac-a", "alpha_critic"): 3e-4}
@@ -77,7 +76,7 @@ def idle(file, term):
     return term in unused.get(file, ())
 
 
-FILES = {path.stem: path for path in of_drol.FILES + of_peers.FILES}
+FILES = {path.stem: path for path in golden_drol.FILES + golden_peers.FILES}
 
 
 def terms(file):
@@ -111,7 +110,7 @@ def weighted(patched, weights):
 @functools.cache
 def opened(file):
     """A golden run, and of each of its stored gradients: a program, its inputs and its ensemble without an error."""
-    module = of_drol if file.startswith("drol") else of_peers
+    module = golden_drol if file.startswith("drol") else golden_peers
     golden = module.Golden(FILES[file])
     patched = PATCHED[file.split("-")[0]]
 

@@ -11,7 +11,7 @@ from drol.errors import DataError
 from drol.presets import SIZES
 from drol.sources import OWN, PUBLISHED, SOURCES, environment_of_record, parse_task, source_of
 from drol.sources.registry import D4RL
-from tests.data.own_logs import walk
+from tests.helpers.own_logs import walk
 
 EXAMPLES = ("minari:D4RL/pen/human-v2", "pen-human-v1", "scene-play-singletask-task2-v0", "log.npz")
 

@@ -1,7 +1,6 @@
 """D4RL's environments: the table, the adapter, the installation. What needs D4RL itself is skipped without it."""
 
 import argparse
-import hashlib
 import importlib.util
 import inspect
 import os
@@ -17,11 +16,11 @@ from drol.cli import install_d4rl as command
 from drol.environments.groups import EnvironmentGroup
 from drol.errors import DataError
 from drol.extras import MissingExtraError
-from drol.seeding import reset_seeded
 from drol.sources import environment
 from drol.sources.d4rl import environments as d4rl
 from drol.sources.d4rl import install as install_d4rl
 from drol.sources.d4rl.tasks import TASKS, is_d4rl, task
+from tests.helpers.d4rl_trajectories import FOUR, make, trajectory
 
 INSTALLED = all(importlib.util.find_spec(name) for name in ("gym", "mujoco_py", "d4rl"))
 needs_d4rl = pytest.mark.skipif(not INSTALLED, reason="D4RL is not installed (`drol install-d4rl`)")
@@ -38,29 +37,6 @@ ONE_OF_EACH = (
     "walker2d-expert-v2",
     "ant-full-replay-v2",
 )
-FOUR = ("antmaze-medium-play-v2", "pen-human-v1", "maze2d-umaze-v1", "hopper-medium-v2")
-
-
-def make(name):
-    return environment(name).make()
-
-
-def trajectory(name, seed, steps=60):
-    """A digest of everything random actions lead to, from reset on."""
-    env = make(name)
-    digest = hashlib.sha256()
-    # First another episode, which must leave no trace.
-    env.reset(seed=12345)
-    env.step(env.action_space.sample())
-    observation, _ = reset_seeded(env, seed)
-    for _ in range(steps):
-        action = env.action_space.sample()
-        digest.update(observation.tobytes() + action.tobytes())
-        observation, reward, terminated, _, _ = env.step(action)
-        digest.update(np.float64(reward).tobytes())
-        if terminated:
-            observation, _ = env.reset()
-    return digest.hexdigest()
 
 
 def in_fresh_process(code, **variables):
@@ -169,7 +145,7 @@ def test_the_dataset_file_has_the_name_d4rl_looks_for():
 @needs_d4rl
 def test_a_seed_gives_the_same_trajectory_in_every_process():
     code = (
-        "from tests.sources.test_d4rl_environments import FOUR, trajectory\n"
+        "from tests.helpers.d4rl_trajectories import FOUR, trajectory\n"
         "print(*(trajectory(name, seed) for name in FOUR for seed in (3, 4)))"
     )
     fresh = in_fresh_process(code, PYTHONHASHSEED="1")

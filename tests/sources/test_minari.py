@@ -15,7 +15,7 @@ import hypothesis.strategies as st
 import minari
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, Text, Tuple
+from gymnasium.spaces import Box, Dict, Discrete, Text, Tuple
 from minari.data_collector import EpisodeBuffer
 
 from drol.data.checks import ACTION_LIMIT
@@ -26,61 +26,12 @@ from drol.sources import environment
 from drol.sources.minari.environments import make
 from drol.sources.minari.reading import load, read
 from drol.sources.minari.recorded import check_recorded
+from tests.helpers.minari_environments import HIGH, LOW, Reach
 
-LOW, HIGH = np.array([-2.0, 0.0], np.float32), np.array([2.0, 10.0], np.float32)
+NOT_AN_ENVIRONMENT = "tests.helpers.minari_environments:not_an_environment"
 REACH, MATRIX, BARE = "test/reach-v0", "test/matrix-v0", "bare-v3"
 EPISODES = 21
 BOX = Box(-1, 1, (1,))
-
-
-class Reach(gymnasium.Env):
-    """Dictionaries within dictionaries; ends truly after three steps where its seed is even."""
-
-    observation_space = Dict(
-        {
-            "where": Box(-np.inf, np.inf, (2,), np.float64),
-            "goal": Dict({"x": Box(-5, 5, (1,)), "kind": Discrete(3)}),
-            "bits": MultiBinary(2),
-            "pair": Tuple([Box(0, 1, (1,)), Box(2, 3, (1, 2))]),
-        }
-    )
-    action_space = Box(LOW, HIGH)
-
-    def _observation(self):
-        return self.observation_space.sample()
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.observation_space.seed(seed)
-        self._left = 3 if seed is not None and seed % 2 == 0 else -1
-        return self._observation(), {}
-
-    def step(self, action):
-        assert action.shape == self.action_space.shape
-        self._left -= 1
-        return self._observation(), float(action.sum()), self._left == 0, False, {}
-
-
-class Matrix(Reach):
-    """Matrices of observations and actions."""
-
-    observation_space = Box(-1, 1, (2, 3))
-    action_space = Box(-1, 1, (2, 2))
-
-
-def not_an_environment(**_):
-    raise AssertionError("called, though a data set alone names it")
-
-
-class NoEnvironment:
-    """A class that does what it likes."""
-
-    def __init__(self, **_):
-        not_an_environment()
-
-
-gymnasium.register("DrolReach-v0", "tests.sources.test_minari:Reach", max_episode_steps=5)
-gymnasium.register("DrolMatrix-v0", "tests.sources.test_minari:Matrix", max_episode_steps=5)
 
 
 def collect(env_id, name):
@@ -293,7 +244,7 @@ def test_the_environment_named_for_evaluation_comes_first(root):
     spec = json.loads(edit(root, REACH)["env_spec"])
     edit(root, REACH, eval_env_spec=json.dumps(spec | {"max_episode_steps": 3}))
     assert make(REACH).spec.max_episode_steps == 3
-    edit(root, REACH, eval_env_spec=json.dumps(spec | {"entry_point": "tests.sources.test_minari:not_an_environment"}))
+    edit(root, REACH, eval_env_spec=json.dumps(spec | {"entry_point": NOT_AN_ENVIRONMENT}))
     with pytest.raises(DataError, match="nothing was called"):
         make(REACH)
 
@@ -335,10 +286,10 @@ def test_an_environment_that_cannot_be_made_is_told(root, changes):
         make(REACH)
 
 
-WRAPPER = {"name": "Odd", "entry_point": "tests.sources.test_minari:not_an_environment", "kwargs": {}}
+WRAPPER = {"name": "Odd", "entry_point": NOT_AN_ENVIRONMENT, "kwargs": {}}
 
 
-NO_CLASS = {"entry_point": "tests.sources.test_minari:NoEnvironment"}
+NO_CLASS = {"entry_point": "tests.helpers.minari_environments:NoEnvironment"}
 
 
 @pytest.mark.parametrize(
@@ -454,8 +405,7 @@ def test_environments_as_data_sets_describe_them_pass():
 
 
 def test_a_registered_function_may_make_the_environment(root, monkeypatch):
-    entry_point = "tests.sources.test_minari:reach_by_function"
-    monkeypatch.setattr(sys.modules["tests.sources.test_minari"], "reach_by_function", lambda: Reach(), raising=False)
+    entry_point = "tests.helpers.minari_environments:reach_by_function"
     edit_spec(root, entry_point=entry_point)
     monkeypatch.setitem(gymnasium.registry, "Other-v0", gymnasium.envs.registration.EnvSpec("Other-v0", entry_point))
     assert isinstance(make(REACH).unwrapped, Reach)

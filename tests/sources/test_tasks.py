@@ -8,7 +8,7 @@ from drol.environments.flatten import flatten
 from drol.errors import DataError
 from drol.sources import environment_of, environment_of_task, parse_task, read_log
 from drol.sources.registry import D4RL, MINARI, OGBENCH, OWN
-from tests.data.own_logs import walk
+from tests.helpers.own_logs import walk
 
 
 @pytest.mark.parametrize(
@@ -27,9 +27,9 @@ def test_names_are_told_apart(name, source, label, environment):
 
 
 def test_a_path_is_a_log_of_ones_own(tmp_path):
-    task = parse_task(str(tmp_path / "robot.npz"), environment="tests.toy_environment:DrolToy-v0")
+    task = parse_task(str(tmp_path / "robot.npz"), environment="tests.helpers.toy_environment:DrolToy-v0")
     assert (task.source, task.label, task.name) == (OWN, "robot", str(tmp_path / "robot.npz"))
-    assert task.environment.id == "tests.toy_environment:DrolToy-v0"
+    assert task.environment.id == "tests.helpers.toy_environment:DrolToy-v0"
     assert parse_task(str(tmp_path)).source is OWN
     assert parse_task(str(tmp_path / "robot.npz")).environment is None
 
@@ -89,7 +89,7 @@ def test_the_environments_bounds_serve_where_a_log_states_none(tmp_path):
     columns = walk()
     columns["actions"] = np.append(columns["actions"], columns["actions"][:, :1], axis=1) * 2 - 1
     np.savez(tmp_path / "log.npz", **columns)
-    scaled = "tests.toy_environment:DrolToyScaled-v0"
+    scaled = "tests.helpers.toy_environment:DrolToyScaled-v0"
     data = tasks.load(parse_task(str(tmp_path / "log.npz"), environment=scaled))
     np.testing.assert_array_equal(data.units.action_low, [-3, -3, -3])
     np.testing.assert_array_equal(data.units.action_high, [1, 1, 1])

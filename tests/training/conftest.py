@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.training.toy_run import new_folder, run
+from tests.helpers.toy_run import new_folder, run
 
 
 @pytest.fixture(scope="session")

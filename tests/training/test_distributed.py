@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 
@@ -12,7 +11,8 @@ import pytest
 
 from drol.cli.main import _expected_errors
 from drol.training import distributed
-from tests.training.toy_run import latest, new_folder, records, run
+from tests.helpers.ports import free_port
+from tests.helpers.toy_run import latest, new_folder, records, run
 
 PROCESS = """
 import os, signal, sys
@@ -23,7 +23,7 @@ process, port, path, number, at = int(sys.argv[1]), sys.argv[2], sys.argv[3], in
 distributed.start(f"localhost:{port}", 2, process)
 
 import jax
-from tests.training.toy_run import SETTINGS, RunFolder, algorithm, data, run
+from tests.helpers.toy_run import SETTINGS, RunFolder, algorithm, data, run
 
 assert jax.device_count() == 4 and jax.local_device_count() == 2
 table = data().sharded(jax.devices())
@@ -49,12 +49,6 @@ else:
         assert rows == [50, 50], rows
     print("good", distributed.follow(algorithm(), table, config["seed"]) is not None, flush=True)
 """
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("localhost", 0))
-        return listener.getsockname()[1]
 
 
 def two_processes(path, number, at):

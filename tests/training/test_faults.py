@@ -28,16 +28,8 @@ from drol.training.folder import RunFolder
 from drol.training.keeper import initial
 from drol.training.loop import train_chunk
 from drol.training.settings import Settings
-from tests.toy_environment import Toy
-from tests.training.toy_run import (
-    algorithm,
-    assert_identical,
-    data,
-    latest,
-    new_folder,
-    records,
-    run,
-)
+from tests.helpers.toy_environment import Toy
+from tests.helpers.toy_run import algorithm, assert_identical, data, latest, new_folder, records, run
 
 
 def copy_of(folder, path):
@@ -251,7 +243,7 @@ def test_an_environment_that_fails_costs_one_evaluation(tmp_path, caplog, fault,
     """Training goes on after a bounded wait, and the next evaluation finds new workers."""
     signs = tmp_path / "broken"
     signs.touch()
-    toy = EnvironmentSpec("tests.toy_environment:DrolToy-v0", (("fault", fault), ("while_there", str(signs))))
+    toy = EnvironmentSpec("tests.helpers.toy_environment:DrolToy-v0", (("fault", fault), ("while_there", str(signs))))
     folder = new_folder(tmp_path / "run")
     with Evaluator(toy, workers=1, slots=2, limits=EvaluationLimits(step_seconds=2.0)) as evaluator:
 
@@ -386,7 +378,7 @@ def test_a_lock_removed_between_its_opening_and_its_locking_is_taken_again(tmp_p
 
 VICTIM = """
 import sys
-from tests.training.toy_run import RunFolder, Settings, run
+from tests.helpers.toy_run import RunFolder, Settings, run
 print("here", flush=True)
 run(RunFolder(sys.argv[1]), Settings(**eval(sys.argv[2])))
 """

@@ -16,13 +16,14 @@ from drol.training import pack as module
 from drol.training.keeper import Keeper, Run, initial
 from drol.training.pack import Pack, fastest_width
 from drol.training.run import train_runs
-from tests.training.toy_run import (
+from tests.helpers.toy_run import (
     SETTINGS,
     algorithm,
     assert_identical,
     data,
     fake_evaluation,
     latest,
+    members,
     new_folder,
     records,
     run,
@@ -191,10 +192,6 @@ def test_a_bad_transition_is_named(tmp_path):
         pack = Pack([(algorithm(), state, key)], clean)
         pack.train(batch_size=SETTINGS.batch_size, length=steps)
         assert_close(outcome.state, pack.state(0))
-
-
-def members(count):
-    return [(one, *initial(one, data().spec, seed)[:2]) for seed, one in enumerate([algorithm()] * count)]
 
 
 def test_a_pack_over_four_devices_equals_one_device_and_communicates_nothing():

@@ -15,7 +15,7 @@ from drol.errors import DataError, DivergedError
 from drol.training.checkpoint import Checkpoints
 from drol.training.folder import RunFolder
 from drol.training.settings import Settings, chunk_length, slowed
-from tests.training.toy_run import (
+from tests.helpers.toy_run import (
     SETTINGS,
     algorithm,
     assert_identical,
@@ -77,7 +77,7 @@ import sys, time
 from pathlib import Path
 import orbax.checkpoint as ocp
 import drol.policy.files
-from tests.training.toy_run import RunFolder, fake_evaluation, new_folder, run
+from tests.helpers.toy_run import RunFolder, fake_evaluation, new_folder, run
 
 path, moment, update = sys.argv[1], sys.argv[2], int(sys.argv[3])
 folder = RunFolder(path) if Path(path).exists() else new_folder(path)
@@ -273,7 +273,7 @@ def test_a_checkpoint_of_another_shape_is_refused(undisturbed):
 
 FULL = """
 import resource, signal, sys
-from tests.training.toy_run import RunFolder, Settings, run
+from tests.helpers.toy_run import RunFolder, Settings, run
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))

@@ -10,8 +10,7 @@ import pytest
 
 from drol.benchmarks.scaling import exchanged
 from drol.training.pack import Pack
-from tests.training.test_pack import members
-from tests.training.toy_run import SETTINGS, algorithm, data, new_folder, records, run, train
+from tests.helpers.toy_run import SETTINGS, algorithm, data, members, new_folder, records, run, train
 
 UPDATES, ROWS = 20, 16
 

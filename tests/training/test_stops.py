@@ -6,17 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from drol.environments.results import as_record
-from drol.environments.rollout import Evaluator
-from drol.environments.spec import EnvironmentSpec
 from drol.signals import raise_if_stopped, request_stop
 from drol.training.keeper import Run
 from drol.training.run import train_runs
-from tests.training.toy_run import (
+from tests.helpers.toy_evaluation import toy_evaluation
+from tests.helpers.toy_run import (
     SETTINGS,
     algorithm,
     assert_identical,
@@ -31,41 +28,18 @@ from tests.training.toy_run import (
 BOUND = 5.0
 """Seconds in which a stop is heeded."""
 
-TOY = "tests.toy_environment:DrolToy-v0"
-
 VICTIM = """
 import sys
-from drol.environments.spec import EnvironmentSpec
 from drol.training.folder import RunFolder
 from drol.training.keeper import Run
 from drol.training.run import train_runs
-from tests.training.test_stops import toy_evaluation
-from tests.training.toy_run import SETTINGS, algorithm, data
+from tests.helpers.toy_evaluation import toy_evaluation
+from tests.helpers.toy_run import SETTINGS, algorithm, data
 
 with toy_evaluation(fault=sys.argv[2], while_there=sys.argv[3], stalled=sys.argv[4]) as evaluate:
     (outcome,) = train_runs([Run(algorithm(), RunFolder(sys.argv[1]), SETTINGS, evaluate)], data())
 print(outcome.stopped_by, int(outcome.state.step))
 """
-
-
-class toy_evaluation:
-    """Evaluations in the toy environment; the one at update 20 leaves `stalled` behind as it begins."""
-
-    def __init__(self, fault=None, while_there=None, stalled=None):
-        options = (("fault", fault), ("while_there", while_there)) if fault else ()
-        self._spec, self._stalled = EnvironmentSpec(TOY, options), stalled
-
-    def __enter__(self):
-        self._evaluator = Evaluator(self._spec, workers=2, slots=2)
-        return self
-
-    def __exit__(self, *_):
-        self._evaluator.close()
-
-    def __call__(self, policy, update):
-        if self._stalled:
-            Path(self._stalled).touch()
-        return [as_record(result) for result in self._evaluator.run(policy, episodes=3, seed=update)]
 
 
 def test_a_stop_during_a_hung_step_is_heeded_and_the_resumed_run_is_identical(tmp_path):

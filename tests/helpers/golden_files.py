@@ -1,7 +1,12 @@
-"""Stored networks of public implementations in this library's structures."""
+"""Stored numbers of public implementations: where they are, and their networks in this library's structures."""
+
+import os
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+
+FOLDER = Path(os.environ.get("DROL_GOLDEN_DIR", Path(__file__).parents[1] / "golden"))
 
 
 def network(arrays, prefix: str, like):

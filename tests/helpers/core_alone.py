@@ -1,4 +1,4 @@
-"""`drol` as it is after the core alone was installed: `python -m tests.cli.core_alone COMMAND...`.
+"""`drol` as it is after the core alone was installed: `python -m tests.helpers.core_alone COMMAND...`.
 
 Without the test environment's packages a second environment would be needed; here their imports fail as if absent.
 """

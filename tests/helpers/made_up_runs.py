@@ -4,8 +4,8 @@ import json
 
 from drol.compare.comparison import Budget, Comparison
 from drol.training.folder import RunFolder
+from tests.helpers.commands import TASK
 
-TASK = "pointmaze-medium-navigate-singletask-task1-v0"
 SHORT = Budget(updates=40, eval_every=10)
 PROTOCOL = Comparison({TASK: SHORT}, ("drol", "fql"))
 

@@ -10,7 +10,7 @@ from drol import DROL, ReplayData, from_arrays
 from drol.errors import DivergedError
 from drol.training.checkpoint import Checkpoints
 from drol.training.folder import RunFolder
-from drol.training.keeper import Run
+from drol.training.keeper import Run, initial
 from drol.training.run import train_runs
 from drol.training.settings import Settings
 
@@ -88,3 +88,8 @@ def records(folder):
 def assert_identical(ours, theirs):
     for mine, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         np.testing.assert_array_equal(mine, other)
+
+
+def members(count):
+    """What a pack of `count` equal runs of different seeds begins with."""
+    return [(one, *initial(one, data().spec, seed)[:2]) for seed, one in enumerate([algorithm()] * count)]

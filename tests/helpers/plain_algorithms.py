@@ -1,4 +1,4 @@
-"""What the tests of the peers' losses share: states of random numbers, and the same formulas in straight NumPy."""
+"""The losses of the peers in straight NumPy, and states of random numbers to compute them on."""
 
 import equinox as eqx
 import jax
@@ -7,8 +7,8 @@ import numpy as np
 import optax
 import pytest
 
-from tests.conftest import SPEC, random_batch
-from tests.nn.test_networks import plain_mlp
+from tests.helpers.batches import SPEC, random_batch
+from tests.helpers.plain_networks import plain_mlp
 
 ROWS = 8
 MOMENTUM = optax.sgd(1e-2, momentum=0.9)
