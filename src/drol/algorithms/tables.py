@@ -23,26 +23,26 @@ UNREAD = "unknown: the row could not be read in Table 6 of the FQL paper (Park e
 Number = int | float
 
 
-class Cell(NamedTuple):
+class Marked(NamedTuple):
     """Numbers with a mark; `value` is None if they are unknown."""
 
     value: Number | tuple[Number, ...] | None
     mark: Mark | None = None
 
 
-def inferred(*value: Number) -> Cell:
+def inferred(*value: Number) -> Marked:
     """Taken from the offline-to-online runs of the same paper."""
-    return Cell(value, "inferred")
+    return Marked(value, "inferred")
 
 
-def doubtful(value: Number) -> Cell:
+def doubtful(value: Number) -> Marked:
     """Hard to read in the source."""
-    return Cell(value, "doubtful")
+    return Marked(value, "doubtful")
 
 
-UNKNOWN = Cell(None, "unknown")
+UNKNOWN = Marked(None, "unknown")
 
-Entry = Number | tuple[Number, ...] | Cell
+Entry = Number | tuple[Number, ...] | Marked
 Three = tuple[Entry, Entry, Entry]
 
 FAMILIES: dict[str, dict[str, Any]] = {
@@ -181,7 +181,7 @@ class Column:
             yield self._preset(task, entry, {} if is_antmaze(task) or entry is UNKNOWN else ADROIT)
 
     def _preset(self, family: str, entry: Entry, shared: Mapping[str, Any]) -> Preset:
-        value, mark = entry if isinstance(entry, Cell) else Cell(entry)
+        value, mark = entry if isinstance(entry, Marked) else Marked(entry)
         shared = {name: v for name, v in shared.items() if name != "q_agg" or self.chooses_aggregation}
         if value is None:
             return preset(self.algorithm, family, shared, self.missing, mark=mark, unknown=self.fields)

@@ -70,17 +70,17 @@ def _with_default(help: str, default: str) -> str:
 
 def _keywords(option: Option) -> dict[str, Any]:
     """argparse's keywords for an option of a run."""
-    if option.kind == "flag":
+    if option.type == "flag":
         return {"action": "store_true"}
     named = {} if option.metavar is None else {"metavar": option.metavar}
     if option.choices is not None:
         return {"choices": option.choices}
-    if option.kind == "count":
+    if option.type == "count":
         return {"type": count(option.low), **named}
-    if option.kind == "bounds":
+    if option.type == "bounds":
         return {"type": number(), "nargs": "+", **named}
     readers = {"path": Path, "seed": seed, "seconds": seconds, "columns": columns, "sha256": sha256_of}
-    return {"type": readers.get(option.kind, str), **named}
+    return {"type": readers.get(option.type, str), **named}
 
 
 def add_hyperparameters(parser: argparse.ArgumentParser, cls: type[Algorithm]) -> None:

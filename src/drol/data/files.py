@@ -12,7 +12,7 @@ from drol.data.log import Log
 from drol.data.mapped import MEMORY_SHARE, Column, memory_bytes
 from drol.data.readers import imitation
 from drol.data.readers.columns import BOUNDS, NOTHING, Columns, canonical, choose
-from drol.data.readers.formats import Arrays, absence, data_files, kind_of, opened
+from drol.data.readers.formats import Arrays, absence, data_files, format_of, opened
 from drol.data.readers.layout import Layout, layout_of
 from drol.data.readers.named_arrays import log_of_columns
 from drol.data.readers.npz import UNREAD
@@ -163,7 +163,7 @@ def check_readable(path: Path) -> None:
     if not path.exists():
         raise DataError(absence(path))
     for file in data_files(path) if path.is_dir() else [path]:
-        kind_of(file)
+        format_of(file)
 
 
 def is_large(path: Path, share: float = MEMORY_SHARE, columns: Columns = NOTHING) -> bool:

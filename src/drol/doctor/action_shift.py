@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from drol.doctor.findings import Finding
-from drol.doctor.regression import Comparison, smooth_errors, standardised
+from drol.doctor.regression import ErrorComparison, smooth_errors, standardised
 from drol.doctor.survey import Survey
 
 ROWS = 2400
@@ -43,7 +43,7 @@ def check_alignment(survey: Survey) -> Iterator[Finding]:
     for shift, limit in ((-1, BEFORE_RATIO), (1, AFTER_RATIO)):
         if errors[shift].sum() > errors[-shift].sum():
             continue
-        result = Comparison.of(errors[0], errors[shift], groups, floor)
+        result = ErrorComparison.of(errors[0], errors[shift], groups, floor)
         if result.ratio < limit and result.sigma > SIGMA:
             late = shift < 0
             reverse = " or rows are in reverse order" if late and log.next_observations is None else ""

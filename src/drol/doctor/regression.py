@@ -16,7 +16,7 @@ FOLDS = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class ErrorComparison:
     """Squared errors of two models on the same held-out rows.
 
     Attributes:
@@ -28,7 +28,7 @@ class Comparison:
     sigma: float
 
     @classmethod
-    def of(cls, one: np.ndarray, other: np.ndarray, groups: np.ndarray, floor: float) -> "Comparison":
+    def of(cls, one: np.ndarray, other: np.ndarray, groups: np.ndarray, floor: float) -> "ErrorComparison":
         """Compare errors of rows, (n,) each, whose noise is independent between groups."""
         difference = np.bincount(np.unique(groups, return_inverse=True)[1], weights=one - other)
         noise = difference.std() * np.sqrt(len(difference))

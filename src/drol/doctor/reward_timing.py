@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from drol.doctor.findings import Finding
-from drol.doctor.regression import FOLDS, Comparison, penalty, ridge, smooth_errors, standardised
+from drol.doctor.regression import FOLDS, ErrorComparison, penalty, ridge, smooth_errors, standardised
 from drol.doctor.survey import Survey, is_finite, subsample
 
 SPARSE = 0.2
@@ -144,19 +144,19 @@ def _shift(survey: Survey, at: np.ndarray, labels: np.ndarray, groups: np.ndarra
     places = range(-reach, reach + 1)
     steps = {k: smooth_errors(_transition(survey, at + k), labels, groups) for k in places}
     best = min(places, key=lambda k: steps[k].sum())
-    if best and _clear(Comparison.of(steps[0], steps[best], groups, floor)):
+    if best and _clear(ErrorComparison.of(steps[0], steps[best], groups, floor)):
         return -best
     # The reward as a function of a single state, before the step or after it.
     places = range(-reach, reach + 2)
     states = {k: smooth_errors(_state(survey, at, k), labels, groups) for k in places}
     best = min(places, key=lambda k: states[k].sum())
     own = states[0] if states[0].sum() < states[1].sum() else states[1]
-    if best in (0, 1) or not _clear(Comparison.of(own, states[best], groups, floor)):
+    if best in (0, 1) or not _clear(ErrorComparison.of(own, states[best], groups, floor)):
         return 0
     return -best if best < 0 else 1 - best
 
 
-def _clear(result: Comparison | None) -> bool:
+def _clear(result: ErrorComparison | None) -> bool:
     return result is not None and result.ratio < SHIFT_RATIO and result.sigma > SHIFT_SIGMA
 
 
@@ -203,12 +203,12 @@ def _transition(survey: Survey, at: np.ndarray) -> np.ndarray:
     return np.concatenate([survey.states(at), survey.actions(at), survey.successors(at)], axis=1)
 
 
-def _compare(one: np.ndarray, other: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> Comparison | None:
+def _compare(one: np.ndarray, other: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> ErrorComparison | None:
     """How well two sets of numbers predict the labels; None if too little is known."""
     if len(np.unique(groups)) < EVENTS or not labels.std() > 0 or not is_finite(labels).all():
         return None
     first, second = (_errors(_features(values), labels, groups) for values in (one, other))
-    return Comparison.of(first, second, groups, 1e-9 * labels.var() * len(labels))
+    return ErrorComparison.of(first, second, groups, 1e-9 * labels.var() * len(labels))
 
 
 def _features(values: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ T = TypeVar("T")
 Rule = Literal["fixed", "extend", "free"]
 """What a resumed run may do with an option: nothing, make it larger, or change it."""
 
-Kind = Literal["text", "path", "count", "seed", "seconds", "flag", "bounds", "columns", "sha256"]
+OptionType = Literal["text", "path", "count", "seed", "seconds", "flag", "bounds", "columns", "sha256"]
 """What an option holds; `bounds` are one number or one per dimension, `seconds` may be infinite."""
 
 Value = bool | int | float | str | Path | tuple[float, ...] | Mapping[str, str | None] | None
@@ -31,7 +31,7 @@ class Option:
     """The declaration of one option, apart from its name and default.
 
     Attributes:
-        kind: what it holds.
+        type: what it holds.
         help: one sentence, for the command line and the documentation.
         resume: what a resumed run may do with it.
         at: its place in config.json; None if it is not stored there.
@@ -42,7 +42,7 @@ class Option:
         group: the heading under which it is listed.
     """
 
-    kind: Kind
+    type: OptionType
     help: str
     resume: Rule = "free"
     at: tuple[str, ...] | None = None
@@ -55,7 +55,7 @@ class Option:
 
 def option(
     default: T,
-    kind: Kind,
+    type: OptionType,
     help: str,
     *,
     resume: Rule = "free",
@@ -68,7 +68,7 @@ def option(
 ) -> T:
     """A field of a configuration; see `Option` for the arguments. `at` is written with dots."""
     place = None if at is None else tuple(at.split("."))
-    declared = Option(kind, help, resume, place, low, choices, shown, metavar, group)
+    declared = Option(type, help, resume, place, low, choices, shown, metavar, group)
     return dataclasses.field(default=default, metadata={"option": declared})  # pyright: ignore[reportReturnType]
 
 
@@ -94,7 +94,7 @@ def checked(name: str, option: Option, value: Given) -> Value:
         UsageError: naming the option, what was expected and what was found.
     """
     try:
-        return _CHECKS[option.kind](value, option)
+        return _CHECKS[option.type](value, option)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{name} {error}", f"--{name.replace('_', '-')} {error}") from None
 
@@ -161,7 +161,7 @@ def _sha256(value: Given, option: Option) -> str:
     return checksum(value)
 
 
-_CHECKS: dict[Kind, Callable[[Given, Option], Value]] = {
+_CHECKS: dict[OptionType, Callable[[Given, Option], Value]] = {
     "text": _text,
     "path": _path,
     "count": _count,

@@ -44,7 +44,7 @@ def found(record: Mapping[str, object], options: Mapping[str, Option]) -> dict[s
             raise TypeError(f"{option.at[0]!r} should be an object, found {inner!r:.100}")
         if option.at[-1] in inner:
             value = inner[option.at[-1]]
-            values[name] = math.inf if value is None and option.kind == "seconds" else value
+            values[name] = math.inf if value is None and option.type == "seconds" else value
         elif len(option.at) == 1 and name not in LATER:
             missing.append(option.at[0])
     if missing:

@@ -35,7 +35,7 @@ CHOOSING = {"kind": "how", "num_samples": "num_samples", "dense_topk": "dense_to
 """The entries of a description that make up a policy's choice, and the fields of `Choice` that they hold."""
 
 
-def kind_of(policy: Policy) -> str:
+def class_name(policy: Policy) -> str:
     """The name of the policy's class in policy files."""
     return next(name for name, cls in POLICIES.items() if type(policy) is cls)
 
@@ -43,7 +43,7 @@ def kind_of(policy: Policy) -> str:
 def describe(policy: Policy) -> dict[str, Any]:
     """The policy's structure as JSON values, from which `empty` rebuilds it."""
     if isinstance(policy, PolicyInUnits):
-        return {"policy": kind_of(policy.policy), **describe(policy.policy)}
+        return {"policy": class_name(policy.policy), **describe(policy.policy)}
     description: dict[str, Any] = dataclasses.asdict(policy.spec)
     for field in dataclasses.fields(policy):
         value = getattr(policy, field.name)
@@ -56,17 +56,17 @@ def describe(policy: Policy) -> dict[str, Any]:
     return description
 
 
-def empty(kind: str, description: Mapping[str, Any]) -> Policy:
+def empty(name: str, description: Mapping[str, Any]) -> Policy:
     """The policy that `describe` described, with shapes in place of arrays.
 
     Args:
-        kind: one of `POLICIES`.
+        name: one of `POLICIES`.
         description: its entries, which may have been edited.
 
     Raises:
         KeyError, TypeError, ValueError or OverflowError: for entries that do not describe a policy.
     """
-    cls, entries = POLICIES[kind], dict(description)
+    cls, entries = POLICIES[name], dict(description)
     if issubclass(cls, PolicyInUnits):
         policy = empty(entries.pop("policy"), entries)
         units = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), Units.identity(policy.spec))

@@ -21,7 +21,7 @@ from drol.errors import DataError
 from drol.files import parse_json, read_bytes, read_json, write_atomic, write_json
 from drol.policy.choice import PolicyKind
 from drol.policy.contract import Policy
-from drol.policy.description import POLICIES, describe, empty, kind_of
+from drol.policy.description import POLICIES, class_name, describe, empty
 from drol.policy.loaded import LoadedPolicy
 from drol.policy.units import PolicyInUnits
 
@@ -62,7 +62,7 @@ def save_policy(policy: Policy | LoadedPolicy, path: str | Path, facts: Mapping[
     description = {
         "format": FORMAT,
         "version": VERSION,
-        "kind": kind_of(policy),
+        "kind": class_name(policy),
         "config": describe(policy),
         "facts": facts,
         "arrays": f"arrays-{hashlib.sha256(content).hexdigest()}.safetensors",

@@ -10,7 +10,7 @@ from jaxtyping import Array, PyTree
 
 from drol.numerics import key_of_seed, threefry
 from drol.policy.contract import Policy
-from drol.policy.description import kind_of
+from drol.policy.description import class_name
 from drol.policy.units import PolicyInUnits
 from drol.seeding import checked_seed
 
@@ -61,7 +61,7 @@ class LoadedPolicy:
 
     def __repr__(self) -> str:
         policy, spec = self.policy, self.policy.spec
-        name = kind_of(policy.policy if isinstance(policy, PolicyInUnits) else policy)
+        name = class_name(policy.policy if isinstance(policy, PolicyInUnits) else policy)
         task = f", task {reprlib.repr(self.facts['task'])}" if "task" in self.facts else ""
         return (
             f"LoadedPolicy({name}, kind {policy.choice.how!r}, observation {spec.observation_dim}, action "

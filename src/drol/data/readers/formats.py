@@ -103,11 +103,11 @@ def opened(path: Path) -> Iterator[Arrays]:
     Raises:
         DataError: if it is missing or cannot be read; says what it is and what to do.
     """
-    with OPENERS[kind_of(path)](path) as arrays:
+    with OPENERS[format_of(path)](path) as arrays:
         yield arrays
 
 
-def kind_of(path: Path) -> str:
+def format_of(path: Path) -> str:
     """`npz` or `hdf5`, for a file that is one or should be one by its suffix.
 
     Raises:

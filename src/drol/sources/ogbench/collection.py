@@ -32,15 +32,15 @@ COLLECTIBLE = tuple(f"{env}-{kind}" for env in MANIPULATION for kind in ("play",
 
 @dataclasses.dataclass(frozen=True)
 class Collection:
-    """A data set that can be collected: environment, kind of expert, and the published settings."""
+    """A data set that can be collected: environment, OGBench's type of data set, and the published settings."""
 
     env: str
-    kind: str
+    dataset_type: str
 
     @property
     def steps(self) -> int:
         """States per episode."""
-        if self.kind == "stitch":
+        if self.dataset_type == "stitch":
             return 201
         return 2001 if self.env == "pointmaze-giant" else 1001
 
@@ -48,7 +48,7 @@ class Collection:
     def episodes(self) -> int:
         """Number of episodes in the published training set."""
         larger = {"cube-triple": 3000, "cube-quadruple": 5000, "puzzle-4x5": 3000, "puzzle-4x6": 5000}
-        if self.kind == "stitch":
+        if self.dataset_type == "stitch":
             return 5000
         if self.env == "pointmaze-giant":
             return 500
@@ -57,7 +57,7 @@ class Collection:
     @property
     def random_action(self) -> float:
         """The probability of a random action."""
-        if self.kind != "noisy":
+        if self.dataset_type != "noisy":
             return 0.0
         return 0.2 if self.env.startswith("puzzle") else 0.1
 
@@ -76,8 +76,8 @@ def parse_collection(name: str) -> Collection:
             if near
             else f"cannot collect {name!r}: expected one of {', '.join(COLLECTIBLE)}"
         )
-    env, kind = short.rsplit("-", 1)
-    return Collection(env, kind)
+    env, dataset_type = short.rsplit("-", 1)
+    return Collection(env, dataset_type)
 
 
 def collect(

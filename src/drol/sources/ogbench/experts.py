@@ -54,7 +54,7 @@ class Collector:
         observation, info = reset_seeded(env, seed)
         draws = _own_draws(seed)
         stacking = draws.uniform(*STACKING.get(collection.env, (0.5, 0.5)))
-        noise = draws.uniform(0, NOISE) * NOISE_SCALE if collection.kind == "noisy" else None
+        noise = draws.uniform(0, NOISE) * NOISE_SCALE if collection.dataset_type == "noisy" else None
         expert = self._experts[info["privileged/target_task"]]
         self._begin(expert, observation, info)
         recorder = _Recorder()
@@ -90,7 +90,7 @@ class Collector:
         draws = _own_draws(seed)
         free, junctions = _maze_cells(maze.maze_map)  # pyright: ignore
         start = free[draws.integers(len(free))]
-        if self._collection.kind == "stitch":
+        if self._collection.dataset_type == "stitch":
             goals = _cells_at_distance(maze.maze_map, start, STITCH_DISTANCE) or [start]  # pyright: ignore
         else:
             goals = junctions
@@ -105,7 +105,7 @@ class Collector:
             action = np.clip(direction + draws.normal(0, MAZE_NOISE, direction.shape), -1, 1)
             following, _, terminated, truncated, info = env.step(action)
             done = terminated or truncated
-            if info["success"] and self._collection.kind == "navigate":
+            if info["success"] and self._collection.dataset_type == "navigate":
                 cell = junctions[draws.integers(len(junctions))]
                 maze.set_goal(goal_xy=maze.add_noise(maze.ij_to_xy(cell)))  # pyright: ignore
             recorder.add(observation, action, done, info)
@@ -142,7 +142,7 @@ class _Recorder:
 def _experts(env: gymnasium.Env, collection: Collection) -> dict[str, Any]:
     """The scripted expert for each kind of target: planners for `play`, Markov controllers for `noisy`."""
     tasks = {"cube": ("cube",), "puzzle": ("button",), "scene": ("cube", "button", "drawer", "window")}
-    style = "plan" if collection.kind == "play" else "markov"
+    style = "plan" if collection.dataset_type == "play" else "markov"
     experts = {}
     for task in tasks[collection.env.split("-")[0]]:
         oracle = f"ogbench.manipspace.oracles.{style}.{task}_{style}:{task.title()}{style.title()}Oracle"
