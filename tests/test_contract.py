@@ -423,3 +423,10 @@ def test_hyperparameters_survive_a_record(algorithm):
     values = hyperparameters(algorithm)
     again = drol.algorithm.from_hyperparameters(type(algorithm), values)
     assert hyperparameters(again) == values
+
+
+def test_every_metric_is_explained_in_the_documentation(algorithm, state, batch, key):
+    _, metrics = jax.eval_shape(jit_step, algorithm, state, batch, key=key)
+    assert set(metrics) == set(algorithm.metrics)
+    section = type(algorithm).__doc__.partition("Metrics:")[2]
+    assert all(f"{name}: {what}." in section for name, what in algorithm.metrics.items())

@@ -45,6 +45,8 @@ class Algorithm(eqx.Module):
     name: ClassVar[str]
     published: ClassVar[Published | None] = None
     """What is published about the method, if anything."""
+    metrics: ClassVar[Mapping[str, str]] = {}
+    """What each metric of `update` is, by name; the class's documentation lists them."""
 
     @abc.abstractmethod
     def init(self, spec: Spec, *, key: Key) -> TrainState:
@@ -85,8 +87,9 @@ class Algorithm(eqx.Module):
     def __init_subclass__(cls, **options: bool) -> None:
         super().__init_subclass__(**options)
         # There is no docstring under `python -OO`, and classes that equinox generates inherit theirs.
-        if (own := vars(cls).get("__doc__")) and (lines := explanation(cls)):
-            cls.__doc__ = f"{own.rstrip()}\n\n{lines}\n    "
+        if own := vars(cls).get("__doc__"):
+            sections = [explanation(cls), listed_metrics(vars(cls).get("metrics", {}))]
+            cls.__doc__ = "\n\n".join([own.rstrip(), *filter(None, sections)]) + "\n    " if any(sections) else own
 
     def __check_init__(self):
         for field in dataclasses.fields(self):
@@ -94,6 +97,13 @@ class Algorithm(eqx.Module):
 
     def __repr__(self) -> str:
         return described(self)
+
+
+def listed_metrics(metrics: Mapping[str, str]) -> str:
+    """The lines of a class's docstring that explain its metrics; empty if there are none."""
+    return (
+        "\n".join(["    Metrics:", *(f"        {name}: {what}." for name, what in metrics.items())]) if metrics else ""
+    )
 
 
 def hyperparameters(algorithm: Algorithm) -> dict[str, Any]:

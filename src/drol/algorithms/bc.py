@@ -1,5 +1,6 @@
 """Behaviour cloning with a Gaussian of unit variance."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import equinox as eqx
@@ -9,6 +10,7 @@ import optax
 from drol.algorithm import ScalarLike
 from drol.algorithms import fields
 from drol.algorithms.learner import CloningLearner, Given, LearnerState
+from drol.algorithms.metrics import reported
 from drol.algorithms.operations import Networks
 from drol.algorithms.tables import FQL_PAPER, everywhere
 from drol.nn.gaussian import MeanActor
@@ -45,6 +47,7 @@ class BC(CloningLearner[BCNetworks, BCNoise]):
 
     name: ClassVar[str] = "bc"
     published: ClassVar[Published | None] = PUBLISHED
+    metrics: ClassVar[Mapping[str, str]] = reported("actor_loss", "bc_loss")
 
     learning_rate: ScalarLike = fields.learning_rate()
     hidden: tuple[int, ...] = fields.hidden()

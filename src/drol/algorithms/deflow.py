@@ -1,5 +1,6 @@
 """DeFlow: a flow of the data, and a refiner that a Lagrange multiplier keeps near it."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import jax
@@ -18,6 +19,7 @@ from drol.algorithms.learner import (
     cloning_errors,
     temporal_difference,
 )
+from drol.algorithms.metrics import CRITIC, reported
 from drol.algorithms.tables import D4RL, Column, OGBench
 from drol.nn.actor import clip_action
 from drol.nn.critic import CriticEnsemble
@@ -64,6 +66,13 @@ class DeFlow(CriticLearner[DeFlowNetworks, FQLNoise]):
 
     name: ClassVar[str] = "deflow"
     published: ClassVar[Published | None] = PUBLISHED
+    metrics: ClassVar[Mapping[str, str]] = reported(
+        *CRITIC,
+        *("actor_loss", "flow_loss", "q_loss"),
+        divergence="squared correction of the flow's action, mean over action dimensions and batch",
+        alpha="weight of the divergence, the Lagrange multiplier if `lagrange` is set",
+        alpha_loss="the loss of the multiplier; 0 without `lagrange`",
+    )
 
     target_divergence: ScalarLike = scalar(0.001, "bound on the mean squared correction; tune from 0.001 to 0.015")
     lagrange: bool = static(True, "adapt alpha to the bound")

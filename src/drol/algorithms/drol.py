@@ -1,7 +1,7 @@
 """DROL: a one-step latent actor trained by top-1 dynamic routing (section 3)."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 from drol.algorithm import ScalarLike, TrainState, checked_start, scalar, static
 from drol.algorithms import fields, operations
 from drol.algorithms.learner import per_row
+from drol.algorithms.metrics import CRITIC, reported
 from drol.algorithms.optimizers import Trained, descend, first_state, optimizer_of
 from drol.algorithms.tables import ADROIT, ANTMAZES, DATA, FAMILIES, HANDS, Number, preset, with_pointmaze
 from drol.nn.actor import LatentActor
@@ -97,6 +98,14 @@ class DROL(Trained):
 
     name: ClassVar[str] = "drol"
     published: ClassVar[Published | None] = PUBLISHED
+    metrics: ClassVar[Mapping[str, str]] = reported(
+        *CRITIC,
+        *("actor_loss", "bc_loss", "q_loss"),
+        min_squared_distance="squared distance from the data's action to its nearest candidate, mean over the batch",
+        centroid_divergence="squared distance of the candidates from their centroid, mean over all their numbers",
+        pairwise_distance="distance between two different candidates over sqrt(d), root mean square over pairs and batch",
+        routing_margin="squared distance of the second-nearest candidate less the winner's, mean over the batch; inf for K = 1",
+    )
 
     num_candidates: int = static(16, "routing budget K: candidate actions per state", low=1)
     bc_coef: ScalarLike = scalar(1.0, "weight of behaviour cloning; tune from 0.03 to 10")

@@ -1,5 +1,6 @@
 """FAWAC: a flow cloned with advantage weights (flow AWAC; Park et al. 2025)."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import equinox as eqx
@@ -19,6 +20,7 @@ from drol.algorithms.learner import (
     per_row,
     temporal_difference,
 )
+from drol.algorithms.metrics import CRITIC, reported
 from drol.algorithms.tables import D4RL, FQL_PAPER, UNKNOWN, Column, OGBench
 from drol.nn.critic import CriticEnsemble, Value
 from drol.nn.flow import VectorField, flow_actions
@@ -69,6 +71,12 @@ class FAWAC(CriticLearner[FAWACNetworks, FAWACNoise]):
 
     name: ClassVar[str] = "fawac"
     published: ClassVar[Published | None] = PUBLISHED
+    metrics: ClassVar[Mapping[str, str]] = reported(
+        *CRITIC,
+        *("value_mean", "actor_loss", "flow_loss"),
+        value_loss="squared error of V(s) and the target critic's Q(s, a), mean over batch and ensemble",
+        weight_mean="the weight of a row, from its advantage, mean over the batch",
+    )
 
     inverse_temperature: ScalarLike = scalar(3.0, "beta of the weights exp(beta A); tune among 0.3, 1, 3 and 10")
     discount: ScalarLike = fields.discount()

@@ -1,5 +1,6 @@
 """FBRAC: a flow cloned and moved by the critic through all its steps (flow Diffusion-QL; Park et al. 2025)."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import jax
@@ -17,6 +18,7 @@ from drol.algorithms.learner import (
     cloning_errors,
     temporal_difference,
 )
+from drol.algorithms.metrics import CRITIC, reported
 from drol.algorithms.tables import D4RL, FQL_PAPER, UNKNOWN, Column, OGBench, doubtful
 from drol.nn.critic import CriticEnsemble
 from drol.nn.flow import VectorField, flow_actions
@@ -54,6 +56,7 @@ class FBRAC(CriticLearner[FBRACNetworks, FQLNoise]):
 
     name: ClassVar[str] = "fbrac"
     published: ClassVar[Published | None] = PUBLISHED
+    metrics: ClassVar[Mapping[str, str]] = reported(*CRITIC, "actor_loss", "flow_loss", "q_loss")
 
     alpha: ScalarLike = scalar(10.0, "weight of flow matching; tune from 1 to 300")
     discount: ScalarLike = fields.discount()

@@ -1,5 +1,6 @@
 """Behaviour cloning with a flow: FQL's teacher on its own."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import equinox as eqx
@@ -11,6 +12,7 @@ from jaxtyping import Array, Float
 from drol.algorithm import ScalarLike
 from drol.algorithms import fields
 from drol.algorithms.learner import CloningLearner, Given, LearnerState, cloning_errors, per_row
+from drol.algorithms.metrics import reported
 from drol.algorithms.operations import Networks
 from drol.algorithms.tables import everywhere
 from drol.nn.flow import VectorField
@@ -40,6 +42,7 @@ class FlowBC(CloningLearner[FlowBCNetworks, FlowNoise]):
 
     name: ClassVar[str] = "flow-bc"
     published: ClassVar[Published | None] = PUBLISHED
+    metrics: ClassVar[Mapping[str, str]] = reported("flow_loss")
 
     learning_rate: ScalarLike = fields.learning_rate()
     flow_steps: int = fields.flow_steps()

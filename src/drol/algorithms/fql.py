@@ -1,5 +1,6 @@
 """FQL: a one-step actor distilled from a flow of the data and guided by the critic (Park et al. 2025)."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import equinox as eqx
@@ -19,6 +20,7 @@ from drol.algorithms.learner import (
     per_row,
     temporal_difference,
 )
+from drol.algorithms.metrics import CRITIC, reported
 from drol.algorithms.tables import D4RL, Column, OGBench
 from drol.nn.actor import LatentActor, clip_action
 from drol.nn.critic import CriticEnsemble
@@ -74,6 +76,7 @@ class FQL(CriticLearner[FQLNetworks, FQLNoise]):
 
     name: ClassVar[str] = "fql"
     published: ClassVar[Published | None] = PUBLISHED
+    metrics: ClassVar[Mapping[str, str]] = reported(*CRITIC, "actor_loss", "flow_loss", "distillation_loss", "q_loss")
 
     alpha: ScalarLike = scalar(10.0, "weight of distillation; tune from 3 to 1000")
     discount: ScalarLike = fields.discount()

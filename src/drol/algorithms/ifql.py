@@ -1,5 +1,6 @@
 """IFQL: IQL's critic, a flow of the data, and the best of several samples (Park et al. 2025, after IDQL)."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import jax
@@ -11,6 +12,7 @@ from drol.algorithms import fields, operations
 from drol.algorithms.flow_bc import FlowNoise, flow_noise
 from drol.algorithms.iql import ValueNetworks, implicit_values
 from drol.algorithms.learner import CriticGiven, CriticLearner, CriticState, cloning_errors
+from drol.algorithms.metrics import IMPLICIT, reported
 from drol.algorithms.tables import D4RL, FQL_PAPER, Column, OGBench, inferred
 from drol.nn.critic import CriticEnsemble, Value
 from drol.nn.flow import VectorField
@@ -51,6 +53,7 @@ class IFQL(CriticLearner[IFQLNetworks, FlowNoise]):
 
     name: ClassVar[str] = "ifql"
     published: ClassVar[Published | None] = PUBLISHED
+    metrics: ClassVar[Mapping[str, str]] = reported("flow_loss", **IMPLICIT)
 
     num_samples: int = static(32, "actions among which the critic chooses when acting", low=1)
     expectile: ScalarLike = scalar(0.9, "expectile kappa of V's regression", high=1.0)

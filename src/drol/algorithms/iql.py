@@ -1,6 +1,7 @@
 """IQL: values in the data's support by expectile regression, policy by weighted cloning (Kostrikov et al. 2022)."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -12,6 +13,7 @@ from jaxtyping import Array, Float
 from drol.algorithm import ScalarLike, scalar, static
 from drol.algorithms import fields, operations
 from drol.algorithms.learner import CriticGiven, CriticLearner, CriticNetworks, CriticState
+from drol.algorithms.metrics import IMPLICIT, reported
 from drol.algorithms.tables import D4RL_TASKS, FQL_PAPER, Column, OGBench, inferred, is_antmaze, preset
 from drol.nn.actor import clip_action
 from drol.nn.critic import CriticEnsemble, Value
@@ -84,6 +86,7 @@ class IQL(CriticLearner[IQLNetworks, IQLNoise]):
 
     name: ClassVar[str] = "iql"
     published: ClassVar[Published | None] = PUBLISHED
+    metrics: ClassVar[Mapping[str, str]] = reported("actor_loss", "bc_loss", **IMPLICIT)
 
     inverse_temperature: ScalarLike = scalar(10.0, "beta of the weights exp(beta A); tune from 0.3 to 10")
     expectile: ScalarLike = scalar(0.9, "expectile kappa of V's regression", high=1.0)

@@ -1,5 +1,6 @@
 """MeanFlow-QL: a one-step actor that is its own flow, through the average velocity (Wang et al. 2025)."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import equinox as eqx
@@ -11,6 +12,7 @@ from jaxtyping import Array, Float
 from drol.algorithm import ScalarLike, scalar, static
 from drol.algorithms import fields, operations
 from drol.algorithms.learner import CriticGiven, CriticLearner, CriticNetworks, CriticState, fit_critic, per_row
+from drol.algorithms.metrics import CRITIC, reported
 from drol.algorithms.optimizers import adam
 from drol.nn.actor import clip_action
 from drol.nn.critic import CriticEnsemble
@@ -58,6 +60,12 @@ class MeanFlowQL(CriticLearner[MeanFlowQLNetworks, MeanFlowQLNoise]):
 
     name: ClassVar[str] = "meanflow-ql"
     published: ClassVar[Published | None] = PUBLISHED
+    metrics: ClassVar[Mapping[str, str]] = reported(
+        *CRITIC,
+        *("actor_loss", "q_loss"),
+        flow_loss="error of the average velocity, weighted adaptively, mean over the batch",
+        bound_loss="how far actions lie beyond their bounds, mean over action dimensions and batch",
+    )
 
     alpha: ScalarLike = scalar(2000.0, "weight of flow matching; published: 2000 and 6000 on humanoidmaze")
     bound_coef: ScalarLike = scalar(1.0, "weight of the penalty on actions beyond the bounds", low=0.0)

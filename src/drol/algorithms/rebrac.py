@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import equinox as eqx
@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from drol.algorithm import ScalarLike, TrainState, checked_start, scalar, static
 from drol.algorithms import fields, operations
 from drol.algorithms.learner import CriticNetworks, per_row
+from drol.algorithms.metrics import CRITIC, reported
 from drol.algorithms.optimizers import Trained, Tree, descend, first_state, leaves, like, optimizer_of
 from drol.algorithms.tables import D4RL, FQL_PAPER, Column, OGBench, inferred, is_antmaze
 from drol.nn.actor import clip_action
@@ -113,9 +114,10 @@ class ReBRAC(Trained):
 
     name: ClassVar[str] = "rebrac"
     published: ClassVar[Published | None] = PUBLISHED
+    metrics: ClassVar[Mapping[str, str]] = reported(*CRITIC, "actor_loss", "bc_loss", "q_loss")
 
-    alpha_actor: ScalarLike = scalar(0.01, "weight of cloning in the actor's loss; tune from 0.003 to 1")
-    alpha_critic: ScalarLike = scalar(0.01, "weight of the penalty in the Bellman target; tune from 0 to 0.01")
+    alpha_actor: ScalarLike = scalar(0.01, "weight of cloning in the actor's loss; tune from 0.001 to 1")
+    alpha_critic: ScalarLike = scalar(0.01, "weight of the penalty in the Bellman target; tune from 0 to 0.5")
     target_noise: float = static(0.2, "standard deviation of the noise on next actions", low=0)
     noise_limit: float = static(0.5, "bound to which that noise is clipped", low=0)
     actor_period: int = static(2, "critic updates per actor update", low=1)

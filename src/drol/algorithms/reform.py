@@ -1,6 +1,7 @@
 """ReFORM: a flow of latents that cannot leave the ball from which the data are generated (Zhang et al. 2026)."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar
 
 import equinox as eqx
@@ -20,6 +21,7 @@ from drol.algorithms.learner import (
     per_row,
     temporal_difference,
 )
+from drol.algorithms.metrics import CRITIC, reported
 from drol.algorithms.optimizers import adam
 from drol.algorithms.tables import everywhere
 from drol.nn.actor import LatentActor
@@ -80,6 +82,7 @@ class ReFORM(CriticLearner[ReFORMNetworks, ReFORMNoise]):
 
     name: ClassVar[str] = "reform"
     published: ClassVar[Published | None] = PUBLISHED
+    metrics: ClassVar[Mapping[str, str]] = reported(*CRITIC, "actor_loss", "flow_loss", "distillation_loss", "q_loss")
 
     q_coef: ScalarLike = scalar(
         0.1, "weight of critic guidance; hardly matters, as nothing else trains the flow of latents"

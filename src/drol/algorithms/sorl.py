@@ -2,7 +2,7 @@
 
 import functools
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Generic, TypeVar
 
 import equinox as eqx
@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 from drol.algorithm import ScalarLike, TrainState, checked_start, scalar, static
 from drol.algorithms import fields, operations
 from drol.algorithms.learner import per_row
+from drol.algorithms.metrics import CRITIC, reported
 from drol.algorithms.optimizers import Trained, adam, descend, first_state, leaves, optimizer_of
 from drol.algorithms.tables import D4RL, UNKNOWN, Column, OGBench
 from drol.nn.critic import CriticEnsemble
@@ -98,6 +99,12 @@ class SORL(Trained):
 
     name: ClassVar[str] = "sorl"
     published: ClassVar[Published | None] = PUBLISHED
+    metrics: ClassVar[Mapping[str, str]] = reported(
+        *CRITIC,
+        *("actor_loss", "flow_loss", "q_loss"),
+        cloning_loss="the weighted sum of `flow_loss` and `consistency_loss`",
+        consistency_loss="squared error of one step and two of half its length, mean over action dimensions and batch",
+    )
 
     q_coef: ScalarLike = scalar(10.0, "weight of critic guidance; tune from 10 to 500")
     flow_coef: ScalarLike = scalar(10.0, "weight of flow matching")
