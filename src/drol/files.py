@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from drol.errors import DataError
 
-JsonValue = bool | int | float | str | list[Any] | dict[str, Any] | None
+JsonValue = bool | int | float | str | list[Any] | Mapping[str, Any] | None
 """What a JSON text says, as `json` reads it."""
 
 MOST_NAMES = 12

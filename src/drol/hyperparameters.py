@@ -159,7 +159,7 @@ def _as_array(value: T) -> T | jax.Array:
     return jnp.asarray(value, jnp.result_type(float))
 
 
-def _as_plain(value: T) -> Any:
+def _as_plain(value: object) -> Any:
     """NumPy scalars as Python ones, and lists as tuples, because static values are compared and hashed."""
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         return tuple(_as_plain(entry) for entry in value)

@@ -109,7 +109,8 @@ class Units(eqx.Module):
 
     def action_outward(self, action: Numbers) -> Numbers:
         """The learner's actions in the user's units, (..., action)."""
-        return self.action_low + (action + 1) / 2 * (self.action_high - self.action_low)
+        outward = self.action_low + (action + 1) / 2 * (self.action_high - self.action_low)
+        return outward  # pyright: ignore[reportReturnType]  (an array of the argument's kind)
 
 
 def inward(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -126,7 +126,7 @@ def test_a_policy_that_gives_nan_is_named(policy, caplog):
         ("other-shape", "Varied", r"should have shape \(6,\)"),
         ("action-discrete", "Varied", r"has the action space Discrete\(3\); expected a Box"),
         ("action-several", "Varied", r"has the action space MultiDiscrete\(\[3 2\]\); expected a Box"),
-        ("empty", "Varied", "observation_dim 6, as in training; .* has 0"),
+        ("empty", "Varied", "observation_dim 6, as in training, but .* has 0"),
     ],
 )
 def test_what_breaks_the_interface_is_refused_before_training(case, name, words):

@@ -103,8 +103,8 @@ class DROL(Trained):
         *("actor_loss", "bc_loss", "q_loss"),
         min_squared_distance="squared distance from the data's action to its nearest candidate, mean over the batch",
         centroid_divergence="squared distance of the candidates from their centroid, mean over all their numbers",
-        pairwise_distance="distance between two different candidates over sqrt(d), root mean square over pairs and batch",
-        routing_margin="squared distance of the second-nearest candidate less the winner's, mean over the batch; inf for K = 1",
+        pairwise_distance="distance between two different candidates over sqrt(d), root mean square over pairs",
+        routing_margin="the second-nearest candidate's squared distance less the winner's; infinite for K = 1",
     )
 
     num_candidates: int = static(16, "routing budget K: candidate actions per state", low=1)

@@ -10,7 +10,8 @@ from drol.cli.numbers import count, number, seconds, seed, sha256_of
 from drol.cli.options import columns
 from drol.experiment.config import OPTIONS, RunConfig
 from drol.experiment.names import is_plain
-from drol.experiment.options import Option, Value
+from drol.experiment.options import Option
+from drol.experiment.resume import Held
 
 GROUPS = {
     "data": "By default, the folder in which ogbench, d4rl or minari keeps its data is searched; if nothing is there, "
@@ -43,9 +44,9 @@ def add_options(parser: argparse.ArgumentParser) -> dict[str, argparse._ActionsC
     return groups
 
 
-def given_options(parsed: argparse.Namespace) -> dict[str, object]:
+def given_options(parsed: argparse.Namespace) -> dict[str, Held]:
     """The options of a run that were given, by name, and the given hyperparameters by name in `hyperparameters`."""
-    given: dict[str, object] = {name: value for name, value in vars(parsed).items() if name in OPTIONS}
+    given: dict[str, Held] = {name: value for name, value in vars(parsed).items() if name in OPTIONS}
     hyperparameters = given_hyperparameters(parsed)
     return given | ({"hyperparameters": hyperparameters} if hyperparameters else {})
 
@@ -54,7 +55,7 @@ def _option_name(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _shown(default: Value) -> str:
+def _shown(default: object) -> str:
     if default is None or default is False or default == "":
         return ""
     return f"{default:g}" if isinstance(default, float) else str(default)

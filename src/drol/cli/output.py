@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ParamSpec, TextIO, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,7 +24,7 @@ class OutputError(Exception):
 class GuardedStream:
     """A text stream that raises `OutputError` if it cannot be written to; otherwise the same."""
 
-    def __init__(self, stream: TextIO):
+    def __init__(self, stream: Any):
         self._stream = stream
 
     def write(self, text: str) -> int:
@@ -87,7 +87,7 @@ def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-def _drop(stream: TextIO) -> None:
+def _drop(stream: Any) -> None:
     """Let the interpreter's own flush at exit succeed."""
     with contextlib.suppress(OSError, ValueError):
         nothing = os.open(os.devnull, os.O_WRONLY)

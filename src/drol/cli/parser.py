@@ -20,7 +20,8 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, **options: Any):
-        super().__init__(**({"allow_abbrev": False} | options))
+        options.setdefault("allow_abbrev", False)
+        super().__init__(**options)
         self._negative_number_matcher = NEGATIVE
         self.explain: Callable[[str], str | None] = lambda _: None
 
@@ -32,7 +33,7 @@ class Parser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parse, and refuse whatever is left over here, where the command's own options are known."""
-        parsed, left = super().parse_known_args(args, namespace)
+        parsed, left = super().parse_known_args(args, namespace or argparse.Namespace())
         if left:
             unknown = next((word for word in left if word.startswith("-")), None)
             if unknown is None:
@@ -47,7 +48,7 @@ class Parser(argparse.ArgumentParser):
         near = [option for option in known if option.startswith(name) and len(name) > 2][:3]
         return did_you_mean(near) or did_you_mean(nearest(name, known)) or f"; `{self.prog} --help` lists them"
 
-    def _check_value(self, action: argparse.Action, value: str | float) -> None:
+    def _check_value(self, action: argparse.Action, value: object) -> None:
         """Refuse a value that is not among the choices. (Called by argparse for every value.)"""
         if action.choices is None or value in action.choices:
             return

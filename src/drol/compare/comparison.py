@@ -158,7 +158,7 @@ def load(results: Path) -> Comparison:
         ) from None
 
 
-def _rebuilt(stored: JsonValue) -> Comparison:
+def _rebuilt(stored: Any) -> Comparison:
     """A comparison from its JSON; raises TypeError, KeyError, AttributeError or ValueError on malformed input."""
     if isinstance(stored, dict):
         stored = {name: getattr(Comparison, name) for name in LATER} | stored

@@ -199,7 +199,11 @@ def check_actions(
     if beyond.any():
         first = int(np.argmax(beyond))
         row = first if rows is None else rows[first]
-        bounds = "[-1, 1]" if units is None else f"{_shown(units.action_low)} to {_shown(units.action_high)}"
+        bounds = (
+            "[-1, 1]"
+            if units is None
+            else f"{_shown(np.asarray(units.action_low))} to {_shown(np.asarray(units.action_high))}"
+        )
         what = (
             f"{where}: actions must lie in {bounds}; {int(beyond.sum())} rows do not, the first is {place(int(row))} "
             f"with {_shown(actions[first])}; state their bounds"

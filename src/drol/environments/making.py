@@ -1,13 +1,13 @@
 """Making environments from their specifications."""
 
 import pkgutil
+from typing import Any
 
 import gymnasium
 
 from drol.environments.interface import STRUCTURAL, InterfaceError, is_gymnasiums
 from drol.environments.spec import EnvironmentSpec
 from drol.environments.wrappers import flat
-from drol.files import JsonValue
 from drol.seeding import make_reproducible
 
 
@@ -17,7 +17,7 @@ def make(spec: EnvironmentSpec) -> gymnasium.Env:
     return flat(make_reproducible(factory(spec.id, **dict(spec.options))))
 
 
-def registered(name: str, **options: JsonValue) -> gymnasium.Env:
+def registered(name: str, **options: Any) -> gymnasium.Env:
     """An environment that is registered with gymnasium.
 
     Args:

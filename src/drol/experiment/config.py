@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from drol.algorithm import Algorithm, from_hyperparameters, from_record
 from drol.algorithm import hyperparameters as values_of
@@ -16,6 +17,7 @@ from drol.experiment.options import Rule, checked, explanation, option, option_o
 from drol.experiment.records import Json, found, placed, plain_mapping
 from drol.experiment.resume import (
     Changes,
+    Held,
     canonical,
     check_longer,
     checked_preset,
@@ -278,7 +280,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         for name, declared in OPTIONS.items():
             value = getattr(self, name)
-            if value is not None and not isinstance(value, Algorithm):
+            if value is not None and not isinstance(value, Algorithm | EnvironmentSpec):
                 object.__setattr__(self, name, checked(name, declared, value))
         if not self.task:
             raise UsageError("task must name what to train on, such as cube-single-play-singletask-task2-v0")
@@ -359,7 +361,7 @@ class RunConfig:
         """
         stored, given = canonical(_checked(by), self)
         before = vars(stored) | {"algorithm": stored.algorithm_name}
-        changes: dict[str, object] = {}
+        changes: dict[str, Held] = {}
         for name, rule in RULES.items():
             if name not in given:
                 continue
@@ -407,7 +409,7 @@ class RunConfig:
 
     @classmethod
     def from_json(
-        cls, record: Mapping[str, object], where: str = "config.json", named: Changes | None = None
+        cls, record: Mapping[str, Any], where: str = "config.json", named: Changes | None = None
     ) -> "RunConfig":
         """A run from the output of `to_json`, in this version or an earlier one.
 
@@ -451,7 +453,7 @@ def _checked(by: Changes) -> Changes:
             raise UsageError(f"there is no option {name!r}{f'; did you mean {near[0]!r}?' if near else ''}")
     return {
         name: checked(name, OPTIONS[name], value)
-        if name in OPTIONS and value is not None and not isinstance(value, Algorithm)
+        if name in OPTIONS and value is not None and not isinstance(value, Algorithm | EnvironmentSpec)
         else value
         for name, value in by.items()
     }

@@ -19,7 +19,7 @@ Rule = Literal["fixed", "extend", "free"]
 OptionType = Literal["text", "path", "count", "seed", "seconds", "flag", "bounds", "columns", "sha256"]
 """What an option holds; `bounds` are one number or one per dimension, `seconds` may be infinite."""
 
-Value = bool | int | float | str | Path | tuple[float, ...] | Mapping[str, str | None] | None
+Value = bool | int | float | str | Path | tuple[int | float, ...] | Mapping[str, str | None] | None
 """The value of an option, once it is checked."""
 
 Given = SupportsIndex | SupportsFloat | str | Path | Sequence[Any] | Mapping[str, Any] | None

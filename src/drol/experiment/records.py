@@ -61,6 +61,6 @@ def _plain(value: Value) -> JsonValue:
     return None if value == math.inf else value
 
 
-def plain_mapping(values: Mapping[str, object]) -> Json:
+def plain_mapping(values: Mapping[str, Value]) -> Json:
     """Hyperparameters as JSON."""
     return {name: _plain(value) for name, value in values.items()}

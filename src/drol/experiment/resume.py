@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from drol.algorithm import Algorithm
 from drol.algorithm import hyperparameters as values_of
@@ -16,14 +16,14 @@ from drol.sources import NOWHERE, environment_in_file, environment_of, environme
 if TYPE_CHECKING:
     from drol.experiment.config import Hyperparameter, Hyperparameters, RunConfig
 
-Changes = Mapping[str, object]
-"""The options that were given, by name."""
-
-Held = Given | EnvironmentSpec
+Held = Given | EnvironmentSpec | Algorithm
 """What a configuration may hold."""
 
+Changes = Mapping[str, Held]
+"""The options that were given, by name."""
 
-def canonical(by: Changes, stored: "RunConfig") -> "tuple[RunConfig, dict[str, object]]":
+
+def canonical(by: Changes, stored: "RunConfig") -> "tuple[RunConfig, dict[str, Held]]":
     """The given options in the form in which a resolved run holds them.
 
     Returns:
@@ -47,7 +47,7 @@ def canonical(by: Changes, stored: "RunConfig") -> "tuple[RunConfig, dict[str, o
     return stored, given
 
 
-def hyperparameters_in(by: Changes, stored: "RunConfig") -> dict[str, object]:
+def hyperparameters_in(by: Changes, stored: "RunConfig") -> dict[str, Held]:
     """The hyperparameters that are given.
 
     Raises:
@@ -135,7 +135,7 @@ def refuse_unnamed(config: "RunConfig", where: str, named: Changes) -> None:
         environment_in_file(config.evaluated_in.as_record(), "the run's configuration")
 
 
-def environment_in(record: Mapping[str, object]) -> EnvironmentSpec | None:
+def environment_in(record: Mapping[str, Any]) -> EnvironmentSpec | None:
     """Where a run is evaluated; runs of earlier versions leave that to their task."""
     if "evaluated_in" not in record:
         return parse_task(str(record["task"])).environment
@@ -156,7 +156,7 @@ def checked_preset(value: JsonValue) -> Mapping[str, str | bool] | None:
     return value
 
 
-def hyperparameters_of(record: Mapping[str, object]) -> "Hyperparameters":
+def hyperparameters_of(record: Mapping[str, Any]) -> "Hyperparameters":
     """A run's hyperparameters as plain values, lists as tuples.
 
     Raises:

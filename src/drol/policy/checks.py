@@ -1,6 +1,7 @@
 """Checks of a policy's settings, whether they come from a caller or from a file."""
 
 import operator
+from typing import Any
 
 MOST_NUMBERS = 1_000_000_000
 """The most dimensions of an observation or action, and the widest layer."""
@@ -20,14 +21,14 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(choices)}, found {value!r}")
 
 
-def check_count(name: str, value: object, most: int) -> None:
+def check_count(name: str, value: Any, most: int) -> None:
     """Raise a ValueError unless the value is a whole number from 1 to `most`."""
     whole = not isinstance(value, bool) and hasattr(value, "__index__")
     if not whole or not 1 <= operator.index(value) <= most:
         raise ValueError(f"{name} must be a whole number from 1 to {most:,}, found {value!r}")
 
 
-def check_number(name: str, value: object) -> None:
+def check_number(name: str, value: Any) -> None:
     """Raise a ValueError unless the value is a number from 0 to `LARGEST`."""
     if isinstance(value, bool) or not hasattr(value, "__float__") or not 0 <= value <= LARGEST:
         raise ValueError(f"{name} must be a finite number from 0 to {LARGEST:g}, found {value!r:.100}")

@@ -90,7 +90,7 @@ def _built(cls: type[SampledPolicy], entries: Mapping[str, Any], *, key: Key) ->
     return cls(**networks, choice=Choice(**chosen), **options)
 
 
-def _shape(field: dataclasses.Field, network: eqx.Module | None) -> dict[str, Any]:
+def _shape(field: dataclasses.Field, network: Any) -> dict[str, Any]:
     """The entries of a network: its hidden widths, and how many members an ensemble has."""
     ensemble = field.metadata["network"].func is CriticEnsemble
     mlp: MLP | None = None if network is None else network.members if ensemble else network.mlp

@@ -96,6 +96,7 @@ def collect(
     seed = seed if checked_seed(seed) < 2**32 else episode_seed(seed)
     require("h5py", "hdf5")
     env = environments.make(name).unwrapped
+    assert isinstance(env, environments.D4RLEnv)
     with _restored_draws():
         columns = _walk(env, known.max_episode_steps, steps, seed, noise, progress)
     out = Path(out).expanduser()

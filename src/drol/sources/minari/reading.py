@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
@@ -213,9 +213,7 @@ def _part(episode: "EpisodeData", path: Path, where: str) -> Any:
     return value
 
 
-def _check(
-    path: Path, value: np.ndarray | Mapping[str, Any] | Sequence[Any] | None, shape: tuple[int | None, ...], where: str
-) -> None:
+def _check(path: Path, value: Any, shape: tuple[int | None, ...], where: str) -> None:
     """Refuse anything but a numeric array of the given shape."""
     found = f"{value.shape} of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
     fits = isinstance(value, np.ndarray) and value.dtype.kind in "fiub" and len(value.shape) == len(shape)

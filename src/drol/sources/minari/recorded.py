@@ -70,7 +70,7 @@ def check_recorded(text: JsonValue, where: str) -> None:
     if text is None:
         return
     try:
-        spec = json.loads(text, object_pairs_hook=_object)
+        spec = json.loads(text, object_pairs_hook=_object)  # pyright: ignore[reportArgumentType]  (caught below)
         called, arguments = spec["entry_point"], dict(spec.get("kwargs") or {})
         wrappers = [(entry["entry_point"], dict(entry["kwargs"] or {})) for entry in spec["additional_wrappers"]]
     except (TypeError, KeyError, ValueError, AttributeError, RecursionError) as error:
