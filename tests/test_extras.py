@@ -82,6 +82,12 @@ def test_a_copy_installs_packages_by_their_own_names(installed, copy, monkeypatc
     assert install_command(["ogbench"]) == f"echo labmaze | {by_uv}"
 
 
+def test_a_copy_in_a_folder_of_another_project_is_no_clone_of_it(installed, copy, monkeypatch):
+    python(monkeypatch, 3, 12)
+    (extras.ROOT / "pyproject.toml").touch()
+    assert shlex.split(install_command(["hdf5"])) == ["/a b/bin/python", "-m", "pip", "install", *EXTRAS["hdf5"]]
+
+
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_every_extra_of_a_copy_has_packages(extra, installed, copy):
     named = {re.split(r"[^\w-]", word)[0].lower() for word in shlex.split(install_command([extra]))}

@@ -39,3 +39,12 @@ def test_every_tested_python_is_named():
     versions = [name.rpartition(" ")[2] for name in classifiers if re.search(r"Python :: 3\.\d+$", name)]
     assert versions == ["3.11", "3.12", "3.13"]
     assert "Python 3.11, 3.12 or 3.13" in (ROOT / "README.md").read_text()
+
+
+def test_what_the_extra_for_development_has_is_what_the_archives_are_built_with():
+    names = {re.split(r"[^\w-]", line)[0] for line in PROJECT["project"]["optional-dependencies"]["dev"]}
+    assert {"build", "hatchling", "twine"} <= names
+    pinned = {line.split("==")[0] for line in (ROOT / ".ci" / "constraints.txt").read_text().splitlines()}
+    assert {"build", "hatchling", "twine", "PyYAML"} <= pinned
+    (needed,) = PROJECT["build-system"]["requires"]
+    assert needed in PROJECT["project"]["optional-dependencies"]["dev"]

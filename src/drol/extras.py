@@ -96,7 +96,7 @@ def install_command(extras: Iterable[str]) -> str:
     names = sorted(extras)
     excludes_labmaze = sys.version_info >= (3, 13) and not NEEDS_LABMAZE.isdisjoint(names)
     first, installer = _installer(uv=excludes_labmaze)
-    if (ROOT / "pyproject.toml").is_file():
+    if all((ROOT / file).is_file() for file in ("pyproject.toml", "src/drol/extras.py")):
         return f"cd {shlex.quote(str(ROOT))} && {first}{installer} -e {shlex.quote('.[' + ','.join(names) + ']')}"
     packages = shlex.join(sorted({package for name in names for package in _packages(name)}))
     return (
