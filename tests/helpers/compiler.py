@@ -49,3 +49,6 @@ if CHOSEN not in os.environ:
     wanted = () if os.environ.get("DROL_TEST_OPTIMISED") else FAST_COMPILATION
     os.environ[CHOSEN] = with_known(given, (DEVICES, *wanted))
 os.environ["XLA_FLAGS"] = os.environ[CHOSEN]
+
+# Tests leave no programs in the user's folder; the cache's own tests switch it on.
+os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")

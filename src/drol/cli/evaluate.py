@@ -20,6 +20,7 @@ from drol.environments.results import (
 from drol.errors import DataError
 from drol.experiment import needs
 from drol.experiment.platform import check_platform
+from drol.experiment.progress import counting
 from drol.extras import lazy, require_all
 from drol.files import null_for_nan, refuse_folder, write_json
 from drol.processes import cores
@@ -78,9 +79,13 @@ def run(parsed: argparse.Namespace) -> int:
     if spec is None:
         raise DataError(f"{parsed.path} does not name an environment to evaluate in; give one with --env")
     limits = limits_of(parsed)
-    with stop_requests(), rollout.Evaluator(spec, workers=parsed.workers, limits=limits) as evaluator:
+    with (
+        stop_requests(),
+        rollout.Evaluator(spec, workers=parsed.workers, limits=limits) as evaluator,
+        counting("evaluating") as progress,
+    ):
         environment = evaluator.describe()
-        results = evaluator.run(loaded.policy, episodes=parsed.episodes, seed=parsed.seed)
+        results = evaluator.run(loaded.policy, episodes=parsed.episodes, seed=parsed.seed, progress=progress)
     summary = {
         "path": str(parsed.path),
         "task": parsed.environment or loaded.facts.get("task") or spec.id,

@@ -6,6 +6,7 @@ import functools
 import logging
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -119,13 +120,16 @@ class Evaluator:
                     f"{found}; evaluate in the environment of the data"
                 )
 
-    def run(self, policy: Policy, *, episodes: int, seed: int) -> list[EpisodeResult]:
+    def run(
+        self, policy: Policy, *, episodes: int, seed: int, progress: Callable[[int, int], None] | None = None
+    ) -> list[EpisodeResult]:
         """Run episodes 0 .. episodes - 1.
 
         Args:
             policy: the policy to run; its arrays may change between calls without recompilation.
             episodes: number of episodes.
             seed: for the environments' resets and the policy's draws.
+            progress: called with (episodes that ended, `episodes`) at the start and whenever one ends.
 
         Returns:
             One result per episode. If the time limit ended the evaluation, only the episodes that had begun, each with
@@ -145,7 +149,11 @@ class Evaluator:
             exchange = functools.partial(self._exchange, deadline=deadline)
             rollout = Rollout(exchange, self._facts, policy, episodes, seed, slots=self.slots, limits=self._limits)
             try:
+                ended = -1
                 while rollout.advance():
+                    if progress is not None and len(rollout.results) != ended:
+                        ended = len(rollout.results)
+                        progress(ended, episodes)
                     if time.monotonic() > deadline:
                         raise _TimeIsUpError
             except _TimeIsUpError:

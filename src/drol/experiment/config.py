@@ -247,6 +247,9 @@ class RunConfig:
         metavar="W",
     )
     tuned: bool = option(False, "flag", "use the preset's DROL* instead of DROL(16); for DROL only", resume="fixed")
+    no_cache: bool = option(
+        False, "flag", "compile again instead of keeping compiled programs in ~/.cache/drol; same results"
+    )
     tensorboard: bool = option(False, "flag", "also write TensorBoard files into the run folder")
     wandb: str | None = option(None, "text", "also log to a Weights & Biases project", metavar="PROJECT")
 

@@ -37,7 +37,7 @@ def load_inputs(config: RunConfig, task: Task, folder: Path, scratch: Path | Non
     bounds = None
     if config.action_low is not None and config.action_high is not None:
         bounds = np.array(config.action_low, np.float64), np.array(config.action_high, np.float64)
-    with counting("downloading", lazy=True) as progress:
+    with counting("downloading") as progress:
         data = load(
             task,
             path=path,

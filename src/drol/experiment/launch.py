@@ -17,7 +17,9 @@ from drol.environments.results import as_record
 from drol.environments.rollout import Evaluator
 from drol.errors import UsageError, both
 from drol.experiment import devices, needs
+from drol.experiment.compilation import kept_programs
 from drol.experiment.config import RunConfig
+from drol.experiment.heading import heading
 from drol.experiment.inputs import (
     check_named_file,
     check_same_data,
@@ -38,7 +40,7 @@ from drol.experiment.many import (
     stored_config,
 )
 from drol.experiment.platform import check_platform
-from drol.experiment.progress import TrainingProgress
+from drol.experiment.progress import RunProgress, TrainingProgress
 from drol.experiment.records import Json
 from drol.experiment.resume import Changes
 from drol.extras import require_all
@@ -196,8 +198,12 @@ def _lead(request: Request, leader: Leader | None) -> list[Trained]:
         for folder in folders:
             stack.enter_context(folder.locked())
         # Only once it is certain that there will be training.
-        for line in notes(request, configs[0], task, data.notes):
+        begun = sum(plan.record is not None for plan in plans)
+        shown = folders[0].path.parent if request.is_several else folders[0].path
+        for line in (*heading(configs, data, shown, begun), *notes(request, configs[0], task, data.notes)):
             request.tell(line)
+        if not request.config.no_cache:
+            stack.enter_context(kept_programs())
         outcomes = _train(request, plans, data, leader)
     policies = [in_units(c.build().policy(o.state), data.units) for c, o in zip(configs, outcomes, strict=True)]
     return [Trained(*fields) for fields in zip(configs, folders, outcomes, policies, strict=True)]
@@ -284,8 +290,9 @@ def _train(request: Request, plans: Sequence[_Planned], data: Dataset, leader: L
             if leader is not None:
                 leader.brief(record)
             sinks = [stack.enter_context(contextlib.closing(sink)) for sink in _sinks(plan.config, plan.folder, record)]
-            bar = [] if bars is None else [bars.of(plan.folder.path.name if len(plans) > 1 else "training")]
-            runs.append(_run(plan, [*sinks, *request.sinks, *bar], evaluator, data))
+            bar = None if bars is None else bars.of(plan.folder.path.name if len(plans) > 1 else "training")
+            sinks += [*request.sinks, *([] if bar is None else [bar])]
+            runs.append(_run(plan, sinks, _evaluation(evaluator, plan.config, bar), data))
         if sharded:
             training = replay(data.train, jax.devices())
         try:
@@ -315,7 +322,7 @@ def _record(request: Request, plan: _Planned, data: Dataset, evaluator: Evaluato
     return plan.config.to_json() | facts | machine()
 
 
-def _run(plan: _Planned, sinks: Sequence[Sink], evaluator: Evaluator | None, data: Dataset) -> Run:
+def _run(plan: _Planned, sinks: Sequence[Sink], evaluate: Evaluate | None, data: Dataset) -> Run:
     config = plan.config
     facts = {
         "task": config.task,
@@ -323,7 +330,6 @@ def _run(plan: _Planned, sinks: Sequence[Sink], evaluator: Evaluator | None, dat
         "algorithm": config.algorithm_name,
         "seed": config.seed,
     }
-    evaluate = None if evaluator is None else _evaluation(evaluator, config)
     return Run(config.build(), plan.folder, config.settings(), evaluate, sinks, facts, data.units)
 
 
@@ -354,13 +360,15 @@ def _sinks(config: RunConfig, folder: RunFolder, record: Json) -> list[Sink]:
     return sinks
 
 
-def _evaluation(evaluator: Evaluator, config: RunConfig) -> Evaluate:
-    """Rollouts of a run's policy, seeded by its seed and the update."""
-    episodes = config.eval_episodes
+def _evaluation(evaluator: Evaluator | None, config: RunConfig, shown: RunProgress | None) -> Evaluate | None:
+    """Rollouts of a run's policy, seeded by its seed and the update; None where there is no environment."""
+    if evaluator is None:
+        return None
+    episodes, progress = config.eval_episodes, None if shown is None else shown.evaluating
     assert episodes is not None
 
     def evaluate(policy: Policy, update: int) -> list[Json]:
         seed = episode_seed(config.seed, update)
-        return [as_record(result) for result in evaluator.run(policy, episodes=episodes, seed=seed)]
+        return [as_record(result) for result in evaluator.run(policy, episodes=episodes, seed=seed, progress=progress)]
 
     return evaluate

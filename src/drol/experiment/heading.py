@@ -1,0 +1,91 @@
+"""What a command is about to train, in one block."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from drol.data.dataset import Dataset
+from drol.data.transitions import Transitions
+from drol.experiment.config import RunConfig
+from drol.processes import cores
+
+LABEL = 13
+"""Columns of the labels at the left."""
+
+
+def heading(configs: Sequence[RunConfig], data: Dataset, folder: Path, begun: int) -> list[str]:
+    """The lines: task, data, environment, algorithm with its hyperparameters, lengths, device, folder.
+
+    Args:
+        configs: of the runs, resolved.
+        data: what they learn from.
+        folder: of the run, or the one that holds the runs.
+        begun: how many of the runs are resumed.
+    """
+    config = configs[0]
+    several = f"{len(configs)} runs in " if len(configs) > 1 else ""
+    resumed = "" if not begun else " (resumed)" if begun == len(configs) else f" ({begun} of them resumed)"
+    facts = {
+        "task": config.task,
+        "data": f"{_size(data.train)}{_held_out(data.validation)}",
+        "environment": _evaluation(config),
+        "algorithm": f"{config.algorithm_name}: {_hyperparameters(configs)}",
+        "training": f"{config.updates:,} updates of {config.batch_size} transitions",
+        "device": _device(),
+        "folder": f"{several}{folder}{resumed}",
+    }
+    return [line for label, fact in facts.items() for line in _wrapped(label, fact)]
+
+
+def _wrapped(label: str, fact: str) -> list[str]:
+    """A fact at the right of its label, on lines of at most 80 columns; paths are not broken."""
+    options = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": " " * LABEL}
+    return textwrap.wrap(f"{label:{LABEL}}{fact}", 80, **options)
+
+
+def _size(transitions: Transitions) -> str:
+    """Rows, episodes where rows follow each other, and megabytes."""
+    rows = len(transitions)
+    ends = int(np.count_nonzero(np.asarray(transitions.next_action_index) == np.arange(rows)))
+    episodes = f", {ends:,} episode{'s' if ends != 1 else ''}" if ends < rows else ""
+    size = sum(array.nbytes for array in vars(transitions).values())
+    where = ", on disk" if transitions.is_mapped else ""
+    return f"{rows:,} transitions{episodes}, {size / 1e6:,.1f} MB{where}"
+
+
+def _held_out(validation: Transitions | None) -> str:
+    return "" if validation is None else f"; {len(validation):,} held out"
+
+
+def _evaluation(config: RunConfig) -> str:
+    if config.evaluated_in is None:
+        return "none: policies are not evaluated"
+    return f"{config.evaluated_in.id}, {config.eval_episodes} episodes every {config.eval_every:,} updates"
+
+
+def _hyperparameters(configs: Sequence[RunConfig]) -> str:
+    """All of them; of several runs, the values that differ are shown together."""
+    parts = []
+    shown = [_shown(config.hyperparameters) for config in configs]
+    for name in shown[0]:
+        values = list(dict.fromkeys(values[name] for values in shown))
+        parts.append(f"{name}={values[0] if len(values) == 1 else '{' + ','.join(values) + '}'}")
+    return " ".join(parts)
+
+
+def _shown(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values in few characters, without blanks."""
+    return {
+        name: f"{value:g}" if isinstance(value, float) else str(value).replace(" ", "")
+        for name, value in values.items()
+    }
+
+
+def _device() -> str:
+    device, count = jax.devices()[0], jax.device_count()
+    many = f"{count} x " if count > 1 else ""
+    return f"{many}{device.device_kind}" + (f" ({cores()} cores)" if device.platform == "cpu" else "")
