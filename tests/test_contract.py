@@ -18,6 +18,7 @@ from drol.algorithms.registry import ALGORITHMS
 from drol.ops.axis import global_rows
 from drol.training.checkpoint import Checkpoints
 from tests.helpers.batches import random_batch
+from tests.helpers.samples import sampled
 from tests.helpers.small_algorithms import init, noise_of, small
 
 ROWS, SHARDS = 8, 4
@@ -26,8 +27,9 @@ jit_step = jax.jit(drol.step)
 
 NAMES = sorted(ALGORITHMS)
 # What rests on code that algorithms share is tried on DROL by default, and on all with `-m slow`.
-SAMPLED = [name if name == "drol" else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
-on_a_sample = pytest.mark.parametrize("algorithm", SAMPLED, indirect=True)
+on_a_sample = pytest.mark.parametrize("algorithm", sampled(NAMES, ["drol"]), indirect=True)
+# What each method's losses could break on their own is tried on the four of the published comparison that differ most.
+on_four = pytest.mark.parametrize("algorithm", sampled(NAMES, ["drol", "fql", "iql", "rebrac"]), indirect=True)
 
 
 @pytest.fixture(params=NAMES)
@@ -67,6 +69,7 @@ def test_state_holds_arrays_only_and_shares_no_buffer(algorithm, spec, key):
     assert int(state.step) == 0
 
 
+@on_four
 def test_one_trace_over_100_calls_with_changing_coefficients(algorithm, state, batch, key):
     traces = 0
 
@@ -138,6 +141,7 @@ def gradients_and_state(algorithm, state, batch, key, axis_name=None):
     return gradients, *drol.step(algorithm, state, batch, key=key, axis_name=axis_name)
 
 
+@on_four
 def test_shard_map_equals_one_device(algorithm, state, batch, key):
     state = later(state)
     mesh = jax.make_mesh((SHARDS,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))

@@ -14,7 +14,7 @@ from drol.errors import DataError
 from drol.numerics import check_precision, checked_seed, key_of_seed, precision, threefry
 from drol.training.checkpoint import Checkpoints
 from tests.helpers.batches import SPEC, random_batch
-from tests.helpers.small_algorithms import small
+from tests.helpers.small_algorithms import init, small
 
 
 @pytest.mark.parametrize("seed", [0, 1, 7, 2**31, 2**32 - 1, np.int64(5), np.uint32(9)])
@@ -120,7 +120,7 @@ print(one.dtype, one.tobytes().hex(), many.tobytes().hex())
 def test_a_policy_file_means_the_same_in_every_process(tmp_path, key):
     """Precision, generator and default types are the process's own affair."""
     algorithm = small("fql")
-    drol.save_policy(algorithm.policy(algorithm.init(SPEC, key=key)), tmp_path / "policy")
+    drol.save_policy(algorithm.policy(init(algorithm, SPEC, key)), tmp_path / "policy")
 
     def acts(setting):
         code = f"import jax\n{setting}\n{ACT}"

@@ -34,15 +34,15 @@ FLOW_STEPS = 10  # the default of every flow
 FQL_ALPHA = 5.0
 
 
-@jax.jit
-def fit(algorithm, key):
+@functools.partial(jax.jit, static_argnames="updates")
+def fit(algorithm, key, updates=UPDATES):
     """The state after training, and one action of its policy in each of many states."""
 
     def update(state, number):
         batch_key, noise_key = jax.random.split(jax.random.fold_in(key, number))
         return drol.step(algorithm, state, BANDIT.batch(ROWS, key=batch_key), key=noise_key)[0], None
 
-    state, _ = jax.lax.scan(update, algorithm.init(BANDIT.spec, key=key), jnp.arange(UPDATES))
+    state, _ = jax.lax.scan(update, algorithm.init(BANDIT.spec, key=key), jnp.arange(updates))
     policy = algorithm.policy(state)
     actions = jax.vmap(lambda observation, k: policy(observation, key=k))
     return state, actions(states(), jax.random.split(jax.random.key(7), SAMPLES))
@@ -127,6 +127,7 @@ def student():
     return compare(networks, jax.random.normal(jax.random.key(5), (SAMPLES, DIM)), states())
 
 
+@pytest.mark.slow
 def test_the_student_of_fql_is_stationary():
     """2 alpha / d (mu - t) = dQ/da, averaged over latents: where the gradient of the output's bias vanishes.
 
@@ -139,6 +140,7 @@ def test_the_student_of_fql_is_stationary():
     assert float(jnp.linalg.norm(pull - slope)) < 0.06 * float(jnp.linalg.norm(slope))
 
 
+@pytest.mark.slow
 def test_the_student_of_fql_settles_at_the_compromise_of_proposition_4_3():
     """(peak + 2 alpha / d t) / (1 + 2 alpha / d) for the target t of each latent: a sixth of the way to the peak here.
 

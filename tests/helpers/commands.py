@@ -24,7 +24,8 @@ def error_of(capsys, *arguments, status=(1, 2)):
 
 
 def train(data, out, *more):
-    options = ("--updates", 40, "--eval-every", 20, "--eval-episodes", 2, "--hidden", 16, 16, "--workers", 1)
+    options = ("--updates", 40, "--eval-every", 20, "--eval-episodes", 2, "--hidden", 16, "--workers", 1)
+    options += ("--eval-max-steps", 25)
     return drol("train", TASK, "--data", data, "--out", out, *options, *more)
 
 
