@@ -156,7 +156,7 @@ def test_shard_map_equals_one_device(algorithm, state, batch, key):
 
 
 @on_a_sample
-@pytest.mark.parametrize("check_vma", [True, False])
+@pytest.mark.parametrize("check_vma", sampled([True, False], [True]))
 def test_a_batch_over_two_axes_equals_one_device(algorithm, state, batch, key, check_vma):
     state = later(state)
     mesh = jax.make_mesh((2, 2), ("a", "b"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
@@ -233,6 +233,7 @@ def test_any_optax_optimizer(algorithm, spec, batch, key, optimizer):
     assert any(jax.tree.leaves(moved))
 
 
+@on_four
 def test_the_policy_acts_within_bounds_and_repeats_with_its_key(algorithm, state, spec, key):
     policy = algorithm.policy(state)
     assert policy.spec == spec
@@ -403,6 +404,7 @@ def test_the_actor_reaches_no_value_but_through_the_next_action(algorithm, state
     assert moved & set(actors) == set(actors)
 
 
+@on_four
 def test_checkpoints_and_policy_files_round_trip(algorithm, state, batch, key, tmp_path):
     state = jax.tree.map(lambda x: x + 1, state)
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep_last=1)

@@ -16,8 +16,8 @@ from tests.helpers.samples import sampled
 
 VARIANTS = [
     *((name, {}) for name in ALGORITHMS),
-    ("drol", {"num_candidates": 1, "backup_candidates": 2}),
-    ("drol", {"num_candidates": 3}),
+    pytest.param("drol", {"num_candidates": 1, "backup_candidates": 2}, marks=pytest.mark.slow),
+    pytest.param("drol", {"num_candidates": 3}, marks=pytest.mark.slow),
     ("drol", {"num_candidates": 3, "backup_candidates": 2}),
     ("iql", {"extraction": "ddpg+bc"}),
     pytest.param("sorl", {"public_update": True}, marks=pytest.mark.slow),

@@ -149,6 +149,7 @@ def test_resume_with_another_configuration_is_refused(trained, capsys, more, wor
 
 def test_short_chunks_are_noted_before_training(data, tmp_path, capsys):
     lengths = ("--updates", 6, "--eval-every", 4, "--batch-size", 8, "--hidden", 8, "--env", "none")
+    lengths += ("--algorithm", "bc")
     assert drol("train", TASK, "--data", data, "--out", tmp_path / "run", *lengths) == 0
     notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: a run of")]
     assert [line.rpartition("; ")[2] for line in notes] == [
