@@ -28,7 +28,7 @@ jit_step = jax.jit(drol.step)
 NAMES = sorted(ALGORITHMS)
 # What rests on code that algorithms share is tried on DROL by default, and on all with `-m slow`.
 on_a_sample = pytest.mark.parametrize("algorithm", sampled(NAMES, ["drol"]), indirect=True)
-# What each method's losses could break on their own is tried on the four of the published comparison that differ most.
+# What a method's own losses could break is tried on four that differ much.
 on_four = pytest.mark.parametrize("algorithm", sampled(NAMES, ["drol", "fql", "iql", "rebrac"]), indirect=True)
 
 

@@ -45,7 +45,7 @@ REMOVED = ("removed", "the folder is gone; was it removed or renamed during trai
 def test_one_line_says_what_happened_and_how_to_resume(place, fault, said):
     log, run = place / "robot.npz", place / "run"
     write_log(log)
-    options = ("--env", "none", "--algorithm", "bc", "--hidden", 32, "--eval-every", 10, "--action-low", -3)
+    options = ("--env", "none", "--algorithm", "bc", "--hidden", 32, 32, "--eval-every", 10, "--action-low", -3)
     result = train(fault, run, log, *options, "--action-high", 1, "--updates", 60)
     assert result.returncode == 1
     line, *more = result.stderr.splitlines()
