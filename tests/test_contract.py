@@ -90,7 +90,7 @@ def test_one_trace_over_100_calls_with_changing_coefficients(algorithm, state, b
     assert int(state.step) == 100
 
 
-@on_a_sample
+@pytest.mark.parametrize("algorithm", sampled(NAMES, ["bc"]), indirect=True)
 def test_plain_call_equals_raw_and_filtered_jit(algorithm, state, batch, key):
     """A mean that nearly cancels, of values about 1, keeps fewer digits than its size promises."""
     plain = drol.step(algorithm, state, batch, key=key)
@@ -326,6 +326,7 @@ CLONING = {
 """Weights that let behaviour cloning prevail, where it has to be said."""
 
 
+@pytest.mark.parametrize("algorithm", sampled(NAMES, ["bc", "drol", "fql", "iql", "rebrac"]), indirect=True)
 def test_training_improves_behaviour_cloning(algorithm, spec, key):
     """Four hundred steps on one batch bring the cloned actions closer to the data."""
     options = CLONING.get(algorithm.name, {})

@@ -12,7 +12,7 @@ from drol.compare import comparison as comparisons
 from drol.compare.cells import Cell
 from drol.compare.comparison import Budget
 from drol.compare.tables import caption, table
-from tests.helpers.commands import TASK, drol, error_of
+from tests.helpers.commands import TASK, assert_real_result, drol, error_of
 from tests.helpers.made_up_runs import PROTOCOL, fill, write_run
 from tests.helpers.pretended_training import GIVEN, SHA
 from tests.helpers.samples import sampled
@@ -237,6 +237,7 @@ def test_without_training_only_results_are_collected(compare):
     assert "| FQL | not run | not measured | not measured |" in text
 
 
+@pytest.mark.slow
 def test_two_methods_for_real(tmp_path, capfd):
     """On a log of one's own, in the toy environment."""
     log, out = tmp_path / "robot.npz", tmp_path / "out"
@@ -247,13 +248,7 @@ def test_two_methods_for_real(tmp_path, capfd):
     capfd.readouterr()
     results = out / "results"
     for name in ("bc", "iql"):
-        result = json.loads((results / "robot" / f"{name}.json").read_text())
-        assert result["hyperparameters"]["hidden"] == [8]
-        assert list(result["seeds"]["0"]["evaluations"]) == ["10", "20"]
-        assert 0 <= result["figure"]["mean"] <= 1
-        assert result["figure"]["standard_deviation"] is None
-        assert len(result["data"]["robot.npz"]) == 64
-        assert str(tmp_path) not in json.dumps(result)
+        assert_real_result(out, name, ["10", "20"])
         config = json.loads((out / "robot" / name / "seed0" / "config.json").read_text())
         assert config["algorithm"] == name
     assert len(table(results).splitlines()) == 4

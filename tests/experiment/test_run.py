@@ -13,7 +13,7 @@ import optax
 import pytest
 
 import drol
-from drol import DROL, RunConfig
+from drol import BC, DROL, RunConfig
 from drol.errors import DataError
 from tests.helpers.commands import drol as command
 from tests.helpers.commands import error_of
@@ -158,7 +158,7 @@ def test_new_runs_among_old_ones_are_of_their_kind(config, tmp_path):
 
 def test_a_run_with_an_optimizer_of_its_own_is_resumed_from_python_alone(log, tmp_path, capsys):
     bounds = {"action_low": -3.0, "action_high": 1.0}
-    algorithm = DROL(hidden=(8,), optimizer=optax.sgd(1e-2))
+    algorithm = BC(hidden=(8,), optimizer=optax.sgd(1e-2))
     given = RunConfig(task=str(log), env="none", updates=4, eval_every=2, algorithm=algorithm, **bounds)
     train(given, tmp_path / "run")
     assert int(train(dataclasses.replace(given, updates=8), tmp_path / "run", resume=True).state.step) == 8

@@ -29,5 +29,16 @@ def train(data, out, *more):
     return drol("train", TASK, "--data", data, "--out", out, *options, *more)
 
 
+def assert_real_result(out, name, updates):
+    """Of a method that `drol compare` trained on robot.npz with one seed and one hidden layer of 8 units."""
+    result = json.loads((out / "results" / "robot" / f"{name}.json").read_text())
+    assert result["hyperparameters"]["hidden"] == [8]
+    assert list(result["seeds"]["0"]["evaluations"]) == updates
+    assert 0 <= result["figure"]["mean"] <= 1
+    assert result["figure"]["standard_deviation"] is None
+    assert len(result["data"]["robot.npz"]) == 64
+    assert str(out.parent) not in json.dumps(result)
+
+
 def last_update(folder):
     return json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])["update"]
