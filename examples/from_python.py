@@ -15,14 +15,15 @@ TASK = "pointmaze-medium-navigate-singletask-task1-v0"
 
 
 def main(
-    folder: Path = Path("runs/from-python"), updates: int = 2_000, collect: int = 10, episodes: int = 10
+    folder: Path = Path("runs/from-python"), updates: int = 2_000, collect: int = 10, episodes: int = 10, **options
 ) -> drol.Evaluation:
-    every = {"eval_every": updates // 2, "eval_episodes": episodes}
-    result = drol.train(drol.RunConfig(task=TASK, collect=collect, updates=updates, out=folder, **every))
+    """Train twice and evaluate; `options` are further fields of `drol.RunConfig`."""
+    options |= {"eval_every": updates // 2, "eval_episodes": episodes}
+    result = drol.train(drol.RunConfig(task=TASK, collect=collect, updates=updates, out=folder, **options))
     print(f"success after {updates} updates: {result.figure.value:.2f}")
 
     # Twice as many updates; everything else stays the same.
-    longer = drol.RunConfig(task=TASK, collect=collect, updates=2 * updates, out=folder, **every)
+    longer = drol.RunConfig(task=TASK, collect=collect, updates=2 * updates, out=folder, **options)
     result = drol.train(longer, resume=True)
     for line in result.evaluations:
         print(f"update {line['update']}: success {line['evaluation/success']:.2f}")

@@ -28,12 +28,12 @@ def logs(episodes: int = 200, steps: int = 20, seed: int = 0) -> dict[str, np.nd
     return {name: np.array(values) for name, values in columns.items()}
 
 
-def main(updates: int = 2_000) -> float:
+def main(updates: int = 2_000, hidden: tuple[int, ...] = (64, 64)) -> float:
     """Train on the logs; return the mean distance from the origin after 20 steps of the policy."""
     arrays = logs()
     transitions = drol.from_arrays(**arrays, terminated=np.zeros(len(arrays["rewards"]), bool))
     data = drol.ReplayData.from_transitions(transitions)
-    algorithm = drol.DROL(num_candidates=16, bc_coef=0.1, discount=0.9, hidden=(64, 64), learning_rate=1e-3)
+    algorithm = drol.DROL(num_candidates=16, bc_coef=0.1, discount=0.9, hidden=hidden, learning_rate=1e-3)
     state = algorithm.init(data.spec, key=jax.random.key(0))
     for _ in range(updates // 200):
         state, metrics, finite = drol.train_chunk(algorithm, state, data, jax.random.key(1), batch_size=256, length=200)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import compiler
+from tests.helpers.samples import sampled
 
 ROOT = Path(__file__).parent.parent
 UNKNOWN = "--xla_no_release_knows_this=1"
@@ -29,7 +30,7 @@ def test_an_unknown_flag_of_the_users_own_is_named():
         compiler.with_known(UNKNOWN, (compiler.DEVICES,))
 
 
-@pytest.mark.parametrize("optimised", [False, True])
+@pytest.mark.parametrize("optimised", sampled([False, True], [False]))
 def test_a_fresh_process_starts_with_eight_devices(optimised):
     inherited = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", compiler.CHOSEN)}
     environment = inherited | {"DROL_TEST_OPTIMISED": "1" if optimised else ""}

@@ -18,6 +18,7 @@ from drol.algorithms.registry import ALGORITHMS
 from drol.ops.axis import global_rows
 from drol.training.checkpoint import Checkpoints
 from tests.helpers.batches import random_batch
+from tests.helpers.samples import sampled
 from tests.helpers.small_algorithms import init, noise_of, small
 
 ROWS, SHARDS = 8, 4
@@ -26,8 +27,9 @@ jit_step = jax.jit(drol.step)
 
 NAMES = sorted(ALGORITHMS)
 # What rests on code that algorithms share is tried on DROL by default, and on all with `-m slow`.
-SAMPLED = [name if name == "drol" else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
-on_a_sample = pytest.mark.parametrize("algorithm", SAMPLED, indirect=True)
+on_a_sample = pytest.mark.parametrize("algorithm", sampled(NAMES, ["drol"]), indirect=True)
+# What a method's own losses could break is tried on four that differ much.
+on_four = pytest.mark.parametrize("algorithm", sampled(NAMES, ["drol", "fql", "iql", "rebrac"]), indirect=True)
 
 
 @pytest.fixture(params=NAMES)
@@ -67,6 +69,7 @@ def test_state_holds_arrays_only_and_shares_no_buffer(algorithm, spec, key):
     assert int(state.step) == 0
 
 
+@on_four
 def test_one_trace_over_100_calls_with_changing_coefficients(algorithm, state, batch, key):
     traces = 0
 
@@ -87,7 +90,7 @@ def test_one_trace_over_100_calls_with_changing_coefficients(algorithm, state, b
     assert int(state.step) == 100
 
 
-@on_a_sample
+@pytest.mark.parametrize("algorithm", sampled(NAMES, ["bc"]), indirect=True)
 def test_plain_call_equals_raw_and_filtered_jit(algorithm, state, batch, key):
     """A mean that nearly cancels, of values about 1, keeps fewer digits than its size promises."""
     plain = drol.step(algorithm, state, batch, key=key)
@@ -138,6 +141,7 @@ def gradients_and_state(algorithm, state, batch, key, axis_name=None):
     return gradients, *drol.step(algorithm, state, batch, key=key, axis_name=axis_name)
 
 
+@on_four
 def test_shard_map_equals_one_device(algorithm, state, batch, key):
     state = later(state)
     mesh = jax.make_mesh((SHARDS,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
@@ -152,7 +156,7 @@ def test_shard_map_equals_one_device(algorithm, state, batch, key):
 
 
 @on_a_sample
-@pytest.mark.parametrize("check_vma", [True, False])
+@pytest.mark.parametrize("check_vma", sampled([True, False], [True]))
 def test_a_batch_over_two_axes_equals_one_device(algorithm, state, batch, key, check_vma):
     state = later(state)
     mesh = jax.make_mesh((2, 2), ("a", "b"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
@@ -229,6 +233,7 @@ def test_any_optax_optimizer(algorithm, spec, batch, key, optimizer):
     assert any(jax.tree.leaves(moved))
 
 
+@on_four
 def test_the_policy_acts_within_bounds_and_repeats_with_its_key(algorithm, state, spec, key):
     policy = algorithm.policy(state)
     assert policy.spec == spec
@@ -321,6 +326,7 @@ CLONING = {
 """Weights that let behaviour cloning prevail, where it has to be said."""
 
 
+@pytest.mark.parametrize("algorithm", sampled(NAMES, ["bc", "drol", "fql", "iql", "rebrac"]), indirect=True)
 def test_training_improves_behaviour_cloning(algorithm, spec, key):
     """Four hundred steps on one batch bring the cloned actions closer to the data."""
     options = CLONING.get(algorithm.name, {})
@@ -399,6 +405,7 @@ def test_the_actor_reaches_no_value_but_through_the_next_action(algorithm, state
     assert moved & set(actors) == set(actors)
 
 
+@on_four
 def test_checkpoints_and_policy_files_round_trip(algorithm, state, batch, key, tmp_path):
     state = jax.tree.map(lambda x: x + 1, state)
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep_last=1)

@@ -5,11 +5,17 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from drol.data import files
 from drol.doctor import examine
+from tests.helpers.samples import sampled
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+FEWER = {"updates": 600, "hidden": (16,)}
+"""Of a smaller network; the whole form is slow."""
 
 
 def load(name):
@@ -19,14 +25,16 @@ def load(name):
     return module
 
 
-def test_custom_loop_keeps_both_modes():
-    actions = load("custom_loop").main(updates=600)
+@pytest.mark.parametrize("updates", sampled([150, 600], [150]))
+def test_custom_loop_keeps_both_modes(updates):
+    actions = load("custom_loop").main(updates=updates)
     assert jnp.mean(jnp.abs(actions + 0.8) < 0.2) > 0.2
     assert jnp.mean(jnp.abs(actions - 0.8) < 0.2) > 0.2
 
 
-def test_own_arrays_walks_home():
-    assert load("own_arrays").main(updates=1_000) < 0.25
+@pytest.mark.parametrize("options", sampled([FEWER, {"updates": 1_000}], [FEWER]))
+def test_own_arrays_walks_home(options):
+    assert load("own_arrays").main(**options) < 0.25
 
 
 def test_pendulum_logs_state_their_units(tmp_path):
@@ -40,9 +48,10 @@ def test_pendulum_logs_state_their_units(tmp_path):
     assert not [finding for finding in report.findings if finding.severity != "note"]
 
 
-def test_routing_mechanism_draws_its_figures(tmp_path, monkeypatch):
+@pytest.mark.parametrize("updates", sampled([100, 600], [100]))
+def test_routing_mechanism_draws_its_figures(tmp_path, monkeypatch, updates):
     monkeypatch.syspath_prepend(EXAMPLES)
-    handovers, cloning = load("routing_mechanism").main(tmp_path / "new", updates=600, counts=(1, 8))
+    handovers, cloning = load("routing_mechanism").main(tmp_path / "new", updates=updates, counts=(1, 8))
     assert handovers > 0
     assert cloning[8] < 0.5 * cloning[1]
     for name in ("voronoi.png", "candidates.png"):
@@ -63,8 +72,12 @@ def test_every_example_is_tested():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == names
 
 
-def test_from_python_trains_resumes_and_evaluates(tmp_path):
-    evaluation = load("from_python").main(tmp_path / "run", updates=20, collect=2, episodes=2)
-    assert len(evaluation.episodes) == 2
+SHORT = {"episodes": 1, "hyperparameters": {"hidden": (8,)}, "eval_max_steps": 20, "workers": 1}
+
+
+@pytest.mark.parametrize("options", sampled([SHORT, {"episodes": 2}], [SHORT]))
+def test_from_python_trains_resumes_and_evaluates(tmp_path, options):
+    evaluation = load("from_python").main(tmp_path / "run", updates=20, collect=2, **options)
+    assert len(evaluation.episodes) == options["episodes"]
     lines = (tmp_path / "run" / "evaluations.jsonl").read_text().splitlines()
-    assert len(lines) == 4 * 2
+    assert len(lines) == 4 * options["episodes"]

@@ -14,7 +14,8 @@ from drol.errors import DataError
 from drol.numerics import check_precision, checked_seed, key_of_seed, precision, threefry
 from drol.training.checkpoint import Checkpoints
 from tests.helpers.batches import SPEC, random_batch
-from tests.helpers.small_algorithms import small
+from tests.helpers.samples import sampled
+from tests.helpers.small_algorithms import init, small
 
 
 @pytest.mark.parametrize("seed", [0, 1, 7, 2**31, 2**32 - 1, np.int64(5), np.uint32(9)])
@@ -81,11 +82,15 @@ def lowered(tree):
     return jax.tree.map(cast, tree)
 
 
+TYPES = [("bfloat16", False), ("float32", False), ("bfloat16", True), ("float32", True), ("float64", True)]
+CASES = [(name, *types) for name in sorted(ALGORITHMS) for types in TYPES]
+
+
 @pytest.mark.parametrize(
-    ("networks", "x64"),
-    [("bfloat16", False), ("float32", False), ("bfloat16", True), ("float32", True), ("float64", True)],
+    ("name", "networks", "x64"),
+    # Where the two types are farthest apart, every method.
+    sampled(CASES, [case for case in CASES if case[0] == "drol" or case[1:] == ("bfloat16", True)]),
 )
-@pytest.mark.parametrize("name", sorted(ALGORITHMS))
 def test_step_keeps_every_type_and_scans(name, networks, x64):
     """Shapes and types alone: nothing is compiled."""
     key = jax.random.key(0)
@@ -115,43 +120,27 @@ one = policy(np.ones(4))
 many = policy(np.ones((3, 4)))
 print(one.dtype, one.tobytes().hex(), many.tobytes().hex())
 """
-
-
-def test_a_policy_file_means_the_same_in_every_process(tmp_path, key):
-    """Precision, generator and default types are the process's own affair."""
-    algorithm = small("fql")
-    drol.save_policy(algorithm.policy(algorithm.init(SPEC, key=key)), tmp_path / "policy")
-
-    def acts(setting):
-        code = f"import jax\n{setting}\n{ACT}"
-        command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path / "policy")]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-    plain = acts("")
-    assert plain.startswith("float32")
-    for setting in (
-        'jax.config.update("jax_enable_x64", True)',
-        'jax.config.update("jax_default_prng_impl", "rbg")',
-    ):
-        assert acts(setting) == plain, setting
-
-
-def test_runs_begin_alike_whatever_the_default_generator():
-    code = """
-import jax
-{setting}
-import drol, numpy as np
+BEGIN = """
 from drol.training.keeper import initial
 state, key, _ = initial(drol.BC(hidden=(4,)), drol.Spec(3, 2), 7)
 print(jax.random.key_data(key), np.asarray(jax.tree.leaves(state)[0]).tobytes().hex())
 """
-    outputs = {
-        subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", code.format(setting=s)], capture_output=True, text=True, check=True
-        ).stdout
-        for s in ("", 'jax.config.update("jax_default_prng_impl", "rbg")')
-    }
-    assert len(outputs) == 1
+
+
+def test_a_policy_file_means_the_same_in_every_process_and_runs_begin_alike(tmp_path, key):
+    """Precision, generator and default types are the process's own affair; a run's precision is in its record."""
+    algorithm = small("fql")
+    drol.save_policy(algorithm.policy(init(algorithm, SPEC, key)), tmp_path / "policy")
+
+    def said(setting, code):
+        code = f"import jax\n{setting}\n{code}"
+        command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path / "policy")]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    plain, beginning = said("", ACT + BEGIN)
+    assert plain.startswith("float32")
+    assert said('jax.config.update("jax_enable_x64", True)', ACT) == [plain]
+    assert said('jax.config.update("jax_default_prng_impl", "rbg")', ACT + BEGIN) == [plain, beginning]
 
 
 def test_a_run_resumes_in_the_precision_it_began_with():

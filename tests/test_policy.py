@@ -23,6 +23,7 @@ from drol.policy.loaded import AHEAD
 from tests.helpers.batches import SPEC
 from tests.helpers.plain_algorithms import reflected_in_numpy
 from tests.helpers.plain_networks import plain_critic, plain_mlp
+from tests.helpers.samples import sampled
 from tests.helpers.small_algorithms import init
 
 
@@ -100,7 +101,7 @@ UNITS = Units(
 )
 
 
-@pytest.mark.parametrize("kind", POLICY_KINDS)
+@pytest.mark.parametrize("kind", sampled(POLICY_KINDS, ["one", "best-of-n"]))
 def test_a_policy_in_units_sees_and_speaks_them(policy, tmp_path, key, kind):
     save_policy(in_units(policy, UNITS), tmp_path / "policy")
     loaded = load_policy(tmp_path / "policy", kind=kind)
@@ -161,7 +162,7 @@ def test_draws_of_a_loaded_policy_repeat_with_its_seed(saved):
     )
 
 
-@pytest.mark.parametrize("kind", POLICY_KINDS)
+@pytest.mark.parametrize("kind", sampled(POLICY_KINDS, ["one", "dense"]))
 def test_call_i_and_row_r_draw_from_the_documented_keys(saved, kind):
     loaded, observations = load_policy(saved, kind=kind, seed=7), np.random.default_rng(0).normal(size=(3, 4))
     for call in range(2):

@@ -151,6 +151,15 @@ def test_whoever_waits_for_a_worker_heeds_a_stop(number, call, monkeypatch):
     assert requests == [number]
 
 
+@pytest.fixture
+def ctrl_c():
+    """Python's own handler of Ctrl-C; a process that began in a shell's background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_second_signal_acts_as_usual():
     with stop_requests(), stop_requests():
         os.kill(os.getpid(), signal.SIGINT)

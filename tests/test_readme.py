@@ -35,7 +35,8 @@ def test_the_main_job_in_python_runs(tmp_path, monkeypatch):
     (code,) = [block for block in re.findall(r"```python\n(.*?)```", TEXT, re.S) if "drol.train(" in block]
     assert len([line for line in code.splitlines() if line]) <= 5
     monkeypatch.chdir(tmp_path)
-    small = "collect=2, updates=4, eval_every=2, eval_episodes=1, workers=1, hyperparameters={'hidden': (8,)})"
+    small = "collect=1, updates=2, eval_every=2, eval_episodes=1, eval_max_steps=20, workers=1, "
+    small += "hyperparameters={'hidden': (8,)})"
     assert code.count("collect=150)") == 1
     names = {}
     exec(code.replace("collect=150)", small), names)

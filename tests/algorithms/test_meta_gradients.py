@@ -13,7 +13,8 @@ from drol.algorithms.registry import ALGORITHMS, algorithm_class
 from tests.helpers.plain_algorithms import prepared
 
 VARIANTS = [
-    *((name, {}) for name in sorted(ALGORITHMS)),
+    # Flows of several steps take longest to compile.
+    *(pytest.param(n, {}, marks=[pytest.mark.slow] * (n in ("sorl", "reform", "fbrac"))) for n in sorted(ALGORITHMS)),
     ("deflow", {"lagrange": False}),
     ("iql", {"extraction": "ddpg+bc"}),
     # Its second half starts from the first one's networks, and lambda = 1 / mean |Q| is a constant there.

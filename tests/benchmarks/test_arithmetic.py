@@ -12,14 +12,15 @@ from drol.benchmarks.step import BATCH, SPEC
 from drol.presets import SIZES
 from drol.types import Spec
 from examples.bandit import PointwiseCorrespondence, four_corners
+from tests.helpers.samples import sampled
 
 VARIANTS = [
     *((name, {}) for name in ALGORITHMS),
-    ("drol", {"num_candidates": 1, "backup_candidates": 2}),
-    ("drol", {"num_candidates": 3}),
+    pytest.param("drol", {"num_candidates": 1, "backup_candidates": 2}, marks=pytest.mark.slow),
+    pytest.param("drol", {"num_candidates": 3}, marks=pytest.mark.slow),
     ("drol", {"num_candidates": 3, "backup_candidates": 2}),
     ("iql", {"extraction": "ddpg+bc"}),
-    ("sorl", {"public_update": True}),
+    pytest.param("sorl", {"public_update": True}, marks=pytest.mark.slow),
     ("fql", {"flow_steps": 3, "ensemble": 3}),
 ]
 
@@ -74,8 +75,8 @@ def beside_the_method(name, algorithm, *, first):
     return guided * algorithm.ensemble * first * 7
 
 
-@pytest.mark.parametrize("size", ["laptop", "paper"])
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("size", sampled(["laptop", "paper"], ["laptop"]))
+@pytest.mark.parametrize("name", sampled(ALGORITHMS, ["drol", "fql", "iql", "rebrac"]))
 def test_the_compiler_counts_a_little_more_than_the_products(name, size):
     algorithm = algorithm_class(name)(hidden=SIZES[size].hidden)
     compiled = arithmetic.compiled_flop(algorithm, SPEC, BATCH)

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from drol import DROL
+from drol import BC, DROL
 from drol.algorithms.registry import ALGORITHMS, algorithm_class
 from drol.benchmarks import act, arithmetic, profile, step, timing
 from drol.presets import SIZES
@@ -108,16 +108,16 @@ def test_bench_train_accounts_for_its_seconds_and_memory(tmp_path, capsys):
 
 def test_bench_peers_writes_its_records(tmp_path, capsys):
     file = tmp_path / "peers.json"
-    assert drol("bench", "peers", "--size", "laptop", "--algorithms", "drol", "iql", "--json", file) == 0
+    assert drol("bench", "peers", "--size", "laptop", "--algorithms", "bc", "iql", "--json", file) == 0
     records = json.loads(file.read_text())
-    assert [record["algorithm"] for record in records] == ["drol", "iql"]
+    assert [record["algorithm"] for record in records] == ["bc", "iql"]
     for record in records:
         assert set(record) == PEERS_KEYS
         assert record["step_ms_range"][0] <= record["step_ms"] <= record["step_ms_range"][1]
         assert record["updates_per_second"] == pytest.approx(1e3 / record["step_ms"])
         assert 0 < record["act_ms"] < 1e3
         assert record["ratio"] == pytest.approx(record["compiled_gflop"] / record["gflop"])
-    assert records[0]["gflop"] == arithmetic.update_flop(DROL(hidden=(32, 32)), step.SPEC, step.BATCH) / 1e9
+    assert records[0]["gflop"] == arithmetic.update_flop(BC(hidden=(32, 32)), step.SPEC, step.BATCH) / 1e9
     printed = capsys.readouterr().out
     assert "ms/action" in printed
     assert "iql" in printed

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from drol.compare.cells import Cell
-from tests.helpers.commands import TASK, drol, error_of
+from drol.compare.tables import table
+from tests.helpers.commands import TASK, assert_real_result, drol, error_of
 from tests.helpers.made_up_runs import fill
 from tests.helpers.pretended_training import GIVEN
 from tests.helpers.toy_logs import ENVIRONMENT, write_log
@@ -196,7 +197,9 @@ def test_own_data_for_real_from_the_label_alone(tmp_path, capfd):
     assert drol("compare", "--out", out, *given[-2:], "--updates", 20, "--workers", 1, "--no-speed") == 0, (
         capfd.readouterr().err
     )
+    assert_real_result(out, "bc", ["10", "20"])
     config = json.loads((out / "robot" / "bc" / "seed0" / "config.json").read_text())
+    assert config["algorithm"] == "bc"
     assert config["columns"] == {"observations": "obs"}
     assert config["evaluation_limits"] == {"steps": 7, "seconds": 3600.0, "step_seconds": 50.0}
     said = capfd.readouterr().out
@@ -204,5 +207,10 @@ def test_own_data_for_real_from_the_label_alone(tmp_path, capfd):
     assert "Success: mean of the last two evaluations (1 episode each), hidden widths 8; seed 0" in " ".join(
         said.split()
     )
+    assert len(table(out / "results").splitlines()) == 3
+    assert drol("compare", "--out", out, *given[-2:], "--workers", 1, "--no-speed") == 0
+    said = capfd.readouterr().out
+    assert "robot, bc: finished" in said
+    assert "training" not in said
     assert "does not exist" in error_of(capfd, "compare", tmp_path / "none.npz", "--out", tmp_path / "new", *given)
     assert not (tmp_path / "new").exists()

@@ -15,7 +15,7 @@ from drol.training.folder import RunFolder
 from tests.helpers.commands import TASK, drol, error_of
 from tests.helpers.toy_logs import ENVIRONMENT, write_log
 
-SHORT = ("--updates", 40, "--eval-every", 20, "--eval-episodes", 2, "--hidden", 16, 16, "--workers", 1)
+SHORT = ("--updates", 40, "--eval-every", 20, "--eval-episodes", 2, "--hidden", 16, "--workers", 1)
 
 
 @pytest.fixture(scope="module")

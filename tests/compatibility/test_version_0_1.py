@@ -15,6 +15,7 @@ import pytest
 from drol import load_policy
 from drol.algorithms.registry import ALGORITHMS
 from tests.helpers.commands import drol
+from tests.helpers.samples import sampled
 from tests.helpers.toy_run import WALL_CLOCK
 
 ENVIRONMENT = "tests.toy_environment:DrolToyScaled-v0"
@@ -42,7 +43,7 @@ def test_there_is_a_run_of_every_method_of_that_version(expected):
     assert len(expected) == 13
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", sampled(ALGORITHMS, ("drol", "iql", "meanflow-ql", "bc")))
 def test_policies_act_as_before(folder, expected, name):
     observations = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
     for kind, actions in expected[name]["actions"].items():
@@ -50,9 +51,7 @@ def test_policies_act_as_before(folder, expected, name):
         np.testing.assert_allclose(policy(observations), actions, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in BY_DEFAULT else pytest.param(name, marks=pytest.mark.slow) for name in ALGORITHMS]
-)
+@pytest.mark.parametrize("name", sampled(ALGORITHMS, BY_DEFAULT))
 def test_runs_resume_as_before(folder, expected, name):
     log = folder / ("foreign.npz" if name == "bc" else "robot.npz")
     environment = ("--env", ENVIRONMENT) if name in ("drol", "fql") else ()

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import threading
 
@@ -12,7 +13,7 @@ import optax
 import pytest
 
 import drol
-from drol import DROL, RunConfig
+from drol import BC, DROL, RunConfig
 from drol.errors import DataError
 from tests.helpers.commands import drol as command
 from tests.helpers.commands import error_of
@@ -68,16 +69,16 @@ def test_the_command_leaves_the_same_folder(result, log, tmp_path):
 def test_a_run_is_resumed_from_either_side(config, result, log, tmp_path):
     longer = dataclasses.replace(config, updates=80)
     undisturbed = lines(train(longer, tmp_path / "undisturbed").folder)
-    train(config, tmp_path / "run")
+    shutil.copytree(result.folder, tmp_path / "run")
     assert lines(train(longer, tmp_path / "run", resume=True).folder) == undisturbed
-    train(config, tmp_path / "other")
+    shutil.copytree(result.folder, tmp_path / "other")
     resume = ("--out", tmp_path / "other", "--resume", "--updates", 80, "--workers", 1, "--env", ENVIRONMENT)
     assert command("train", log, *resume) == 0
     assert lines(tmp_path / "other") == undisturbed
 
 
 def test_a_run_is_resumed_from_its_folder_alone(config, result, tmp_path):
-    train(config, tmp_path / "run")
+    shutil.copytree(result.folder, tmp_path / "run")
     with pytest.raises(DataError, match="is not imported just because a file names it"):
         RunConfig.read(tmp_path / "run")
     stored = RunConfig.read(tmp_path / "run", named={"env": ENVIRONMENT})
@@ -99,7 +100,7 @@ def test_what_would_be_lost_or_changed_is_refused(config, result):
 
 
 def test_seeds_and_swept_values_have_folders_of_their_own(config, result, tmp_path):
-    several = dataclasses.replace(config, out=tmp_path)
+    several = dataclasses.replace(config, updates=20, out=tmp_path)
     results = drol.train_many(several, seeds=[0, 1], sweep={"bc_coef": [1.0, 2.0]}, width=2, progress=False)
     names = ["bc_coef1-seed0", "bc_coef1-seed1", "bc_coef2-seed0", "bc_coef2-seed1"]
     assert [result.folder.name for result in results] == names
@@ -149,7 +150,7 @@ def test_training_in_another_thread_is_stopped_by_a_call(config, tmp_path):
 
 
 def test_new_runs_among_old_ones_are_of_their_kind(config, tmp_path):
-    several = dataclasses.replace(config, out=tmp_path)
+    several = dataclasses.replace(config, updates=20, out=tmp_path)
     drol.train_many(several, sweep={"bc_coef": [1.0]}, progress=False)
     results = drol.train_many(several, sweep={"bc_coef": [1.0, 2.0]}, width=1, resume=True, progress=False)
     assert [result.config.hyperparameters["bc_coef"] for result in results] == [1.0, 2.0]
@@ -157,7 +158,7 @@ def test_new_runs_among_old_ones_are_of_their_kind(config, tmp_path):
 
 def test_a_run_with_an_optimizer_of_its_own_is_resumed_from_python_alone(log, tmp_path, capsys):
     bounds = {"action_low": -3.0, "action_high": 1.0}
-    algorithm = DROL(hidden=(8,), optimizer=optax.sgd(1e-2))
+    algorithm = BC(hidden=(8,), optimizer=optax.sgd(1e-2))
     given = RunConfig(task=str(log), env="none", updates=4, eval_every=2, algorithm=algorithm, **bounds)
     train(given, tmp_path / "run")
     assert int(train(dataclasses.replace(given, updates=8), tmp_path / "run", resume=True).state.step) == 8

@@ -9,7 +9,7 @@ import equinox as eqx
 import pytest
 
 from tests.helpers.golden_drol import FILES, Golden, assert_gradients, evaluations
-from tests.helpers.golden_files import FOLDER, network
+from tests.helpers.golden_files import FOLDER, network, sampled_files
 from tests.helpers.rounding import adams_rounding, assert_within, ensemble, histories
 
 INFO = {
@@ -32,6 +32,7 @@ def test_there_are_golden_files():
     assert FILES, f"no drol-*.npz in {FOLDER}"
 
 
+@pytest.mark.parametrize("golden", sampled_files(FILES), indirect=True, ids=lambda path: path.stem)
 def test_losses_and_parameters_over_ten_updates(golden):
     update = eqx.filter_jit(golden.algorithm.update)
     runs = histories(update, golden.state(), [golden.inputs(step) for step in range(10)])

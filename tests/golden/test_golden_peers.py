@@ -15,7 +15,7 @@ import pytest
 
 from drol import Choice
 from drol.algorithms.optimizers import descend, optimizer_of
-from tests.helpers.golden_files import FOLDER
+from tests.helpers.golden_files import FOLDER, sampled_files
 from tests.helpers.golden_peers import FIELDS, FILES, Golden, assert_gradients, evaluations, parts, slow
 from tests.helpers.rounding import adams_rounding, assert_within, ensemble, histories
 
@@ -91,6 +91,7 @@ def stored_losses(golden, step):
     return {key: read for key, read in found.items() if key in golden.arrays}
 
 
+@pytest.mark.parametrize("golden", sampled_files(FILES), indirect=True, ids=lambda path: path.stem)
 def test_losses_and_parameters_over_ten_updates(golden):
     update = eqx.filter_jit(golden.algorithm.update)
     runs = histories(update, golden.state(), [golden.inputs(step) for step in range(10)])

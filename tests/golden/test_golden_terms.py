@@ -24,6 +24,7 @@ import drol.ops.losses
 from drol.algorithms import deflow, fawac, fbrac, fql, ifql
 from drol.nn import Value
 from tests.helpers import golden_drol, golden_peers
+from tests.helpers.golden_files import sampled_files
 from tests.helpers.rounding import DEVIATIONS, ensemble
 
 ERROR = 1e-4
@@ -85,7 +86,11 @@ def terms(file):
     return [term for term in (*PATCHED[name], *SCALARS[name]) if not idle(file, term)]
 
 
-CASES = [(file, term) for file in FILES for term in terms(file)]
+CASES = [
+    pytest.param(parameter.values[0].stem, term, marks=parameter.marks)
+    for parameter in sampled_files(list(FILES.values()))
+    for term in terms(parameter.values[0].stem)
+]
 
 
 def heavier(function, weight):

@@ -6,6 +6,7 @@ at level 0 and in 0.5 s without MLIR's fusion emitters as well (JAX 0.10.2); new
 take 1.5 s at level 0 (4.1 s by default; JAX 0.12.0). `DROL_TEST_OPTIMISED=1` compiles as users do.
 """
 
+import functools
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ CHOSEN = "DROL_TEST_XLA_FLAGS"
 """Environment variable that hands the flags on to pytest's workers and to subprocesses, which need not ask again."""
 
 
+@functools.cache
 def refusal(flags: str) -> str | None:
     """Why JAX does not start with these XLA_FLAGS: the last line of its complaint. None if it starts.
 
@@ -41,7 +43,7 @@ def with_known(flags: str, wanted: tuple[str, ...]) -> str:
         return everything
     if (reason := refusal(flags)) is not None:
         raise RuntimeError(f"JAX does not start with XLA_FLAGS={flags!r} ({reason}); correct or unset XLA_FLAGS")
-    return " ".join([flags, *(flag for flag in wanted if refusal(f"{flags} {flag}") is None)]).strip()
+    return " ".join([flags, *(flag for flag in wanted if refusal(f"{flags} {flag}".strip()) is None)]).strip()
 
 
 if CHOSEN not in os.environ:

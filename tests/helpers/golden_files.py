@@ -6,7 +6,17 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
+from tests.helpers.samples import sampled
+
 FOLDER = Path(os.environ.get("DROL_GOLDEN_DIR", Path(__file__).parents[1] / "golden"))
+
+SAMPLE = ("drol-k4-mean", "fql-a", "iql-a", "rebrac-a")
+
+
+def sampled_files(files: list[Path]) -> list:
+    """Parameters for pytest: of the files that are here, all but `SAMPLE` are slow; of another folder, none."""
+    here = "DROL_GOLDEN_DIR" not in os.environ
+    return sampled(files, [path for path in files if path.stem in SAMPLE or not here])
 
 
 def network(arrays, prefix: str, like):

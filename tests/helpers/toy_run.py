@@ -28,7 +28,7 @@ def data(seed=0, count=200):
 
 
 def algorithm(**options):
-    return DROL(hidden=(16, 16), num_candidates=4, **options)
+    return DROL(hidden=(16,), num_candidates=4, **options)
 
 
 SETTINGS = Settings(seed=3, updates=40, batch_size=16, eval_every=20, chunk=5)
