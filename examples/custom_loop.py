@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import drol
 
 
+# --8<-- [start:data]
 def modes(key: jax.Array, rows: int) -> drol.Batch:
     """Transitions of a one-step problem whose data actions lie around -0.8 and +0.8."""
     side_key, noise_key = jax.random.split(key)
@@ -25,6 +26,10 @@ def modes(key: jax.Array, rows: int) -> drol.Batch:
     )
 
 
+# --8<-- [end:data]
+
+
+# --8<-- [start:loop]
 def main(updates: int = 1_000) -> jax.Array:
     """Train, and return a thousand actions of the policy."""
     algorithm = drol.DROL(num_candidates=8, bc_coef=10.0, hidden=(64, 64), learning_rate=3e-3)
@@ -39,6 +44,9 @@ def main(updates: int = 1_000) -> jax.Array:
     for mode in (-0.8, 0.8):
         print(f"actions near {mode:+}: {jnp.mean(jnp.abs(actions - mode) < 0.2):.0%}")
     return actions
+
+
+# --8<-- [end:loop]
 
 
 if __name__ == "__main__":

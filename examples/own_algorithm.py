@@ -31,6 +31,7 @@ from drol.ops import losses
 from drol.published import Published
 
 
+# --8<-- [start:networks]
 class Networks(CriticNetworks):
     """What is trained. `CriticLearner` adds a target critic."""
 
@@ -38,6 +39,10 @@ class Networks(CriticNetworks):
     critic: CriticEnsemble
 
 
+# --8<-- [end:networks]
+
+
+# --8<-- [start:algorithm]
 class TD3BC(CriticLearner[Networks, jax.Array]):
     """|a - a_data|^2 - alpha Q(s, a) / mean |Q|, and a Bellman target at the actor's noisy next action."""
 
@@ -78,6 +83,9 @@ class TD3BC(CriticLearner[Networks, jax.Array]):
         n = operations.Networks.of(self.hidden, spec)
         # One of the two critics guides the actor.
         return n.mean.forward() + operations.temporal_difference(n, 2) + n.mean.learn() + n.critic.guide()
+
+
+# --8<-- [end:algorithm]
 
 
 def logs(rows: int = 20_000) -> drol.ReplayData:

@@ -28,6 +28,7 @@ def logs(episodes: int = 200, steps: int = 20, seed: int = 0) -> dict[str, np.nd
     return {name: np.array(values) for name, values in columns.items()}
 
 
+# --8<-- [start:train]
 def main(updates: int = 2_000, hidden: tuple[int, ...] = (64, 64)) -> float:
     """Train on the logs; return the mean distance from the origin after 20 steps of the policy."""
     arrays = logs()
@@ -47,6 +48,9 @@ def main(updates: int = 2_000, hidden: tuple[int, ...] = (64, 64)) -> float:
     distance = float(np.abs(positions).mean())
     print(f"mean distance from the origin: 0.524 at the start, {distance:.3f} after 20 steps")
     return distance
+
+
+# --8<-- [end:train]
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ def controller(observation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip([torque + rng.normal(0, 0.5)], -2, 2)
 
 
+# --8<-- [start:record]
 def record(episodes: int, seed: int = 0) -> dict[str, np.ndarray]:
     """Episodes of 200 steps, all ended by the time limit, and the bounds of the torque."""
     env, rng = gymnasium.make("Pendulum-v1"), np.random.default_rng(seed)
@@ -49,6 +50,10 @@ def record(episodes: int, seed: int = 0) -> dict[str, np.ndarray]:
     }
 
 
+# --8<-- [end:record]
+
+
+# --8<-- [start:main]
 def main(out: str | Path = "pendulum.npz", episodes: int = 200) -> float:
     """Write the logs; return the mean return of their episodes."""
     logs = record(episodes)
@@ -56,6 +61,9 @@ def main(out: str | Path = "pendulum.npz", episodes: int = 200) -> float:
     mean_return = float(logs["rewards"].sum() / episodes)
     print(f"wrote {out}: {episodes} episodes, mean return {mean_return:.0f}")
     return mean_return
+
+
+# --8<-- [end:main]
 
 
 if __name__ == "__main__":

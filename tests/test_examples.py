@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -67,6 +68,7 @@ def test_own_algorithm_learns_from_rewards(monkeypatch):
 
 def test_every_example_is_tested():
     names = {"custom_loop", "from_python", "own_algorithm", "own_arrays", "pendulum_logs", "routing_mechanism"}
+    names |= {"deploy", "many_seeds", "own_data", "sharded"}
     # The problem of routing_mechanism; tests/algorithms/test_bandit.py uses it too.
     names |= {"bandit"}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == names
@@ -81,3 +83,33 @@ def test_from_python_trains_resumes_and_evaluates(tmp_path, options):
     assert len(evaluation.episodes) == options["episodes"]
     lines = (tmp_path / "run" / "evaluations.jsonl").read_text().splitlines()
     assert len(lines) == 4 * options["episodes"]
+
+
+def test_own_data_is_repaired_and_walks_home():
+    before, after, distance = load("own_data").main(updates=200)
+    assert [finding.name for finding in before.of("error")] == ["timeout-as-termination"]
+    assert not after.of("error") + after.of("warning")
+    assert distance < 0.3
+
+
+def test_many_seeds_by_vmap_and_as_runs():
+    losses, results = load("many_seeds").main(seeds=2, bc_coefs=(1.0, 10.0), updates=20)
+    assert losses.shape == (2, 2)
+    assert len(np.unique(losses)) == 4
+    assert [result.folder.name for result in results] == [f"bc_coef{c}-seed{s}" for c in (1, 10) for s in (0, 1)]
+    assert {int(result.state.step) for result in results} == {20}
+
+
+def test_sharded_updates_are_those_of_one_device():
+    assert jax.device_count() == 8
+    differences = load("sharded").main()
+    assert set(differences) == {"shard_map", "pmap"}
+    assert max(differences.values()) < 1e-6
+
+
+def test_deployed_policies_act_in_their_units(tmp_path):
+    example = load("deploy")
+    action = example.main(example.untrained(tmp_path / "policy"), calls=10)
+    assert action.shape == (2,)
+    assert (np.abs(action) <= 2).all()
+    assert example.main(calls=10).shape == (2,)

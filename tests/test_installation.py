@@ -1,4 +1,4 @@
-"""What README and pyproject.toml say about installing."""
+"""What README, the documentation and pyproject.toml say about installing."""
 
 import re
 import subprocess
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 COMMANDS = [
     line
-    for page in ("README.md", "proofs_checks/README.md")
+    for page in ("README.md", "proofs_checks/README.md", "docs/get-started.md", "docs/contributing.md")
     for line in (ROOT / page).read_text().splitlines()
     if re.match(r"(python3|\.venv).*pip install .*-e ", line)
 ]
@@ -38,7 +38,8 @@ def test_every_tested_python_is_named():
     classifiers = PROJECT["project"]["classifiers"]
     versions = [name.rpartition(" ")[2] for name in classifiers if re.search(r"Python :: 3\.\d+$", name)]
     assert versions == ["3.11", "3.12", "3.13"]
-    assert "Python 3.11, 3.12 or 3.13" in (ROOT / "README.md").read_text()
+    for page in ("README.md", "docs/get-started.md"):
+        assert "Python 3.11, 3.12 or 3.13" in (ROOT / page).read_text()
 
 
 def test_what_the_extra_for_development_has_is_what_the_archives_are_built_with():
@@ -48,3 +49,8 @@ def test_what_the_extra_for_development_has_is_what_the_archives_are_built_with(
     assert {"build", "hatchling", "twine", "PyYAML"} <= pinned
     (needed,) = PROJECT["build-system"]["requires"]
     assert needed in PROJECT["project"]["optional-dependencies"]["dev"]
+
+
+def test_the_first_command_is_the_same_everywhere():
+    (first,) = {command for command in COMMANDS if "drol train" in command}
+    assert all(first in (ROOT / page).read_text() for page in ("README.md", "docs/get-started.md"))

@@ -1,4 +1,4 @@
-"""README's code runs, and its commands are the ones that CI and users rely on."""
+"""README's code runs, its commands are the ones that CI and users rely on, and its figures are those of the records."""
 
 import re
 import tomllib
@@ -11,6 +11,8 @@ from drol.compare.tables import caption, table
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text()
+RESULTS = (ROOT / "docs" / "results.md").read_text()
+EVERYTHING = "\n".join([TEXT, *(path.read_text() for path in sorted((ROOT / "docs").rglob("*.md")))])
 
 
 def test_the_loop_of_the_readme_runs():
@@ -52,7 +54,7 @@ def test_the_test_command_can_be_found_by_ci():
 
 
 def test_the_number_of_mutants_is_that_of_the_lists():
-    stated = {int(number) for number in re.findall(r"(\d+)\s+injected\s+defects", TEXT)}
+    stated = {int(number) for number in re.findall(r"(\d+)\s+injected\s+defects", EVERYTHING)}
     lists = sorted((ROOT / "proofs_checks").glob("*mutants.toml"))
     assert stated == {sum(len(tomllib.loads(path.read_text())["mutants"]) for path in lists)}
 
@@ -62,10 +64,20 @@ def test_debians_missing_package_is_named():
 
 
 def test_no_figure_is_missing():
-    assert "_TABLE" not in TEXT
+    assert "_TABLE" not in EVERYTHING
+
+
+def test_the_results_of_the_readme_are_those_of_the_page():
+    """Its last three evaluations and their mean, by seed."""
+    rows = [row.split("|") for row in TEXT.splitlines() if re.match(r"\| [012] \|", row)]
+    pages = [row.split("|") for row in RESULTS.splitlines() if re.match(r"\| [012] \|", row)]
+    assert len(rows) == len(pages) == 3
+    assert rows == [[*page[:2], *page[8:]] for page in pages]
+    means = [float(row[5]) for row in rows]
+    assert f"{np.mean(means):.2f}, standard deviation {np.std(means, ddof=1):.2f}".replace("0.", ".") in TEXT
 
 
 def test_the_table_of_methods_is_that_of_the_stored_results():
     results = ROOT / "examples" / "comparison"
-    assert table(results) in TEXT
-    assert caption(results) in " ".join(TEXT.split())
+    assert table(results) in RESULTS
+    assert caption(results) in " ".join(RESULTS.split())

@@ -8,42 +8,52 @@ from drol.ops import bellman
 
 
 def discount(default: float = 0.99) -> Any:
+    """The discount of future rewards."""
     return scalar(default, "discount gamma", high=1.0)
 
 
 def tau() -> Any:
+    """The rate of the target average."""
     return scalar(0.005, "target average: weight of the online network", high=1.0)
 
 
 def learning_rate(default: float = 3e-4) -> Any:
+    """The learning rate of Adam, without effect on another optimizer."""
     return scalar(default, "Adam's learning rate")
 
 
 def max_gradient_norm(default: float) -> Any:
+    """The clip of gradients."""
     return scalar(default, "global norm to which the gradients of each Adam are clipped")
 
 
 def q_agg() -> Any:
+    """The aggregation in the Bellman target."""
     return static("mean", "aggregation of the critics in the Bellman target", choices=bellman.AGGREGATIONS)
 
 
 def normalize_q(default: bool) -> Any:
+    """Whether critic guidance is divided by the mean of |Q|."""
     return static(default, "divide the actor's Q term by the batch mean of |Q|")
 
 
 def hidden() -> Any:
+    """The widths of the networks."""
     return static((512, 512, 512, 512), "hidden widths of every network", low=1)
 
 
 def ensemble() -> Any:
+    """The number of critics."""
     return static(2, "members of the critic ensemble", low=1)
 
 
 def flow_steps() -> Any:
+    """The number of steps of a flow."""
     return static(10, "Euler steps of every flow", low=1)
 
 
 def optimizer() -> Any:
+    """The optimizer in place of Adam."""
     return static(
         None,
         "an optax transform in place of Adam; those that wrap the parameters (optax.lookahead) do not work",

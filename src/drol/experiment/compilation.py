@@ -13,6 +13,8 @@ from pathlib import Path
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 
+from drol.extras import is_installed
+
 MOST_BYTES = 1 << 30
 """What the programs of one machine and one version of JAX may take; the least recently used are dropped."""
 
@@ -60,7 +62,9 @@ def _configure(settings: dict[str, str | int | None]) -> None:
 def _usable_folder() -> Path | None:
     """The folder, made and found to be writable; None without one."""
     config = jax.config
-    if config.jax_compilation_cache_dir or not config.jax_enable_compilation_cache:  # pyright: ignore[reportAttributeAccessIssue]
+    is_off = not config.jax_enable_compilation_cache  # pyright: ignore[reportAttributeAccessIssue]
+    # JAX bounds the folder under a lock, which it takes from filelock.
+    if config.jax_compilation_cache_dir or is_off or not is_installed("filelock"):  # pyright: ignore[reportAttributeAccessIssue]
         return None
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drol" / "compiled"
     folder = root / machine_key()

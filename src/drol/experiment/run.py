@@ -116,7 +116,7 @@ def train_many(
         One result per run, seeds varying fastest.
 
     Raises:
-        As `train`, except for DivergedError.
+        DrolError, MissingExtraError, Interrupted, OSError: as `train`.
     """
     request = _request(config, resume=resume, progress=progress, sinks=())
     seeds = list(seeds) if seeds is not None else [config.seed]
