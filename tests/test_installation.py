@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 COMMANDS = [
     line
-    for page in ("README.md", "proofs_checks/README.md", "docs/get-started.md", "docs/contributing.md")
+    for page in ("README.md", "proofs_checks/README.md", "docs/get-started.md", "CONTRIBUTING.md")
     for line in (ROOT / page).read_text().splitlines()
     if re.match(r"(python3|\.venv).*pip install .*-e ", line)
 ]
