@@ -9,11 +9,17 @@ import warnings
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax
-from jax.experimental.compilation_cache import compilation_cache
 
-from drol.extras import is_installed
+from drol.extras import is_installed, lazy
+
+if TYPE_CHECKING:
+    from jax.experimental.compilation_cache import compilation_cache
+else:
+    # `drol train --help` need not wait for it.
+    compilation_cache = lazy("jax.experimental.compilation_cache.compilation_cache")
 
 MOST_BYTES = 1 << 30
 """What the programs of one machine and one version of JAX may take; the least recently used are dropped."""
