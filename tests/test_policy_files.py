@@ -369,7 +369,7 @@ def test_saving_what_is_no_policy_is_told(untyped, tmp_path):
     "value", [np.float32(1), np.zeros(2), float("nan"), {1, 2}, b"x", json.loads("[" * 98 + "]" * 98), object()]
 )
 def test_facts_that_are_no_json_are_named_and_nothing_is_written(untyped, tmp_path, value):
-    with pytest.raises(ValueError, match="facts must be JSON values by name, and 'odd' is not"):
+    with pytest.raises(ValueError, match="facts must be JSON values by name, but 'odd' is not"):
         save_policy(policies()["latent"], tmp_path / "p", {"fine": 1, "odd": [value]})
     with pytest.raises(ValueError, match="facts must be JSON values by name, found str"):
         save_policy(policies()["latent"], tmp_path / "p", "odd")

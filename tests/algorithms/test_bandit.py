@@ -159,7 +159,7 @@ def test_the_student_of_fql_settles_at_the_compromise_of_proposition_4_3():
     assert float(((moved - predicted) ** 2).sum()) / length < 0.8**2
 
 
-@pytest.mark.parametrize("updates", sampled([400, UPDATES], [400]))
+@pytest.mark.parametrize("updates", sampled([800, UPDATES], [800]))
 def test_routing_earns_more_and_keeps_every_mode(updates):
     """DROL earns more than the flow, and of sixteen candidates one is inside each mode.
 

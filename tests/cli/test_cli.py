@@ -89,7 +89,7 @@ def test_every_evaluation_has_episodes_of_its_own_and_seeds_have_others():
     policy = algorithm.policy(algorithm.init(Spec(3, 2), key=jax.random.key(0)))
 
     def asked(run_seed):
-        evaluate = launch._evaluation(evaluator, RunConfig(task=TASK, seed=run_seed, eval_episodes=4))
+        evaluate = launch._evaluation(evaluator, RunConfig(task=TASK, seed=run_seed, eval_episodes=4), None)
         for update in range(0, 50_000, 1000):
             evaluate(policy, update)
 

@@ -116,7 +116,7 @@ def test_a_log_must_not_take_the_comparisons_own_folders(compare, log, name):
 
 
 def test_options_that_cannot_be_meant_for_own_data_are_refused(compare, log):
-    words = "robot already names its data: leave --data out"
+    words = "robot names its data itself: leave --data out"
     assert_refused(compare, words, *OWN, "--data", f"robot={log}", tasks=(log,))
     words = "--collect is for tasks with an expert, but robot has none"
     assert_refused(compare, words, *OWN, "--collect", 5, tasks=(log,))

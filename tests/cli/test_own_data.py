@@ -163,7 +163,7 @@ def test_a_log_larger_than_memory_trains_from_the_disk(log, tmp_path, monkeypatc
         (("--action-low", -3), "--action-low and --action-high belong together"),
         (("--data", "other.npz", "--action-low", -3, "--action-high", 1), "leave --data out"),
         (("--action-low", -3, "--action-high", 1, "--sha256", "0" * 64), "not the expected 0000"),
-        (("--collect", 5), "--collect is for tasks with an expert"),
+        (("--collect", 5), "--collect needs a task with an expert"),
         (("--tuned",), "no preset is published"),
         (("--action-low", -3, -3, "--action-high", 1, 1), "bounds of actions must be 3 finite numbers"),
     ],

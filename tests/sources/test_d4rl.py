@@ -297,7 +297,7 @@ def test_hdf5_names_links_and_groups(tmp_path):
     layout[:] = h5py.VirtualSource(str(other), "x", shape=(3,))
     with h5py.File(path, "w") as file:
         file.create_virtual_dataset("elsewhere", layout)
-    with pytest.raises(DataError, match="'elsewhere' is kept in other files"):
+    with pytest.raises(DataError, match="'elsewhere' is stored in other files"):
         read_hdf5(path)
 
 

@@ -345,7 +345,7 @@ def test_a_record_is_verified(server, path):
     download(server.url, path)
     assert verify_record(path) == digest
     path.write_bytes(CONTENT[:-1])
-    with pytest.raises(DataError, match=rf"has {len(CONTENT) - 1} bytes, {len(CONTENT)} were fetched.*remove it"):
+    with pytest.raises(DataError, match=rf"has {len(CONTENT) - 1} bytes, but {len(CONTENT)} were fetched.*remove it"):
         verify_record(path)
     path.write_bytes(CONTENT[:-1] + b"?")
     with pytest.raises(DataError, match=rf"has SHA-256 \w+, but {digest} was fetched.*remove it"):

@@ -327,7 +327,7 @@ def _columns(comparison: Comparison, task: Task) -> str | None:
     return columns_as_text(comparison.columns) if comparison.columns and "columns" in task.source.accepts else None
 
 
-def _option(name: str, value: str | float | Path | None) -> tuple[Any, ...]:
+def _option(name: str, value: str | int | float | Path | None) -> tuple[Any, ...]:
     return () if value is None else (name, value)
 
 

@@ -1,5 +1,6 @@
 """What a command is about to train, in one block."""
 
+import itertools
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -43,8 +44,8 @@ def heading(configs: Sequence[RunConfig], data: Dataset, folder: Path, begun: in
 
 def _wrapped(label: str, fact: str) -> list[str]:
     """A fact at the right of its label, on lines of at most 80 columns; paths are not broken."""
-    options = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": " " * LABEL}
-    return textwrap.wrap(f"{label:{LABEL}}{fact}", 80, **options)
+    lines = textwrap.wrap(fact, 80 - LABEL, break_long_words=False, break_on_hyphens=False)
+    return [f"{name:{LABEL}}{line}" for name, line in itertools.zip_longest([label], lines, fillvalue="")]
 
 
 def _size(transitions: Transitions) -> str:
