@@ -78,7 +78,7 @@ def test_training_leaves_a_whole_run(trained, data):
 def test_every_evaluation_has_episodes_of_its_own_and_seeds_have_others():
     """Of a run's seed and the update: fifty updates of three runs, no episodes twice, and the same when repeated."""
 
-    def run(policy, *, episodes, seed):
+    def run(policy, *, episodes, seed, progress):
         assert episodes == 4
         seeds.append(seed)
         return []

@@ -353,7 +353,7 @@ def test_a_record_is_verified(server, path):
     record = path.with_name(f"{NAME}.json")
     for text in ("no json", "[]", '{"bytes": 3}'):
         record.write_text(text)
-        with pytest.raises(DataError, match=r"not readable as JSON|should record a download"):
+        with pytest.raises(DataError, match=r"not readable as JSON|should record the 'bytes'"):
             verify_record(path)
     record.unlink()
     assert verify_record(path) == hashlib.sha256(path.read_bytes()).hexdigest()
