@@ -1,13 +1,13 @@
 """Your own logs, examined before training: a mistake that the doctor finds, its repair, and a policy from the result.
 
-    python examples/own_data.py
+    python examples/own_data.py walks.npz
 
 The task is that of own_arrays.py: an action pushes a point on a line, and the reward is minus its distance from the
 origin. Episodes end at a time limit after 20 steps, but the recorder wrote one flag, `done`, and here it is taken for
 `terminated`. Training would learn that nothing can be earned after step 20.
 """
 
-import tempfile
+import sys
 from pathlib import Path
 
 import jax
@@ -72,22 +72,24 @@ def train(path: Path, updates: int) -> drol.LoadedPolicy:
 # --8<-- [end:train]
 
 
-def main(updates: int = 1_000) -> tuple[Report, Report, float]:
-    """Return the reports before and after the repair, and the mean distance from the origin after 20 steps."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "walks.npz"
-        record(path)
-        before = diagnose(path)
-        record(path, repaired=True)
-        after = diagnose(path)
-        policy = train(path, updates)
-        positions = np.linspace(-1, 1, 21)[:, None]
-        for _ in range(20):
-            positions = positions + 0.2 * policy(positions)
+def main(out: str | Path = "walks.npz", updates: int = 1_000) -> tuple[Report, Report, float]:
+    """Return the reports before and after the repair, and the mean distance from the origin after 20 steps.
+
+    `out` is left with the repaired logs, and the policy is stored next to it.
+    """
+    path = Path(out)
+    record(path)
+    before = diagnose(path)
+    record(path, repaired=True)
+    after = diagnose(path)
+    policy = train(path, updates)
+    positions = np.linspace(-1, 1, 21)[:, None]
+    for _ in range(20):
+        positions = positions + 0.2 * policy(positions)
     distance = float(np.abs(positions).mean())
     print(f"mean distance from the origin: 0.524 at the start, {distance:.3f} after 20 steps")
     return before, after, distance
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:2])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pytest
 
 from drol.compare.tables import caption, table
 
@@ -33,6 +34,7 @@ def test_the_loop_of_the_readme_runs():
     assert names["action"].shape == (2,)
 
 
+@pytest.mark.slow
 def test_the_main_job_in_python_runs(tmp_path, monkeypatch):
     (code,) = [block for block in re.findall(r"```python\n(.*?)```", TEXT, re.S) if "drol.train(" in block]
     assert len([line for line in code.splitlines() if line]) <= 5

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -89,7 +90,8 @@ class Algorithm(eqx.Module):
         # There is no docstring under `python -OO`, and classes that equinox generates inherit theirs.
         if own := vars(cls).get("__doc__"):
             sections = [explanation(cls), listed_metrics(vars(cls).get("metrics", {}))]
-            cls.__doc__ = "\n\n".join([own.rstrip(), *filter(None, sections)]) + "\n    " if any(sections) else own
+            # Python 3.13 removes a docstring's indentation; earlier versions keep it.
+            cls.__doc__ = "\n\n".join([inspect.cleandoc(own), *filter(None, sections)]) if any(sections) else own
 
     def __check_init__(self):
         for field in dataclasses.fields(self):
@@ -101,9 +103,7 @@ class Algorithm(eqx.Module):
 
 def listed_metrics(metrics: Mapping[str, str]) -> str:
     """The lines of a class's docstring that explain its metrics; empty if there are none."""
-    return (
-        "\n".join(["    Metrics:", *(f"        {name}: {what}." for name, what in metrics.items())]) if metrics else ""
-    )
+    return "\n".join(["Metrics:", *(f"    {name}: {what}." for name, what in metrics.items())]) if metrics else ""
 
 
 def hyperparameters(algorithm: Algorithm) -> dict[str, Any]:

@@ -202,11 +202,11 @@ def explanation(cls: type) -> str:
     """The lines of a class's docstring that explain the hyperparameters it declares; empty if there are none."""
     fields = [(name, vars(cls).get(name)) for name in vars(cls).get("__annotations__", {})]
     lines = [
-        f"        {name}: {field.metadata['help']} ({_range(field)})."
+        f"    {name}: {field.metadata['help']} ({_range(field)})."
         for name, field in fields
         if isinstance(field, dataclasses.Field) and "help" in field.metadata
     ]
-    return "\n".join(["    Hyperparameters:", *lines]) if lines else ""
+    return "\n".join(["Hyperparameters:", *lines]) if lines else ""
 
 
 def _range(field: dataclasses.Field) -> str:

@@ -76,6 +76,7 @@ def test_bench_step_for_several_seeds(tmp_path, capsys):
     assert "precision highest" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_bench_profile_accounts_for_the_update(tmp_path, capsys):
     file = tmp_path / "profile.json"
     assert drol("bench", "profile", "--size", "laptop", "--candidates", 4, "--updates", 10, "--json", file) == 0
@@ -106,6 +107,7 @@ def test_bench_train_accounts_for_its_seconds_and_memory(tmp_path, capsys):
     assert "updates/s" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_bench_peers_writes_its_records(tmp_path, capsys):
     file = tmp_path / "peers.json"
     assert drol("bench", "peers", "--size", "laptop", "--algorithms", "bc", "iql", "--json", file) == 0

@@ -49,6 +49,7 @@ def test_a_full_disk_is_one_line(command):
             ("train nothing.npz 2>&-", 1),
             ("train nothing.npz 2>/dev/full", 1),
             ("trian 2>&-", 2),
+            ("trian 2>/dev/full", 2),
         ],
         [("presets <&- >&- 2>&-", 0), ("train nothing.npz >&-", 1), ("train nothing.npz 2>/dev/full", 1)],
     ),

@@ -13,6 +13,7 @@ from drol.algorithms.registry import ALGORITHMS, algorithm_class
 from drol.cli import compared
 from drol.cli.numbers import count
 from drol.cli.options import add_columns, add_limits
+from drol.cli.output import say
 from drol.cli.several import seed_list
 from drol.cli.terminal import SIMPLE, Column, Console, Table, Text
 from drol.compare import comparison as comparisons
@@ -127,7 +128,7 @@ def run(parsed: argparse.Namespace) -> int:
         _measure_speed(comparison, results / tables.SPEED, again=bool(parsed.speed))
     _show(results)
     for failure in failures:
-        print(f"drol: error: {failure}", file=sys.stderr)
+        say(f"drol: error: {failure}")
     return 1 if failures else 0
 
 

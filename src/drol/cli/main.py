@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import drol
-from drol.cli.output import BROKEN_PIPE, OutputError, guarded_output, open_closed_streams, say
+from drol.cli.output import BROKEN_PIPE, OutputError, flush_errors, guarded_output, open_closed_streams, say
 from drol.cli.parser import Parser
 from drol.errors import DivergedError, LostProcessError, UsageError
 from drol.extras import MissingExtraError, lazy
@@ -47,6 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
             return BROKEN_PIPE
         say(f"drol: error: {error}")
         return 1
+    finally:
+        if arguments is None:
+            flush_errors()
 
 
 def _end_with_asker() -> None:

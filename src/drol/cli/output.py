@@ -87,6 +87,14 @@ def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
+def flush_errors() -> None:
+    """Drop what the standard error cannot take; otherwise the interpreter would change the command's exit status."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _drop(sys.stderr)
+
+
 def _drop(stream: Any) -> None:
     """Let the interpreter's own flush at exit succeed."""
     with contextlib.suppress(OSError, ValueError):

@@ -1,9 +1,9 @@
 """What `drol train` prints at the end of runs."""
 
 import statistics
-import sys
 from collections.abc import Sequence
 
+from drol.cli.output import say
 from drol.experiment.launch import Trained
 from drol.report.figure import MEASURES, RULES, figure
 from drol.sources import is_module
@@ -36,7 +36,7 @@ def _told(run: Trained, *, several: bool) -> float | None:
     assert run.folder is not None
     name = f"{run.folder.path}: " if several else ""
     if run.outcome.divergence is not None:
-        print(f"drol: error: {name}{run.outcome.divergence}", file=sys.stderr)
+        say(f"drol: error: {name}{run.outcome.divergence}")
         return None
     quoted = figure(run.folder.metrics.read())
     if run.outcome.stopped_by is not None or quoted is None:

@@ -3,11 +3,11 @@
 import argparse
 import functools
 import itertools
-import sys
 
 from drol.algorithms.registry import algorithm_class
 from drol.cli.generated import add_hyperparameters, add_options, given_options
 from drol.cli.numbers import count
+from drol.cli.output import say
 from drol.cli.parser import Parser
 from drol.cli.report import report
 from drol.cli.several import seed_list, sweep
@@ -71,7 +71,7 @@ def requested(parsed: argparse.Namespace) -> Request:
         width=parsed.width,
         resume=parsed.resume,
         tell=functools.partial(print, flush=True),
-        warn=functools.partial(print, file=sys.stderr),
+        warn=say,
     )
 
 

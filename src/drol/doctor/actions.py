@@ -26,6 +26,13 @@ ENOUGH = 100
 """Transitions needed to judge the range of actions."""
 
 
+BOUNDS = (
+    "state the bounds of the actions (action_low and action_high in the file, --action-low and --action-high, or the "
+    "environment's with --env), or rescale them to [-1, 1]"
+)
+"""The remedy for actions in units of their own."""
+
+
 def check_actions(survey: Survey) -> Iterator[Finding]:
     """Bounds, units, saturation and constancy, in one pass."""
     low, high = bounds(survey)
@@ -68,7 +75,7 @@ def _outside(survey: Survey, beyond: np.ndarray) -> Iterator[Finding]:
         "error",
         f"actions lie outside {allowed}, up to {largest:g}" + (": other units?" if units else ""),
         "the policy cannot take them, and training refuses them",
-        "state the bounds of the actions, or rescale them to [-1, 1]" if units else "remove or clip these rows",
+        BOUNDS if units else "remove or clip these rows",
         at,
     )
 

@@ -1,6 +1,7 @@
 """The configuration of a run: each option is declared once, for config.json and the command line alike."""
 
 import dataclasses
+import inspect
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -494,4 +495,4 @@ RULES: Mapping[str, Rule] = {**{name: declared.resume for name, declared in OPTI
 """What a resumed run may do with each option."""
 
 if RunConfig.__doc__:  # absent under `python -OO`
-    RunConfig.__doc__ = f"{RunConfig.__doc__.rstrip()}\n\n{explanation(OPTIONS)}\n    "
+    RunConfig.__doc__ = f"{inspect.cleandoc(RunConfig.__doc__)}\n\n{explanation(OPTIONS)}"

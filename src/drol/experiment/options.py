@@ -83,8 +83,8 @@ def explanation(options: Mapping[str, Option]) -> str:
     lines = []
     for name, option in options.items():
         rule = f" ({rules[option.resume]})" if rules[option.resume] else ""
-        lines.append(f"        {name}: {' '.join(option.help.split())}{rule}.")
-    return "\n".join(["    Options:", *lines])
+        lines.append(f"    {name}: {' '.join(option.help.split())}{rule}.")
+    return "\n".join(["Options:", *lines])
 
 
 def checked(name: str, option: Option, value: Given) -> Value:
