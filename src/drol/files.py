@@ -29,6 +29,11 @@ def listed(names: Iterable[object], most: int = MOST_NAMES) -> str:
     return (", ".join(every[:most]) + more) or "none"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and what it counts: `1 episode`, `2,000 episodes`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 DESCRIPTION_BYTES = 64 << 20
 """The largest description that is read: policy.json, config.json and similar files take kilobytes."""
 

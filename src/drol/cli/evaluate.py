@@ -22,7 +22,7 @@ from drol.experiment import needs
 from drol.experiment.platform import check_platform
 from drol.experiment.progress import counting
 from drol.extras import lazy, require_all
-from drol.files import null_for_nan, refuse_folder, write_json
+from drol.files import counted, null_for_nan, refuse_folder, write_json
 from drol.processes import cores
 from drol.signals import stop_requests
 from drol.sources import environment_in_file, environment_of, environment_of_task
@@ -120,7 +120,7 @@ def _show(summary: Mapping[str, Any], missing: str | None) -> None:
     """Print the available figures."""
     shown = {"score": "normalised score {:.1f}", "success": "success {:.3f}", "return": "mean return {:.1f}"}
     figures = [text.format(summary[name]) for name, text in shown.items() if summary[name] is not None]
-    episodes = f"{summary['episodes']} episodes"
+    episodes = counted(summary["episodes"], "episode")
     if missing is None and "cut" in summary:
         episodes += f", {summary['cut']} of them cut"
     timing = {"pre": ", success judged before the step", "post": ", success judged after the step"}

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from drol.cli.output import say
 from drol.experiment.launch import Trained
+from drol.files import counted
 from drol.report.figure import MEASURES, RULES, figure
 from drol.sources import is_module
 
@@ -44,7 +45,7 @@ def _told(run: Trained, *, several: bool) -> float | None:
     count = quoted.evaluations
     which = "the last evaluation" if RULES[quoted.measure] == 1 else f"the last {count} evaluations"
     said = f"mean {MEASURES[quoted.measure]} of {which}: {quoted.value:.3f}"
-    print(f"{name}{said} ({quoted.episodes} episodes, seed {run.config.seed})")
+    print(f"{name}{said} ({counted(quoted.episodes, 'episode')}, seed {run.config.seed})")
     return quoted.value
 
 

@@ -3,18 +3,24 @@
 import argparse
 import functools
 import itertools
+from typing import TYPE_CHECKING
 
 from drol.algorithms.registry import algorithm_class
 from drol.cli.generated import add_hyperparameters, add_options, given_options
 from drol.cli.numbers import count
 from drol.cli.output import say
 from drol.cli.parser import Parser
-from drol.cli.report import report
 from drol.cli.several import seed_list, sweep
 from drol.errors import UsageError
 from drol.experiment.config import RunConfig
-from drol.experiment.launch import Request, launch
 from drol.experiment.names import foreign_hyperparameter
+from drol.extras import lazy
+
+if TYPE_CHECKING:
+    from drol.cli import report
+    from drol.experiment import launch
+else:
+    report, launch = lazy("drol.cli.report"), lazy("drol.experiment.launch")
 
 
 def add_arguments(parser: Parser, arguments: list[str]) -> None:
@@ -48,10 +54,10 @@ def add_arguments(parser: Parser, arguments: list[str]) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Train, and report how it went."""
-    return report(launch(requested(parsed)))
+    return report.report(launch.launch(requested(parsed)))
 
 
-def requested(parsed: argparse.Namespace) -> Request:
+def requested(parsed: argparse.Namespace) -> "launch.Request":
     """What a command line requests.
 
     Raises:
@@ -63,7 +69,7 @@ def requested(parsed: argparse.Namespace) -> Request:
     swept = [name for name, _ in parsed.sweep]
     if len(set(swept)) < len(swept):
         raise UsageError(f"{swept[0]} is given twice: name all its values in one --sweep")
-    return Request(
+    return launch.Request(
         RunConfig(**given),  # pyright: ignore[reportArgumentType]  (each was read by its own reader)
         given,
         seeds=parsed.seeds,

@@ -12,6 +12,7 @@ import numpy as np
 from drol.data.dataset import Dataset
 from drol.data.transitions import Transitions
 from drol.experiment.config import RunConfig
+from drol.files import counted
 from drol.processes import cores
 
 LABEL = 13
@@ -52,7 +53,7 @@ def _size(transitions: Transitions) -> str:
     """Rows, episodes where rows follow each other, and megabytes."""
     rows = len(transitions)
     ends = int(np.count_nonzero(np.asarray(transitions.next_action_index) == np.arange(rows)))
-    episodes = f", {ends:,} episode{'s' if ends != 1 else ''}" if ends < rows else ""
+    episodes = f", {counted(ends, 'episode')}" if ends < rows else ""
     size = sum(array.nbytes for array in vars(transitions).values())
     where = ", on disk" if transitions.is_mapped else ""
     return f"{rows:,} transitions{episodes}, {size / 1e6:,.1f} MB{where}"
@@ -65,7 +66,8 @@ def _held_out(validation: Transitions | None) -> str:
 def _evaluation(config: RunConfig) -> str:
     if config.evaluated_in is None:
         return "none: policies are not evaluated"
-    return f"{config.evaluated_in.id}, {config.eval_episodes} episodes every {config.eval_every:,} updates"
+    assert config.eval_episodes is not None  # of a resolved configuration
+    return f"{config.evaluated_in.id}, {counted(config.eval_episodes, 'episode')} every {config.eval_every:,} updates"
 
 
 def _hyperparameters(configs: Sequence[RunConfig]) -> str:

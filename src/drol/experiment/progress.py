@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from drol.extras import is_installed, lazy
+from drol.files import counted
 
 if TYPE_CHECKING:
     from rich import console
@@ -246,11 +247,12 @@ def _clock(seconds: float) -> str:
 
 def evaluated(metrics: Mapping[str, Any]) -> str:
     """The figures of an evaluation, as far as there are any, and those on held-out data."""
-    episodes = f" ({metrics['evaluation/episodes']} episodes)"
+    number = counted(metrics["evaluation/episodes"], "episode")
+    episodes = f" ({number})"
     if "evaluation/planned" in metrics:
         episodes = f"  evaluation {metrics['evaluation/error']}"
     if "evaluation/cut" in metrics:
-        episodes = f" ({metrics['evaluation/episodes']} episodes, {metrics['evaluation/cut']} of them cut)"
+        episodes = f" ({number}, {metrics['evaluation/cut']} of them cut)"
     shown = {
         "success": ("evaluation/success", ".2f"),
         episodes: (None, ""),
