@@ -18,7 +18,11 @@ def test_seeds_and_swept_values_are_runs_of_their_own(data, tmp_path, capsys):
     several = ("--seeds", "0-1", "--sweep", "bc_coef=1,3")
     assert train(data, out, *several, "--width", 2) == 0
     names = {f"bc_coef{value}-seed{seed}": (value, seed) for value in (1, 3) for seed in (0, 1)}
-    assert {path.name for path in out.iterdir()} == names.keys()
+    assert {path.name for path in out.iterdir()} == {*names, "summary.json"}
+    groups = json.loads((out / "summary.json").read_text())["groups"]
+    assert [(group["values"], group["seeds"], group["episodes"]) for group in groups] == [
+        ({"bc_coef": value}, [0, 1], 8) for value in (1, 3)
+    ]
     for name, (value, seed) in names.items():
         config = json.loads((out / name / "config.json").read_text())
         assert config["hyperparameters"]["bc_coef"] == value
@@ -45,8 +49,7 @@ def test_several_seeds_find_their_width_and_report_their_spread(data, tmp_path, 
     printed = capsys.readouterr().out
     width = json.loads((out / "seed3" / "config.json").read_text())["width"]
     assert f"{width} of 2 runs share a program" in printed
-    assert "over 2 seeds: " in printed
-    assert "standard deviation" in printed
+    assert "2 seeds, 8 episodes" in " ".join(printed.split())
 
 
 @pytest.mark.parametrize(

@@ -153,12 +153,12 @@ def test_a_file_that_holds_something_else_is_refused(tmp_path):
     damaged(tmp_path, lambda stored: {})
 
 
-def test_scores_count_at_the_last_evaluation(tmp_path):
-    """D4RL's: no mean over evaluations, one decimal, and the table says so."""
+def test_normalised_scores_follow_the_same_rule(tmp_path):
+    """The mean of the last three evaluations, as for success; with one decimal."""
     comparison = dataclasses.replace(PROTOCOL, algorithms=("drol",), seeds=(0, 1))
     cell = Cell(tmp_path, TASK, "drol")
     fill(cell, (), ())
-    for seed, scores in ((0, (90, 80, 20)), (1, (0, 0, 40))):
+    for seed, scores in ((0, (900, 15, 20, 25)), (1, (-500, 0, 40, 80))):
         for number, score in enumerate(scores, 1):
             line = {"evaluation/score": score, "evaluation/success": 1.0, "evaluation/episodes": 20}
             cell.run(seed).metrics.append({"update": 10 * number} | line)
@@ -169,4 +169,6 @@ def test_scores_count_at_the_last_evaluation(tmp_path):
     heading, _, row = table(tmp_path / "results").splitlines()
     assert heading.startswith(f"| method | `{TASK}`, normalised score |")
     assert row.startswith("| DROL | 30.0 ± 14.1 |")
-    assert caption(tmp_path / "results").startswith("Normalised score: last evaluation (20 episodes each")
+    assert caption(tmp_path / "results").startswith(
+        "Normalised score: mean of the last three evaluations (20 episodes each"
+    )

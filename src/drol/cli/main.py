@@ -23,6 +23,8 @@ COMMANDS = {
     "doctor": "examine a data set before training on it",
     "train": "train a policy on a task",
     "evaluate": "roll out a trained policy and report its success rate",
+    "runs": "list runs with their state, progress and score",
+    "summary": "scores by task, method and swept value, with their uncertainty",
     "compare": "train every method on the same data and make a table of the results",
     "presets": "list tasks, hyperparameters and sizes",
     "install-d4rl": "install D4RL's environments, which pip alone cannot",

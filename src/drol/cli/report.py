@@ -1,12 +1,14 @@
 """What `drol train` prints at the end of runs."""
 
-import statistics
 from collections.abc import Sequence
 
 from drol.cli.output import say
+from drol.cli.summary import show
 from drol.experiment.launch import Trained
 from drol.files import counted
-from drol.report.figure import MEASURES, RULES, figure
+from drol.report.figure import MEASURES, figure
+from drol.report.runs import runs_in
+from drol.report.summary import grouped
 from drol.sources import is_module
 
 
@@ -23,9 +25,8 @@ def report(runs: Sequence[Trained]) -> int:
         print(f"stopped at update {furthest} of {updates}; continue with the same command and --resume")
         # What a shell reports for a process ended by a signal: 130 for Ctrl-C, 143 for SIGTERM.
         return 128 + (stopped[0].stopped_by or 0)
-    if len(figures) > 1 and len({run.config.seed for run in led}) == len(led):
-        spread = statistics.stdev(figures)
-        print(f"over {len(figures)} seeds: {statistics.fmean(figures):.3f}, standard deviation {spread:.3f}")
+    if len(figures) > 1:
+        show(grouped(runs_in([run.folder.path.parent for run in led[:1] if run.folder is not None])))
     diverged = any(run.outcome.divergence is not None for run in led)
     if len(led) == 1 and not diverged:
         _show_policy(led[0])
@@ -43,7 +44,7 @@ def _told(run: Trained, *, several: bool) -> float | None:
     if run.outcome.stopped_by is not None or quoted is None:
         return None
     count = quoted.evaluations
-    which = "the last evaluation" if RULES[quoted.measure] == 1 else f"the last {count} evaluations"
+    which = "the last evaluation" if count == 1 else f"the last {count} evaluations"
     said = f"mean {MEASURES[quoted.measure]} of {which}: {quoted.value:.3f}"
     print(f"{name}{said} ({counted(quoted.episodes, 'episode')}, seed {run.config.seed})")
     return quoted.value

@@ -9,7 +9,7 @@ from drol.compare.comparison import Budget, Comparison, load
 from drol.errors import DataError
 from drol.files import read_json
 from drol.presets import SIZES, TITLES
-from drol.report.figure import DIGITS, MEASURES, RULES, Measure
+from drol.report.figure import DIGITS, LAST, MEASURES, Measure
 
 SPEED = "speed.json"
 NOT_RUN = "not run"
@@ -96,8 +96,8 @@ def _averages(found: Mapping[str, Results]) -> str:
     for results in found.values():
         if (measure := _measure(results)) is not None:
             evaluations = [len(seed["evaluations"]) for result in results.values() for seed in result["seeds"].values()]
-            counts.setdefault(measure, set()).update(min(count, RULES[measure]) for count in evaluations if count)
-    return "; ".join(f"{MEASURES[name]}: {_of_evaluations(counts[name])}" for name in RULES if counts.get(name))
+            counts.setdefault(measure, set()).update(min(count, LAST) for count in evaluations if count)
+    return "; ".join(f"{MEASURES[name]}: {_of_evaluations(counts[name])}" for name in MEASURES if counts.get(name))
 
 
 def _of_evaluations(counts: set[int]) -> str:

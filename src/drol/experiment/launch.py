@@ -49,6 +49,7 @@ from drol.numerics import check_precision, precision
 from drol.policy import Policy, in_units
 from drol.presets import note
 from drol.processes import cores
+from drol.report.summary import write_summary
 from drol.seeding import episode_seed
 from drol.signals import stop_requests
 from drol.sources import Task, parse_task
@@ -205,6 +206,8 @@ def _lead(request: Request, leader: Leader | None) -> list[Trained]:
         if not request.config.no_cache:
             stack.enter_context(kept_programs())
         outcomes = _train(request, plans, data, leader)
+    if request.is_several:
+        write_summary(folders[0].path.parent)
     policies = [in_units(c.build().policy(o.state), data.units) for c, o in zip(configs, outcomes, strict=True)]
     return [Trained(*fields) for fields in zip(configs, folders, outcomes, policies, strict=True)]
 

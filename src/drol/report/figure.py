@@ -7,10 +7,12 @@ from typing import Any, Literal
 
 Measure = Literal["score", "success", "return"]
 
-RULES: dict[Measure, int] = {"score": 1, "success": 3, "return": 3}
-"""How many of the last evaluations are averaged, by measure; a run is reported by the first measure it has."""
+LAST = 3
+"""How many of the last evaluations are averaged."""
 
 MEASURES: dict[Measure, str] = {"score": "normalised score", "success": "success", "return": "return"}
+"""A run is reported by the first of these that it has."""
+
 DIGITS: dict[Measure, int] = {"score": 1, "success": 2, "return": 1}
 """Decimals that a table shows."""
 
@@ -20,8 +22,7 @@ class Figure:
     """A mean over the last evaluations of a run; no checkpoint is selected.
 
     Attributes:
-        value: D4RL's normalised score of the last evaluation if it has one, else the mean success of the last
-            three (as OGBench's papers report it), else their mean return.
+        value: the mean of D4RL's normalised score if it has one, else of success, else of the return.
         measure: which of these.
         evaluations: how many were averaged: fewer than three if the run has fewer.
         episodes: how many episodes they had in total.
@@ -36,9 +37,9 @@ class Figure:
 def figure(lines: Iterable[Mapping[str, Any]]) -> Figure | None:
     """A run's figure from the lines of its `metrics.jsonl`; None if it was never evaluated."""
     kept = list(lines)
-    for measure, count in RULES.items():
+    for measure in MEASURES:
         name = f"evaluation/{measure}"
-        last = [line for line in kept if line.get(name) is not None][-count:]
+        last = [line for line in kept if line.get(name) is not None][-LAST:]
         if last:
             value = statistics.fmean(line[name] for line in last)
             return Figure(value, measure, len(last), sum(line["evaluation/episodes"] for line in last))

@@ -187,17 +187,24 @@ class RunFolder:
             if not stat.S_ISDIR(os.fstat(handle).st_mode):
                 raise
 
+    def is_locked(self) -> bool:
+        """Whether a process trains here at the moment, as far as the system says (/proc/locks, so Linux only)."""
+        return self._locking_process() is not None
+
     def _holder(self) -> str:
         """The ID of the process that holds the lock; from the system if the file that names it was removed."""
         with contextlib.suppress(OSError, ValueError):
             return str(int((self.path / LOCK).read_text()))
+        return self._locking_process() or "unknown"
+
+    def _locking_process(self) -> str | None:
         with contextlib.suppress(OSError):
-            inode = f":{self.path.stat().st_ino}"
+            inodes = tuple(f":{path.stat().st_ino}" for path in (self.path, self.path / LOCK) if path.exists())
             for line in Path("/proc/locks").read_text().splitlines():
                 fields = line.split()
-                if "FLOCK" in fields and fields[5].endswith(inode):
+                if "FLOCK" in fields and fields[5].endswith(inodes):
                     return fields[4]
-        return "unknown"
+        return None
 
 
 def _is_at(handle: int, path: Path) -> bool:
