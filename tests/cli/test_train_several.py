@@ -38,7 +38,10 @@ def test_seeds_and_swept_values_are_runs_of_their_own(data, tmp_path, capsys):
     assert "extend them to the same number with --updates" in error_of(
         capsys, "train", TASK, "--out", out, *several, "--resume"
     )
+    (out / "foreign").mkdir()
+    (out / "foreign" / "config.json").write_text("{}")
     assert drol("train", TASK, "--out", out, *several, "--resume", "--updates", 60, "--workers", 1) == 0
+    assert "no summary was written" in capsys.readouterr().err
     assert [last_update(out / name) for name in names] == [60] * 4
 
 

@@ -52,6 +52,14 @@ def test_what_was_left_out_is_said(tmp_path):
     assert row["standard_deviation"] == row["interval"] == "-"
 
 
+def test_a_seed_counts_once(tmp_path):
+    write_run(tmp_path / "0", (0.5,))
+    write_run(tmp_path / "copy", (0.7,))
+    (group,) = grouped(runs_in([tmp_path]))
+    assert (group.scores, group.episodes) == ((0.5,), 20)
+    assert "run a second time: seed 0" in group.basis()
+
+
 def test_a_diverged_run_leaves_no_mean(tmp_path):
     write_run(tmp_path / "0", (0.5,))
     write_run(tmp_path / "1", (0.9,), seed=1).divergence.write_text('{"message": "made up"}')

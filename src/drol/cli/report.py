@@ -7,7 +7,7 @@ from drol.cli.summary import show
 from drol.experiment.launch import Trained
 from drol.files import counted
 from drol.report.figure import MEASURES, figure
-from drol.report.runs import runs_in
+from drol.report.runs import read_run
 from drol.report.summary import grouped
 from drol.sources import is_module
 
@@ -26,7 +26,7 @@ def report(runs: Sequence[Trained]) -> int:
         # What a shell reports for a process ended by a signal: 130 for Ctrl-C, 143 for SIGTERM.
         return 128 + (stopped[0].stopped_by or 0)
     if len(figures) > 1:
-        show(grouped(runs_in([run.folder.path.parent for run in led[:1] if run.folder is not None])))
+        show(grouped([read_run(run.folder.path) for run in led if run.folder is not None]))
     diverged = any(run.outcome.divergence is not None for run in led)
     if len(led) == 1 and not diverged:
         _show_policy(led[0])

@@ -15,7 +15,7 @@ from drol.data.readers.columns import NOTHING
 from drol.data.replay import Replay, ReplayData, replay
 from drol.environments.results import as_record
 from drol.environments.rollout import Evaluator
-from drol.errors import UsageError, both
+from drol.errors import DataError, UsageError, both
 from drol.experiment import devices, needs
 from drol.experiment.compilation import kept_programs
 from drol.experiment.config import RunConfig
@@ -207,7 +207,10 @@ def _lead(request: Request, leader: Leader | None) -> list[Trained]:
             stack.enter_context(kept_programs())
         outcomes = _train(request, plans, data, leader)
     if request.is_several:
-        write_summary(folders[0].path.parent)
+        try:
+            write_summary(folders[0].path.parent)
+        except (DataError, OSError) as error:  # the runs themselves are complete
+            request.warn(f"warning: no summary was written: {error}")
     policies = [in_units(c.build().policy(o.state), data.units) for c, o in zip(configs, outcomes, strict=True)]
     return [Trained(*fields) for fields in zip(configs, folders, outcomes, policies, strict=True)]
 

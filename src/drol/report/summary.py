@@ -12,7 +12,7 @@ import numpy as np
 
 from drol.files import counted, null_for_nan, write_json
 from drol.presets import TITLES
-from drol.report.figure import MEASURES, Measure
+from drol.report.figure import MEASURES, Figure, Measure
 from drol.report.runs import RunRecord, runs_in
 from drol.report.statistics import Interval, improvement, interquartile_mean, interval, mean
 
@@ -114,11 +114,14 @@ def _group(task: str, members: Sequence[RunRecord], names: Sequence[str]) -> Gro
     first = members[0]
     values = {name: first.facts.get(name) for name in names}
     words = [f"{name} {_short(value)}" for name, value in values.items()]
-    scored = {
-        run.seed: run.figure
-        for run in sorted(members, key=lambda run: run.seed)
-        if run.state == "finished" and run.figure is not None
-    }
+    scored: dict[int, Figure] = {}
+    again: list[int] = []
+    for run in sorted(members, key=lambda run: run.seed):
+        if run.state == "finished" and run.figure is not None:
+            if run.seed in scored:
+                again.append(run.seed)
+            else:
+                scored[run.seed] = run.figure
     counts = [found.evaluations for found in scored.values()]
     others = [run for run in members if run.state != "finished" or run.figure is None]
     return Group(
@@ -131,7 +134,7 @@ def _group(task: str, members: Sequence[RunRecord], names: Sequence[str]) -> Gro
         measure=next((found.measure for found in scored.values()), None),
         evaluations=(min(counts, default=0), max(counts, default=0)),
         episodes=sum(found.episodes for found in scored.values()),
-        left_out=_left_out(others),
+        left_out=_left_out(others) + tuple(f"run a second time: seed {seed}" for seed in again),
         diverged=any(run.state == "diverged" for run in members),
     )
 
