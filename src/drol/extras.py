@@ -8,7 +8,6 @@ import shlex
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -121,6 +120,8 @@ def _installer(*, uv: bool) -> tuple[str, str]:
 
 def _packages(extra: str) -> Iterator[str]:
     """The requirements of an extra of the installed drol, including those of extras that it includes."""
+    from importlib import metadata  # a fifth of the time of `drol --help`, and needed only when something is missing
+
     for line in metadata.requires("drol") or []:
         match = re.fullmatch(r"([^;]+?)\s*;\s*extra == ['\"](.+)['\"]", line)
         if match is None or match[2] != extra:

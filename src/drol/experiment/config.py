@@ -5,7 +5,7 @@ import inspect
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from drol.algorithm import Algorithm, from_hyperparameters, from_record
 from drol.algorithm import hyperparameters as values_of
@@ -29,10 +29,16 @@ from drol.experiment.resume import (
     refuse_unnamed,
     with_tuples,
 )
+from drol.extras import lazy
 from drol.presets import SIZES, Size, preset_for
-from drol.sources import Task, parse_task
 from drol.training.folder import RunFolder
 from drol.training.settings import Settings, chunk_length
+
+if TYPE_CHECKING:
+    from drol import sources
+    from drol.sources import Task
+else:
+    sources = lazy("drol.sources")
 
 Hyperparameter = bool | int | float | str | tuple[int, ...] | None
 """A hyperparameter as a plain value."""
@@ -319,9 +325,9 @@ class RunConfig:
         seconds = (None if value == math.inf else value for value in (self.eval_max_seconds, self.step_seconds))
         return EvaluationLimits(self.eval_max_steps, *seconds)
 
-    def resolved_task(self) -> Task:
+    def resolved_task(self) -> "Task":
         """The task, in the environment that a resolved run is evaluated in."""
-        return dataclasses.replace(parse_task(self.task), environment=self.evaluated_in)
+        return dataclasses.replace(sources.parse_task(self.task), environment=self.evaluated_in)
 
     def resolved(self) -> "RunConfig":
         """The same run with everything filled in: from the preset, then from the size.
@@ -331,7 +337,7 @@ class RunConfig:
             UsageError: if DROL* is requested but not published.
             ValueError: if the lengths cannot be cut into equal chunks, or a hyperparameter is wrong.
         """
-        task, size = parse_task(self.task, environment=self.env, present=True), SIZES[self.size]
+        task, size = sources.parse_task(self.task, environment=self.env, present=True), SIZES[self.size]
         updates = task.source.updates(size) if self.updates is None else self.updates
         eval_every = min(size.eval_every, updates) if self.eval_every is None else self.eval_every
         preset = None
@@ -463,7 +469,7 @@ def _checked(by: Changes) -> Changes:
     }
 
 
-def _published(config: RunConfig, task: Task, size: Size) -> tuple[Mapping[str, str | bool] | None, Hyperparameters]:
+def _published(config: RunConfig, task: "Task", size: Size) -> tuple[Mapping[str, str | bool] | None, Hyperparameters]:
     """The source of a named algorithm's hyperparameters, and their values."""
     name = config.algorithm_name
     preset, cls = preset_for(task.name, name), algorithm_class(name)

@@ -10,11 +10,14 @@ from drol.algorithms.registry import registered_name
 from drol.environments.spec import EnvironmentSpec
 from drol.errors import DataError, both
 from drol.experiment.options import Given
+from drol.extras import lazy
 from drol.files import JsonValue
-from drol.sources import NOWHERE, environment_in_file, environment_of, environment_of_record, parse_task
 
 if TYPE_CHECKING:
+    from drol import sources
     from drol.experiment.config import Hyperparameter, Hyperparameters, RunConfig
+else:
+    sources = lazy("drol.sources")  # a tenth of what `drol train --help` would import
 
 Held = Given | EnvironmentSpec | Algorithm
 """What a configuration may hold."""
@@ -31,9 +34,9 @@ def canonical(by: Changes, stored: "RunConfig") -> "tuple[RunConfig, dict[str, H
     """
     given = dict(by)
     if "task" in given:
-        task = parse_task(str(given["task"]), present=True)
+        task = sources.parse_task(str(given["task"]), present=True)
         given["task"] = task.name
-        if task.source.named_by_path and parse_task(stored.task).source is task.source:
+        if task.source.named_by_path and sources.parse_task(stored.task).source is task.source:
             # It may have been moved: only its content matters, which is compared when it is loaded.
             stored = dataclasses.replace(stored, task=task.name)
     if isinstance(algorithm := given.get("algorithm"), Algorithm):
@@ -43,7 +46,7 @@ def canonical(by: Changes, stored: "RunConfig") -> "tuple[RunConfig, dict[str, H
             # It may hold what no file can store: a custom optimizer.
             stored = dataclasses.replace(stored, algorithm=algorithm)
     if "evaluated_in" not in given and given.get("env") is not None:
-        given["evaluated_in"] = environment_of(str(given["env"]))
+        given["evaluated_in"] = sources.environment_of(str(given["env"]))
     return stored, given
 
 
@@ -130,17 +133,17 @@ def refuse_unnamed(config: "RunConfig", where: str, named: Changes) -> None:
             )
         )
     environment = named.get("env")
-    is_named = named.get("evaluated_in") == config.evaluated_in or environment not in (None, NOWHERE)
+    is_named = named.get("evaluated_in") == config.evaluated_in or environment not in (None, sources.NOWHERE)
     if not is_named and config.evaluated_in is not None:
-        environment_in_file(config.evaluated_in.as_record(), "the run's configuration")
+        sources.environment_in_file(config.evaluated_in.as_record(), "the run's configuration")
 
 
 def environment_in(record: Mapping[str, Any]) -> EnvironmentSpec | None:
     """Where a run is evaluated; runs of earlier versions leave that to their task."""
     if "evaluated_in" not in record:
-        return parse_task(str(record["task"])).environment
+        return sources.parse_task(str(record["task"])).environment
     stored = record["evaluated_in"]
-    return None if stored is None else environment_of_record(stored)  # pyright: ignore[reportArgumentType]  (it checks)
+    return None if stored is None else sources.environment_of_record(stored)  # pyright: ignore[reportArgumentType]  (it checks)
 
 
 def checked_preset(value: JsonValue) -> Mapping[str, str | bool] | None:
