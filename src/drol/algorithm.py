@@ -78,6 +78,16 @@ class Algorithm(eqx.Module):
     def policy(self, state) -> Policy:
         """The policy given by `state`."""
 
+    def winners(
+        self, state, observations: Float[Array, "rows observation"], actions: Float[Array, "rows action"], *, key: Key
+    ) -> Int[Array, " rows"] | None:
+        """Which of one set of latents, drawn once from `key` and shared by all rows, wins each action.
+
+        With fixed rows and a fixed key this follows the regions of latent space through training; with fresh latents
+        the winner's index would say nothing. None for methods that do not route.
+        """
+        return None
+
     def operations(self, spec: Spec) -> int | float | None:
         """The floating-point operations in matrix products that one update needs at least, per row of its batch.
 

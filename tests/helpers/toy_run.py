@@ -11,20 +11,27 @@ from drol.errors import DivergedError
 from drol.training.checkpoint import Checkpoints
 from drol.training.folder import RunFolder
 from drol.training.keeper import Run, initial
+from drol.training.probes import probes_of
 from drol.training.run import train_runs
 from drol.training.settings import Settings
 
 WALL_CLOCK = {"updates_per_second", "elapsed_seconds"}
 
 
-def data(seed=0, count=200):
+def transitions(seed=0, count=200):
     rng = np.random.default_rng(seed)
     observations = rng.normal(size=(count, 4))
     following = np.concatenate([observations[1:], rng.normal(size=(1, 4))])
     actions = rng.uniform(-1, 1, (count, 3))
     terminated = rng.random(count) < 0.05
-    arrays = from_arrays(observations, actions, rng.normal(size=count), terminated, following)
-    return ReplayData.from_transitions(arrays)
+    return from_arrays(observations, actions, rng.normal(size=count), terminated, following)
+
+
+def data(seed=0, count=200):
+    return ReplayData.from_transitions(transitions(seed, count))
+
+
+PROBES = probes_of(transitions())
 
 
 def algorithm(**options):
@@ -64,7 +71,7 @@ def train(algorithm, data, folder, settings, *, validation=None, **options):
 
 
 def run(folder, settings=SETTINGS, table=None, **options):
-    options = {"validation": data(1), "evaluate": fake_evaluation} | options
+    options = {"validation": data(1), "evaluate": fake_evaluation, "probes": PROBES} | options
     return train(algorithm(), data() if table is None else table, folder, settings, **options)
 
 
@@ -80,9 +87,10 @@ def latest(folder):
 
 
 def records(folder):
-    """Both record files without wall-clock fields."""
+    """The records without wall-clock fields: metrics, evaluations, probes, and the arrays of the evaluated policies."""
     metrics = [{k: v for k, v in line.items() if k not in WALL_CLOCK} for line in folder.metrics.read()]
-    return metrics, folder.evaluations.read()
+    policies = sorted(str(path.relative_to(folder.path)) for path in folder.policies.glob("*/arrays-*"))
+    return metrics, folder.evaluations.read(), folder.probes.read(), policies
 
 
 def assert_identical(ours, theirs):

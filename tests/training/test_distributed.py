@@ -85,7 +85,7 @@ def test_two_processes_train_what_one_trains_and_survive_signals(undisturbed, tm
     state = run(folder)
     for mine, other in zip(jax.tree.leaves(state), jax.tree.leaves(undisturbed[1]), strict=True):
         np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-5)
-    (metrics, evaluations), (expected, _) = records(folder), records(undisturbed[0])
+    (metrics, evaluations, *_), (expected, *_) = records(folder), records(undisturbed[0])
     assert [line.keys() for line in metrics] == [line.keys() for line in expected]
     assert [line["critic_loss"] for line in metrics] == pytest.approx(
         [line["critic_loss"] for line in expected], rel=1e-4

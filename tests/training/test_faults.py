@@ -255,7 +255,7 @@ def test_an_environment_that_fails_costs_one_evaluation(tmp_path, caplog, fault,
 
         state = run(folder, evaluate=evaluate)
     assert int(state.step) == 40
-    metrics, evaluations = records(folder)
+    metrics, evaluations, *_ = records(folder)
     at = {line["update"]: line for line in metrics}
     assert words in at[20]["evaluation/error"]
     assert "evaluation/episodes" not in at[20]

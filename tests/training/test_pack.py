@@ -71,7 +71,7 @@ def test_one_program_for_all_draws_what_each_would_have_drawn(alone, together):
     """Other draws would show at once; the order of summation may differ."""
     for mine, state, other, expected in zip(*together, *alone, strict=True):
         assert_close(state, expected)
-        (metrics, evaluations), (metrics_alone, evaluations_alone) = records(mine.folder), records(other.folder)
+        (metrics, evaluations, *_), (metrics_alone, evaluations_alone, *_) = records(mine.folder), records(other.folder)
         assert [line.keys() for line in metrics] == [line.keys() for line in metrics_alone]
         assert [line["critic_loss"] for line in metrics] == pytest.approx(
             [line["critic_loss"] for line in metrics_alone], rel=1e-3

@@ -33,7 +33,7 @@ from tests.helpers.toy_run import (
 def test_a_run_leaves_its_records(undisturbed):
     folder, state = undisturbed
     assert int(state.step) == 40
-    metrics, evaluations = records(folder)
+    metrics, evaluations, *_ = records(folder)
     assert [line["update"] for line in metrics] == list(range(5, 41, 5))
     assert {"actor_loss", "critic_loss", "bc_loss", "routing_margin"} <= set(metrics[0])
     evaluated = [line for line in metrics if "evaluation/success" in line]

@@ -14,6 +14,7 @@ from drol.training.keeper import Run
 from drol.training.run import train_runs
 from tests.helpers.toy_evaluation import toy_evaluation
 from tests.helpers.toy_run import (
+    PROBES,
     SETTINGS,
     algorithm,
     assert_identical,
@@ -34,10 +35,10 @@ from drol.training.folder import RunFolder
 from drol.training.keeper import Run
 from drol.training.run import train_runs
 from tests.helpers.toy_evaluation import toy_evaluation
-from tests.helpers.toy_run import SETTINGS, algorithm, data
+from tests.helpers.toy_run import PROBES, SETTINGS, algorithm, data
 
 with toy_evaluation(fault=sys.argv[2], while_there=sys.argv[3], stalled=sys.argv[4]) as evaluate:
-    (outcome,) = train_runs([Run(algorithm(), RunFolder(sys.argv[1]), SETTINGS, evaluate)], data())
+    (outcome,) = train_runs([Run(algorithm(), RunFolder(sys.argv[1]), SETTINGS, evaluate, probes=PROBES)], data())
 print(outcome.stopped_by, int(outcome.state.step))
 """
 
@@ -68,7 +69,7 @@ def test_a_stop_during_a_hung_step_is_heeded_and_the_resumed_run_is_identical(tm
 
 
 def runs(folder, evaluate, settings=SETTINGS):
-    return train_runs([Run(algorithm(), folder, settings, evaluate)], data(), validation=data(1))
+    return train_runs([Run(algorithm(), folder, settings, evaluate, probes=PROBES)], data(), validation=data(1))
 
 
 @pytest.mark.parametrize("update", [20, 40])
@@ -104,7 +105,7 @@ def test_a_stop_in_the_last_chunk_leaves_the_last_evaluation_pending(undisturbed
             pass
 
     folder = new_folder(tmp_path / "run")
-    watched = Run(algorithm(), folder, SETTINGS, fake_evaluation, [LastLine()])
+    watched = Run(algorithm(), folder, SETTINGS, fake_evaluation, [LastLine()], probes=PROBES)
     (outcome,) = train_runs([watched], data(), validation=data(1))
     assert outcome.stopped_by == signal.SIGTERM
     (outcome,) = runs(folder, fake_evaluation)

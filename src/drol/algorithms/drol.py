@@ -168,6 +168,22 @@ class DROL(Trained):
     def policy(self, state: DROLState) -> LatentPolicy:
         return LatentPolicy(actor=state.actor, critic=state.critic, latent_radius=self.latent_radius)
 
+    def winners(
+        self,
+        state: DROLState,
+        observations: Float[Array, "rows observation"],
+        actions: Float[Array, "rows action"],
+        *,
+        key: Key,
+    ) -> Int[Array, " rows"] | None:
+        if self.num_candidates == 1:
+            return None
+        dim = actions.shape[-1]
+        radius = latent.default_radius(dim) if self.latent_radius is None else self.latent_radius
+        latents = latent.sample_ball(key, (self.num_candidates,), dim, radius)
+        shared = jnp.broadcast_to(latents, (actions.shape[0], *latents.shape))
+        return jax.vmap(routing.route)(state.actor.candidates(observations, shared), actions).winner
+
     def operations(self, spec: Spec) -> int | float:
         n, ensemble = operations.Networks.of(self.hidden, spec), self.ensemble
         routing = n.actor.forward(self.num_candidates) if self.num_candidates > 1 else 0

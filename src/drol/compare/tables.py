@@ -9,7 +9,8 @@ from drol.compare.comparison import Budget, Comparison, load
 from drol.errors import DataError
 from drol.files import read_json
 from drol.presets import SIZES, TITLES
-from drol.report.figure import DIGITS, LAST, MEASURES, Measure
+from drol.report.figure import DIGITS, MEASURES, Measure
+from drol.training.settings import LAST_EVALUATIONS
 
 SPEED = "speed.json"
 NOT_RUN = "not run"
@@ -96,7 +97,7 @@ def _averages(found: Mapping[str, Results]) -> str:
     for results in found.values():
         if (measure := _measure(results)) is not None:
             evaluations = [len(seed["evaluations"]) for result in results.values() for seed in result["seeds"].values()]
-            counts.setdefault(measure, set()).update(min(count, LAST) for count in evaluations if count)
+            counts.setdefault(measure, set()).update(min(count, LAST_EVALUATIONS) for count in evaluations if count)
     return "; ".join(f"{MEASURES[name]}: {_of_evaluations(counts[name])}" for name in MEASURES if counts.get(name))
 
 

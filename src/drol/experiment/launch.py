@@ -57,6 +57,7 @@ from drol.training.distributed import Leader
 from drol.training.folder import RunFolder
 from drol.training.keeper import Evaluate, Run, initial
 from drol.training.pack import fastest_width
+from drol.training.probes import Probes, probes_of
 from drol.training.records import Sink, TensorBoardSink, WandbSink
 from drol.training.run import Outcome, train_runs
 from drol.training.settings import slowed
@@ -284,7 +285,7 @@ def _train(request: Request, plans: Sequence[_Planned], data: Dataset, leader: L
     config, training = plans[0].config, replay(data.train)
     validation = None if data.validation is None else ReplayData.from_transitions(data.validation)
     with contextlib.ExitStack() as stack:
-        evaluator = _evaluator(config, training, stack)
+        evaluator, probes = _evaluator(config, training, stack), probes_of(data.train)
         width = 1 if sharded or not training.shareable else _width(request, plans, training)
         bars = stack.enter_context(TrainingProgress(config.settings().updates)) if request.progress else None
         runs = []
@@ -298,7 +299,7 @@ def _train(request: Request, plans: Sequence[_Planned], data: Dataset, leader: L
             sinks = [stack.enter_context(contextlib.closing(sink)) for sink in _sinks(plan.config, plan.folder, record)]
             bar = None if bars is None else bars.of(plan.folder.path.name if len(plans) > 1 else "training")
             sinks += [*request.sinks, *([] if bar is None else [bar])]
-            runs.append(_run(plan, sinks, _evaluation(evaluator, plan.config, bar), data))
+            runs.append(_run(plan, sinks, _evaluation(evaluator, plan.config, bar), data, probes))
         if sharded:
             training = replay(data.train, jax.devices())
         try:
@@ -328,7 +329,7 @@ def _record(request: Request, plan: _Planned, data: Dataset, evaluator: Evaluato
     return plan.config.to_json() | facts | machine()
 
 
-def _run(plan: _Planned, sinks: Sequence[Sink], evaluate: Evaluate | None, data: Dataset) -> Run:
+def _run(plan: _Planned, sinks: Sequence[Sink], evaluate: Evaluate | None, data: Dataset, probes: Probes) -> Run:
     config = plan.config
     facts = {
         "task": config.task,
@@ -336,7 +337,7 @@ def _run(plan: _Planned, sinks: Sequence[Sink], evaluate: Evaluate | None, data:
         "algorithm": config.algorithm_name,
         "seed": config.seed,
     }
-    return Run(config.build(), plan.folder, config.settings(), evaluate, sinks, facts, data.units)
+    return Run(config.build(), plan.folder, config.settings(), evaluate, sinks, facts, data.units, probes)
 
 
 def _width(request: Request, plans: Sequence[_Planned], data: Replay) -> int:

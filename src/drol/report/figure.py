@@ -5,10 +5,9 @@ import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-Measure = Literal["score", "success", "return"]
+from drol.training.settings import LAST_EVALUATIONS
 
-LAST = 3
-"""How many of the last evaluations are averaged."""
+Measure = Literal["score", "success", "return"]
 
 MEASURES: dict[Measure, str] = {"score": "normalised score", "success": "success", "return": "return"}
 """A run is reported by the first of these that it has."""
@@ -39,7 +38,7 @@ def figure(lines: Iterable[Mapping[str, Any]]) -> Figure | None:
     kept = list(lines)
     for measure in MEASURES:
         name = f"evaluation/{measure}"
-        last = [line for line in kept if line.get(name) is not None][-LAST:]
+        last = [line for line in kept if line.get(name) is not None][-LAST_EVALUATIONS:]
         if last:
             value = statistics.fmean(line[name] for line in last)
             return Figure(value, measure, len(last), sum(line["evaluation/episodes"] for line in last))

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -74,8 +75,10 @@ class RunFolder:
         self.config = self.path / "config.json"
         self.metrics = JsonLines(self.path / "metrics.jsonl")
         self.evaluations = JsonLines(self.path / "evaluations.jsonl")
+        self.probes = JsonLines(self.path / "probes.jsonl")
         self.checkpoints = self.path / "checkpoints"
         self.policy = self.path / "policy"
+        self.policies = self.path / "policies"
         self.divergence = self.path / "diverged.json"
         self._locked = False
 
@@ -130,6 +133,23 @@ class RunFolder:
         if not isinstance(record, dict) or not isinstance(record.get("message"), str):
             raise DataError(f"{self.divergence} should say in its 'message' how the run diverged; was it edited?")
         return record["message"]
+
+    def evaluated_policy(self, update: int) -> Path:
+        """Where the policy of an evaluation is, if it is among the last."""
+        return self.policies / str(update)
+
+    def evaluated_updates(self) -> list[int]:
+        """The updates of the evaluations whose policies are kept, ascending."""
+        names = (entry.name for entry in self.policies.iterdir()) if self.policies.is_dir() else ()
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def cut_policies(self, last: int, most: int) -> None:
+        """Remove the policies of evaluations after update `last`, and all but the newest `most`."""
+        for update in self.evaluated_updates():
+            if update > last:
+                shutil.rmtree(self.evaluated_policy(update))
+        for update in self.evaluated_updates()[:-most]:
+            shutil.rmtree(self.evaluated_policy(update))
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -23,8 +23,9 @@ from drol.training.checkpoint import Checkpoints
 from drol.training.folder import RunFolder
 from drol.training.loop import held_out_metrics
 from drol.training.pack import Refused
+from drol.training.probes import Probes, diagnostics, winners
 from drol.training.records import Sink
-from drol.training.settings import Settings
+from drol.training.settings import LAST_EVALUATIONS, Settings
 from drol.types import Key, Spec, Units
 
 logger = logging.getLogger("drol")
@@ -51,6 +52,7 @@ class Run:
         sinks: receive every metric, including those of evaluations.
         policy_facts: stored with the policy, for instance its task.
         units: the user's units, in which policies are evaluated and saved.
+        probes: where routing is examined at every evaluation.
     """
 
     algorithm: Algorithm
@@ -60,6 +62,7 @@ class Run:
     sinks: Sequence[Sink] = ()
     policy_facts: Mapping[str, Any] | None = None
     units: Units | None = None
+    probes: Probes | None = None
 
 
 class Keeper:
@@ -115,8 +118,13 @@ class Keeper:
         recorded = any(line["update"] == self.update for line in lines)
         self._elapsed = max((line.get("elapsed_seconds") or 0.0 for line in lines), default=0.0)
         # If an evaluation ended before its line was written, its episodes are rolled out again.
-        folder.evaluations.cut(self.update if recorded else self.update - 1)
+        kept = self.update if recorded else self.update - 1
+        folder.evaluations.cut(kept)
+        folder.probes.cut(kept)
+        folder.cut_policies(kept, LAST_EVALUATIONS)
         self._checkpoints.save(self.state, self.key, self._metrics)
+        if self.update == 0:
+            self._probed()
         if self._metrics is not None and not recorded:
             self._record()
 
@@ -183,11 +191,14 @@ class Keeper:
                 line |= self._held_out()
                 # Seal the checkpoint before any environment runs, so that a failure there cannot lose it.
                 self._checkpoints.finish()
-                line |= self._evaluated()
+                evaluated = self._evaluated()
             except StoppedError:
                 self.pending = True
                 return
+            line |= self._probed() | evaluated
             self._save_policy()
+            if "evaluation/return" in evaluated:
+                self._save_evaluated_policy()
         line["elapsed_seconds"] = round(self._elapsed + time.monotonic() - self._began, 3)
         self.run.folder.metrics.append({"update": self.update, **line})
         for sink in self.run.sinks:
@@ -206,6 +217,14 @@ class Keeper:
         )
         return {f"validation/{name}": float(value) for name, value in metrics.items()}
 
+    def _probed(self) -> dict[str, float]:
+        """Record which latent wins each probe, and return what that says about routing."""
+        if self.run.probes is None or (now := winners(self.run.algorithm, self.state, self.run.probes)) is None:
+            return {}
+        earlier = self.run.folder.probes.read()
+        self.run.folder.probes.append({"update": self.update, "winners": now})
+        return diagnostics(now, earlier[-1].get("winners") if earlier else None)
+
     def _evaluated(self) -> dict[str, Any]:
         """Roll out the policy, record every episode, and return the summary."""
         if self.run.evaluate is None:
@@ -221,6 +240,12 @@ class Keeper:
     def _save_policy(self) -> None:
         facts = {**(self.run.policy_facts or {}), "update": self.update}
         save_policy(self._policy(), self.run.folder.policy, facts)
+
+    def _save_evaluated_policy(self) -> None:
+        """Keep the policies behind a run's figure."""
+        folder, facts = self.run.folder, {**(self.run.policy_facts or {}), "update": self.update}
+        save_policy(self._policy(), folder.evaluated_policy(self.update), facts)
+        folder.cut_policies(self.update, LAST_EVALUATIONS)
 
     def _policy(self) -> Policy:
         return in_units(self.run.algorithm.policy(self.state), self.run.units)

@@ -5,6 +5,9 @@ import math
 
 from drol.seeding import checked_seed
 
+LAST_EVALUATIONS = 3
+"""How many of the last evaluations a run's figure averages, and whose policies are kept."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
