@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": "roll out a trained policy and report its success rate",
     "runs": "list runs with their state, progress and score",
     "summary": "scores by task, method and swept value, with their uncertainty",
+    "plot": "draw learning curves, with a band over seeds",
     "compare": "train every method on the same data and make a table of the results",
     "presets": "list tasks, hyperparameters and sizes",
     "install-d4rl": "install D4RL's environments, which pip alone cannot",

@@ -18,6 +18,9 @@ Values = Float[np.ndarray, "*resamples"] | np.floating
 RESAMPLES = 10_000
 """Bootstrap resamples: the ends of an interval vary by about a hundredth of its length between random seeds."""
 
+BAND_RESAMPLES = 2_000
+"""The same for a band, whose width the eye judges."""
+
 LEVEL = 0.95
 
 
@@ -55,6 +58,14 @@ def improvement(scores: Scores, others: Scores) -> Values:
 def _won(scores: Float[np.ndarray, "*resamples _"], others: Float[np.ndarray, "*resamples _"]) -> Values:
     ahead = scores[..., :, None] - others[..., None, :]
     return np.heaviside(ahead, 0.5).mean(axis=(-2, -1))
+
+
+def band(scores: Float[np.ndarray, "seeds points"], *, seed: int = 0) -> Float[np.ndarray, "2 points"]:
+    """The ends of the 95 % percentile intervals of the mean over seeds at each point; whole seeds are drawn anew."""
+    count = len(scores)
+    drawn = np.random.default_rng(seed).integers(count, size=(BAND_RESAMPLES, count))
+    weights = np.stack([np.bincount(row, minlength=count) for row in drawn]) / count
+    return np.quantile(weights @ scores, ((1 - LEVEL) / 2, (1 + LEVEL) / 2), axis=0)
 
 
 def interval(

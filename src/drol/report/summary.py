@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -90,17 +90,36 @@ class Group:
         return null_for_nan(record | {"basis": self.basis()} | self.statistics())
 
 
-def grouped(runs: Iterable[RunRecord]) -> list[Group]:
-    """Groups in the order of tasks and runs."""
+class Members(NamedTuple):
+    """Runs that differ in their seed only, and the name of what they have in common.
+
+    Attributes:
+        method: the algorithm, with the values in which it differs from other groups of the task.
+        values: those values.
+        runs: in the order of their seeds.
+    """
+
+    method: str
+    values: Mapping[str, Any]
+    runs: Sequence[RunRecord]
+
+
+def collected(runs: Iterable[RunRecord]) -> list[Members]:
+    """Runs in groups, in the order of tasks and runs."""
     tasks: dict[str, dict[tuple[str, Hashable], list[RunRecord]]] = {}
     for run in runs:
         key = (run.algorithm, json.dumps(run.facts, sort_keys=True))
         tasks.setdefault(run.task, {}).setdefault(key, []).append(run)
     return [
-        _group(task, members, _distinguishing(list(groups.values()), members[0].algorithm))
-        for task, groups in tasks.items()
+        _members(members, _distinguishing(list(groups.values()), members[0].algorithm))
+        for groups in tasks.values()
         for members in groups.values()
     ]
+
+
+def grouped(runs: Iterable[RunRecord]) -> list[Group]:
+    """Groups in the order of tasks and runs."""
+    return [_group(members) for members in collected(runs)]
 
 
 def _distinguishing(groups: Sequence[Sequence[RunRecord]], algorithm: str) -> list[str]:
@@ -110,32 +129,38 @@ def _distinguishing(groups: Sequence[Sequence[RunRecord]], algorithm: str) -> li
     return [name for name in names if len({json.dumps(facts.get(name)) for facts in alike}) > 1]
 
 
-def _group(task: str, members: Sequence[RunRecord], names: Sequence[str]) -> Group:
-    first = members[0]
+def _members(runs: Sequence[RunRecord], names: Sequence[str]) -> Members:
+    first = runs[0]
     values = {name: first.facts.get(name) for name in names}
     words = [f"{name} {_short(value)}" for name, value in values.items()]
+    method = ", ".join([TITLES.get(first.algorithm, first.algorithm), *words])
+    return Members(method, values, sorted(runs, key=lambda run: run.seed))
+
+
+def _group(members: Members) -> Group:
+    first = members.runs[0]
     scored: dict[int, Figure] = {}
     again: list[int] = []
-    for run in sorted(members, key=lambda run: run.seed):
+    for run in members.runs:
         if run.state == "finished" and run.figure is not None:
             if run.seed in scored:
                 again.append(run.seed)
             else:
                 scored[run.seed] = run.figure
     counts = [found.evaluations for found in scored.values()]
-    others = [run for run in members if run.state != "finished" or run.figure is None]
+    others = [run for run in members.runs if run.state != "finished" or run.figure is None]
     return Group(
-        task=task,
-        method=", ".join([TITLES.get(first.algorithm, first.algorithm), *words]),
+        task=first.task,
+        method=members.method,
         algorithm=first.algorithm,
-        values=values,
+        values=members.values,
         seeds=tuple(scored),
         scores=tuple(found.value for found in scored.values()),
         measure=next((found.measure for found in scored.values()), None),
         evaluations=(min(counts, default=0), max(counts, default=0)),
         episodes=sum(found.episodes for found in scored.values()),
         left_out=_left_out(others) + tuple(f"run a second time: seed {seed}" for seed in again),
-        diverged=any(run.state == "diverged" for run in members),
+        diverged=any(run.state == "diverged" for run in members.runs),
     )
 
 
