@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from drol.policy.files import save_policy as save_policy
     from drol.policy.loaded import LoadedPolicy as LoadedPolicy
     from drol.presets import preset as preset
+    from drol.report.filming import film as film
     from drol.report.plotting import plot as plot
     from drol.signals import request_stop as request_stop
     from drol.sources import environment as environment
@@ -121,6 +122,7 @@ _HOMES = {
     "load_data": "sources",
     "preset": "presets",
     "plot": "report.plotting",
+    "film": "report.filming",
     "save_state": "training.states",
     "load_state": "training.states",
     "request_stop": "signals",

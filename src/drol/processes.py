@@ -22,7 +22,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, NoReturn
 
@@ -74,12 +74,13 @@ class Worker:
     Args:
         target: import path of the class the child builds, `"package.module:Class"`.
         args: the class's arguments.
+        variables: of its environment, in addition to those of this process.
     """
 
-    def __init__(self, target: str, *args: Any):
+    def __init__(self, target: str, *args: Any, variables: Mapping[str, str] | None = None):
         ours, theirs = socket.socketpair()
         # One thread each: the parent decides how many workers share the cores.
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | dict(variables or {})
         environment.setdefault("MUJOCO_GL", "disable")
         handle, parent = str(theirs.fileno()), str(os.getpid())
         with theirs:

@@ -64,3 +64,39 @@ class ScoredToy(Toy):
 gymnasium.register("DrolToyScored-v0", ScoredToy, max_episode_steps=30)
 gymnasium.register("DrolToyScaled-v0", ScaledToy, max_episode_steps=30)
 gymnasium.register("DrolToy-v0", Toy, max_episode_steps=30)
+
+
+class PicturedToy(Toy):
+    """The same with pictures: grey, lighter with every step, twice as wide as high."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  (gymnasium declares it so)
+
+    def __init__(self, render_mode: str | None = None, fault: str | None = None):
+        super().__init__(fault)
+        self.render_mode, self._steps = render_mode, 0
+
+    def reset(self, *, seed=None, options=None):
+        self._steps = 0
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action):
+        self._steps += 1
+        return super().step(action)
+
+    def render(self):
+        np.random.normal()  # what rendering draws must not reach the episode
+        return np.full((20, 40, 3), 5 * self._steps, np.uint8)
+
+
+class FlatToy(Toy):
+    """The same with pictures that are none."""
+
+    def __init__(self, render_mode: str | None = None):
+        super().__init__()
+
+    def render(self):
+        return np.zeros((20, 40))
+
+
+gymnasium.register("DrolToyPictured-v0", PicturedToy, max_episode_steps=30)
+gymnasium.register("DrolToyFlat-v0", FlatToy, max_episode_steps=30)

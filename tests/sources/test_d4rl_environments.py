@@ -137,6 +137,20 @@ def test_the_adapter_keeps_to_gymnasium_and_the_table(name):
 
 
 @needs_d4rl
+@pytest.mark.parametrize("name", FOUR)
+def test_pictures_are_rendered_for_films(name):
+    env = environment(name).filmed.make()
+    env.reset(seed=0)
+    picture = env.render()
+    assert picture.dtype == np.uint8
+    assert picture.shape[-1] == 3
+    assert picture.std() > 1
+    unfilmed = make(name)
+    unfilmed.reset(seed=0)
+    assert unfilmed.render() is None
+
+
+@needs_d4rl
 def test_the_dataset_file_has_the_name_d4rl_looks_for():
     for name in ONE_OF_EACH:
         assert os.path.basename(make(name).unwrapped.inner.dataset_filepath) == task(name).file

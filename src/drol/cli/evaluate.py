@@ -1,13 +1,16 @@
 """`drol evaluate`: roll out a trained policy and report its success rate."""
 
 import argparse
+import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drol.cli.numbers import count, seed
 from drol.cli.options import add_limits, limits_of
+from drol.environments.camera import Camera
+from drol.environments.limits import EvaluationLimits
 from drol.environments.results import (
     EpisodeResult,
     as_record,
@@ -31,8 +34,10 @@ if TYPE_CHECKING:
     from drol.environments import rollout
     from drol.environments.spec import EnvironmentSpec
     from drol.policy import files as policies
+    from drol.report import filming
 else:
     rollout, policies = lazy("drol.environments.rollout"), lazy("drol.policy.files")
+    filming = lazy("drol.report.filming")
 
 KINDS = ("one", "centre", "best-of-n", "dense")
 
@@ -62,6 +67,16 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         metavar="W",
         help="processes (default: all cores, at most 8)",
     )
+    parser.add_argument(
+        "--video",
+        type=Path,
+        metavar="FILE",
+        help="film the first episodes, at most nine, side by side: .mp4, .webp or .gif",
+    )
+    parser.add_argument(
+        "--video-height", type=count(), default=240, metavar="PX", help="of each episode's picture (default: 240)"
+    )
+    parser.add_argument("--video-every", type=count(), default=1, metavar="M", help="film every M-th step (default: 1)")
     add_limits(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write figures and every episode to FILE")
     parser.epilog = (
@@ -74,6 +89,8 @@ def run(parsed: argparse.Namespace) -> int:
     check_platform()
     if parsed.json is not None:
         refuse_folder(parsed.json)
+    if parsed.video is not None:
+        filming.check_film(parsed.video)
     loaded = policies.load_policy(parsed.path, kind=parsed.policy)
     spec = _environment(parsed.environment, loaded.facts, parsed.path)
     if spec is None:
@@ -81,11 +98,13 @@ def run(parsed: argparse.Namespace) -> int:
     limits = limits_of(parsed)
     with (
         stop_requests(),
-        rollout.Evaluator(spec, workers=parsed.workers, limits=limits) as evaluator,
+        _evaluator(parsed, spec, limits) as (evaluator, camera),
         counting("evaluating") as progress,
     ):
         environment = evaluator.describe()
-        results = evaluator.run(loaded.policy, episodes=parsed.episodes, seed=parsed.seed, progress=progress)
+        results = evaluator.run(
+            loaded.policy, episodes=parsed.episodes, seed=parsed.seed, progress=progress, camera=camera
+        )
     summary = {
         "path": str(parsed.path),
         "task": parsed.environment or loaded.facts.get("task") or spec.id,
@@ -97,9 +116,25 @@ def run(parsed: argparse.Namespace) -> int:
         "facts": loaded.facts,
     }
     _show(summary, unfinished(results))
+    if parsed.video is not None:
+        print(f"film: {parsed.video}")
     if parsed.json is not None:
         write_json(parsed.json, null_for_nan(summary | {"results": [as_record(result) for result in results]}))
     return 0 if unfinished(results) is None else 1
+
+
+@contextlib.contextmanager
+def _evaluator(
+    parsed: argparse.Namespace, spec: "EnvironmentSpec", limits: EvaluationLimits
+) -> "Iterator[tuple[rollout.Evaluator, Camera | None]]":
+    """The evaluator, and the film if one was requested."""
+    if parsed.video is None:
+        with rollout.Evaluator(spec, workers=parsed.workers, limits=limits) as evaluator:
+            yield evaluator, None
+        return
+    shape = {"episodes": parsed.episodes, "height": parsed.video_height, "every": parsed.video_every}
+    with filming.filming(parsed.video, spec, workers=parsed.workers, limits=limits, **shape) as pair:
+        yield pair
 
 
 def _figures(results: Sequence[EpisodeResult]) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +39,25 @@ def _act(
     return jax.vmap(act)(observations, episodes, steps)
 
 
+class Seen(NamedTuple):
+    """An episode that has begun or taken a step.
+
+    Attributes:
+        slot: where it runs.
+        episode: its number.
+        step: how many steps it has taken.
+        ended: whether that was the last.
+    """
+
+    slot: int
+    episode: int
+    step: int
+    ended: bool
+
+
+Watch = Callable[[Sequence[Seen]], None]
+
+
 class Rollout:
     """One evaluation in progress.
 
@@ -50,6 +69,7 @@ class Rollout:
         seed: for the environments' resets and the policy's draws.
         slots: number of environments stepped in parallel.
         limits: gives the step limit of an episode.
+        watch: called whenever episodes have begun or taken a step, before their environments do anything else.
 
     Attributes:
         results: results of the episodes that have ended.
@@ -65,6 +85,7 @@ class Rollout:
         *,
         slots: int,
         limits: EvaluationLimits,
+        watch: Watch | None = None,
     ):
         self._exchange, self._facts, self._policy, self._seed = exchange, facts, policy, seed
         self._episodes, self._step_limit, self._key = episodes, limits.steps_in(facts), key_of_seed(seed)
@@ -74,13 +95,14 @@ class Rollout:
         self._steps = np.zeros(slots, np.int32)
         self._returns = np.zeros(slots)
         self._success: list[bool | None] = [None] * slots
-        self._warned = False
+        self._warned, self._watch = False, watch
         self.results: list[EpisodeResult] = []
 
     def advance(self) -> bool:
         """Start an episode in every free slot, then take one step in all slots; False if no episode is left."""
         self._start()
         actions = self._actions()
+        running = {slot: int(self._running[slot]) for slot in actions}
         if not actions:
             return bool((self._running >= 0).any() or any(self._queues))
         for slot, result in self._exchange("step", actions).items():
@@ -92,6 +114,8 @@ class Rollout:
                 self._finish(slot)
             elif self._steps[slot] >= self._step_limit:
                 self._finish(slot, "step limit")
+        if self._watch is not None:
+            self._watch([self._seen(slot, episode) for slot, episode in running.items()])
         return True
 
     def cut_short(self) -> None:
@@ -104,10 +128,16 @@ class Rollout:
         free = [slot for slot, queue in enumerate(self._queues) if self._running[slot] < 0 and queue]
         starting = {slot: self._queues[slot].pop(0) for slot in free}
         seeds = {slot: episode_seed(self._seed, EVALUATION, episode) for slot, episode in starting.items()}
-        for slot, result in self._exchange("reset", seeds).items():
+        answers = self._exchange("reset", seeds)
+        for slot, result in answers.items():
             self._running[slot], self._steps[slot], self._returns[slot] = starting[slot], 0, 0
             self._success[slot] = None
             self._observe(slot, result)
+        if self._watch is not None and starting:
+            self._watch([self._seen(slot, episode) for slot, episode in starting.items()])
+
+    def _seen(self, slot: int, episode: int) -> Seen:
+        return Seen(slot, episode, int(self._steps[slot]), ended=bool(self._running[slot] < 0))
 
     def _actions(self) -> dict[int, np.ndarray]:
         """The policy's actions in all running slots; episodes with an action that is not finite are ended."""

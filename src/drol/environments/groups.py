@@ -9,6 +9,7 @@ import numpy as np
 from drol.environments import interface
 from drol.environments.results import StepResult
 from drol.environments.spec import EnvironmentSpec
+from drol.extras import quiet
 
 
 class EnvironmentGroup:
@@ -52,6 +53,27 @@ class EnvironmentGroup:
             _first(env, 0)
             _next(env, env.action_space.sample())
 
+    def frame_rate(self) -> float | None:
+        """How many steps per second look natural, if the environment says so."""
+        rate = self._environments[0].metadata.get("render_fps")
+        return float(rate) if rate else None
+
+    def rehearse_picture(self) -> None:
+        """Render one picture in a separate environment, so that a missing graphics library is found before any episode.
+
+        Raises:
+            InterfaceError: if the environment renders no picture, saying what it renders.
+        """
+        _switch_to(np.random.MT19937(0))
+        with contextlib.closing(self._spec.make()) as env:
+            _first(env, 0)
+            _picture(env)
+
+    def render(self, slots: dict[int, None]) -> dict[int, np.ndarray]:
+        """A picture of each named environment, (height, width, 3)."""
+        _switch_to(np.random.MT19937(0))  # what rendering draws must not change the episode
+        return {index: _picture(self._environments[index]) for index in slots}
+
     def reset(self, seeds: dict[int, int]) -> dict[int, StepResult]:
         """Start an episode in each named environment."""
         results = {}
@@ -76,6 +98,19 @@ def _first(env: gymnasium.Env, seed: int) -> StepResult:
 def _next(env: gymnasium.Env, action: np.ndarray) -> StepResult:
     observation, reward, terminated, truncated, success = interface.act(env, action)
     return StepResult(observation.astype(np.float32), reward, terminated, truncated, success)
+
+
+def _picture(env: gymnasium.Env) -> np.ndarray:
+    with quiet():
+        picture = env.render()
+    if isinstance(picture, np.ndarray) and picture.ndim == 3 and picture.shape[-1] == 3:
+        return picture.astype(np.uint8, copy=False)
+    found = f"an array of shape {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
+    modes = ", ".join(map(str, env.metadata.get("render_modes", []))) or "none"
+    raise interface.InterfaceError(
+        f"{interface.name_of(env)} renders {found}; films need an RGB picture of shape (height, width, 3) in render "
+        f"mode 'rgb_array' (its modes: {modes})"
+    )
 
 
 def _width(space: gymnasium.Space) -> int | None:

@@ -6,14 +6,15 @@ import functools
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from drol.environments.episodes import Rollout
+from drol.environments.camera import Camera
+from drol.environments.episodes import Rollout, Seen
 from drol.environments.limits import DEFAULT, EvaluationLimits
-from drol.environments.results import EpisodeResult, StepResult, unfinished
+from drol.environments.results import EpisodeResult, unfinished
 from drol.environments.spec import EnvironmentSpec
 from drol.errors import DataError
 from drol.policy import Policy
@@ -44,6 +45,7 @@ class Evaluator:
         workers: number of processes; at most one per slot is used.
         slots: number of environments stepped in parallel.
         limits: limits of episodes and of the evaluation.
+        variables: of the workers' process environment, in addition to those of this process.
 
     Attributes:
         environment, slots: as given.
@@ -56,10 +58,12 @@ class Evaluator:
         workers: int = 1,
         slots: int = SLOTS,
         limits: EvaluationLimits = DEFAULT,
+        variables: Mapping[str, str] | None = None,
     ):
         if workers < 1 or slots < 1:
             raise ValueError(f"workers and slots must be at least 1, found {workers} and {slots}")
         self.environment, self.slots, self._limits = environment, slots, limits
+        self._variables = dict(variables or {})
         self._parts = [part.tolist() for part in np.array_split(np.arange(slots), min(workers, slots))]
         self._place = {slot: (w, local) for w, part in enumerate(self._parts) for local, slot in enumerate(part)}
         self._workers: list[Worker] = []
@@ -70,7 +74,7 @@ class Evaluator:
             stack.callback(self.close)
             for part in self._parts:
                 group = "drol.environments.groups:EnvironmentGroup"
-                self._workers.append(Worker(group, self.environment, len(part)))
+                self._workers.append(Worker(group, self.environment, len(part), variables=self._variables))
             for worker in self._workers:
                 _receive(worker, self._start_seconds, deadline)
             self._facts = self._workers[0].call("describe", timeout=self._limits.step_seconds)
@@ -106,6 +110,23 @@ class Evaluator:
             self.close()
             raise
 
+    def check_pictures(self) -> float | None:
+        """Check that the environment renders pictures; returns how many steps per second look natural, if known.
+
+        Raises:
+            DataError: if its pictures are no pictures.
+            WorkerError: if it fails to render.
+        """
+        try:
+            self._workers[0].call("rehearse_picture", timeout=self._start_seconds)
+            return self._workers[0].call("frame_rate", timeout=self._limits.step_seconds)
+        except RefusedError as error:
+            self.close()
+            raise DataError(str(error)) from None
+        except BaseException:
+            self.close()
+            raise
+
     def _check_widths(self, spec: Spec) -> None:
         if self._facts["action_dim"] is None:
             space = self._workers[0].call("action_space", timeout=self._limits.step_seconds)
@@ -121,7 +142,13 @@ class Evaluator:
                 )
 
     def run(
-        self, policy: Policy, *, episodes: int, seed: int, progress: Callable[[int, int], None] | None = None
+        self,
+        policy: Policy,
+        *,
+        episodes: int,
+        seed: int,
+        progress: Callable[[int, int], None] | None = None,
+        camera: Camera | None = None,
     ) -> list[EpisodeResult]:
         """Run episodes 0 .. episodes - 1.
 
@@ -130,6 +157,7 @@ class Evaluator:
             episodes: number of episodes.
             seed: for the environments' resets and the policy's draws.
             progress: called with (episodes that ended, `episodes`) at the start and whenever one ends.
+            camera: is shown pictures of the episodes that it wants to see; the environment must be `filmed`.
 
         Returns:
             One result per episode. If the time limit ended the evaluation, only the episodes that had begun, each with
@@ -147,13 +175,21 @@ class Evaluator:
                 self._start(deadline)
             self._check_widths(policy.spec)
             exchange = functools.partial(self._exchange, deadline=deadline)
-            rollout = Rollout(exchange, self._facts, policy, episodes, seed, slots=self.slots, limits=self._limits)
+            watch = None if camera is None else functools.partial(self._film, camera, deadline)
+            rollout = Rollout(
+                exchange, self._facts, policy, episodes, seed, slots=self.slots, limits=self._limits, watch=watch
+            )
             try:
-                ended = -1
+                ended = 0
+                if progress is not None:
+                    progress(0, episodes)
                 while rollout.advance():
-                    if progress is not None and len(rollout.results) != ended:
+                    if len(rollout.results) > ended:
+                        if camera is not None:
+                            camera.end(rollout.results[ended:])
                         ended = len(rollout.results)
-                        progress(ended, episodes)
+                        if progress is not None:
+                            progress(ended, episodes)
                     if time.monotonic() > deadline:
                         raise _TimeIsUpError
             except _TimeIsUpError:
@@ -170,7 +206,14 @@ class Evaluator:
             logger.warning("the evaluation was %s (%g seconds)", missing, seconds)
         return results
 
-    def _exchange(self, method: str, arguments: dict, deadline: float) -> dict[int, StepResult]:
+    def _film(self, camera: Camera, deadline: float, seen: Sequence[Seen]) -> None:
+        """Show the camera what it wants to see of these episodes."""
+        wanted = {one.slot: one.episode for one in seen if camera.wants(one.episode, one.step, one.ended)}
+        if wanted:
+            pictures = self._exchange("render", dict.fromkeys(wanted), deadline)
+            camera.take({wanted[slot]: picture for slot, picture in pictures.items()})
+
+    def _exchange(self, method: str, arguments: dict, deadline: float) -> dict[int, Any]:
         """Call a method on all groups that hold the named slots, in parallel."""
         calls: dict[int, dict] = {}
         for slot, argument in arguments.items():

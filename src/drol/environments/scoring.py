@@ -64,4 +64,9 @@ def evaluate(
     with stop_requests(), Evaluator(environment, workers=workers or min(cores(), 8), limits=limits) as evaluator:
         evaluator.check(plain.spec)
         results = evaluator.run(plain, episodes=episodes, seed=seed)
+    return summarised(results)
+
+
+def summarised(results: Sequence[EpisodeResult]) -> Evaluation:
+    """Episodes and their means."""
     return Evaluation(results, success_rate(results), mean_return(results), mean_score(results), unfinished(results))

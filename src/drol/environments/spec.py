@@ -39,6 +39,11 @@ class EnvironmentSpec:
     kind: str = "gymnasium"
     factory: str = GYMNASIUM
 
+    @property
+    def filmed(self) -> "EnvironmentSpec":
+        """The same environment, able to render pictures."""
+        return dataclasses.replace(self, options=(*self.options, ("render_mode", "rgb_array")))
+
     def as_record(self) -> dict[str, Any]:
         """Id, kind and options as JSON values; `drol.sources.environment_of_record` reads them."""
         return {"id": self.id, "kind": self.kind, "options": [list(option) for option in self.options]}

@@ -21,8 +21,12 @@ from drol.sources.d4rl.tasks import D4RLTask, task
 mujoco_env = lazy("gym.envs.mujoco.mujoco_env", "d4rl")
 
 
-def make(name: str) -> gymnasium.Env:
+def make(name: str, *, render_mode: str | None = None) -> gymnasium.Env:
     """Build one of D4RL's environments.
+
+    Args:
+        name: of the task.
+        render_mode: `rgb_array` to render pictures.
 
     Raises:
         DataError: for an unknown name.
@@ -39,7 +43,9 @@ def make(name: str) -> gymnasium.Env:
             inner = gym.make(name).unwrapped
     except Exception as error:
         raise _missing("d4rl", f"cannot build {name} ({error})") from error
-    return ADAPTERS.get(name.partition("-")[0], _BodyEnv)(known, inner)
+    adapted = ADAPTERS.get(name.partition("-")[0], _BodyEnv)(known, inner)
+    adapted.render_mode = render_mode
+    return adapted
 
 
 class D4RLEnv(gymnasium.Env):
@@ -53,6 +59,8 @@ class D4RLEnv(gymnasium.Env):
         inner: gym's environment, without wrappers.
         reference_scores: the returns that are scored as 0 and as 100.
     """
+
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012  (gymnasium declares it so)
 
     def __init__(self, known: D4RLTask, inner: Any):
         # antmaze and locomotion hide the actual environment in a wrapper that ignores seeds.
@@ -95,6 +103,13 @@ class D4RLEnv(gymnasium.Env):
             info["success"] = bool(info["goal_achieved"])
         truncated = self._steps >= self._limit and not terminated
         return np.asarray(observation, np.float32), float(reward), bool(terminated), truncated, info
+
+    def render(self) -> np.ndarray | None:
+        """A picture by mujoco_py, (height, width, 3); None unless the environment was made to render."""
+        if self.render_mode != "rgb_array":
+            return None
+        with _silence():
+            return np.asarray(self.inner.render(mode="rgb_array"), np.uint8)
 
     def _put(self, qpos: np.ndarray, qvel: np.ndarray, **placed: np.ndarray) -> np.ndarray:
         """Put the simulator into a recorded state, with arguments named as in D4RL's files (`infos/qpos`, ...).

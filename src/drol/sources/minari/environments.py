@@ -7,10 +7,14 @@ from drol.extras import MissingExtraError, quiet
 from drol.sources.minari.folders import check_environments, folder, open_dataset, read_metadata, shown
 
 
-def make(dataset_id: str) -> gymnasium.Env:
+def make(dataset_id: str, *, render_mode: str | None = None) -> gymnasium.Env:
     """The environment that a data set names for evaluation or, if it names none, the one it was recorded in.
 
     The two may differ in more than the time limit.
+
+    Args:
+        dataset_id: the data set.
+        render_mode: `rgb_array` to render pictures.
 
     Raises:
         DataError: if the data set is missing or damaged, or if it names no environment or one that cannot be made.
@@ -28,7 +32,8 @@ def make(dataset_id: str) -> gymnasium.Env:
     try:
         with quiet():
             check_environments(dataset_id, metadata)
-            return dataset.recover_environment(eval_env=True)
+            shown_by = {} if render_mode is None else {"render_mode": render_mode}
+            return dataset.recover_environment(eval_env=True, **shown_by)
     except DataError:
         raise
     except (ModuleNotFoundError, gymnasium.error.DependencyNotInstalled) as error:
