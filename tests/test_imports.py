@@ -15,7 +15,19 @@ ROOT = Path(drol.__file__).parent
 # Each module may import those above its own line, never those below. `files`, `modules`, `extras`, `processes`,
 # `seeding` and `signals` are tools without knowledge of learning, next to the shapes in `types` and to `published`.
 LAYERS = [
-    {"errors", "types", "files", "modules", "extras", "processes", "numerics", "seeding", "signals", "published"},
+    {
+        "errors",
+        "types",
+        "files",
+        "modules",
+        "extras",
+        "processes",
+        "numerics",
+        "seeding",
+        "signals",
+        "published",
+        "machine",
+    },
     {"ops"},
     {"nn"},
     {"policy"},

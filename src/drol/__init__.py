@@ -55,8 +55,12 @@ if TYPE_CHECKING:
     from drol.policy.files import save_policy as save_policy
     from drol.policy.loaded import LoadedPolicy as LoadedPolicy
     from drol.presets import preset as preset
+    from drol.report.certificate import Certificate as Certificate
+    from drol.report.certificate import certify as certify
     from drol.report.filming import film as film
     from drol.report.plotting import plot as plot
+    from drol.report.verification import Verification as Verification
+    from drol.report.verification import verify as verify
     from drol.signals import request_stop as request_stop
     from drol.sources import environment as environment
     from drol.sources import load_data as load_data
@@ -122,6 +126,10 @@ _HOMES = {
     "load_data": "sources",
     "preset": "presets",
     "plot": "report.plotting",
+    "Certificate": "report.certificate",
+    "certify": "report.certificate",
+    "Verification": "report.verification",
+    "verify": "report.verification",
     "film": "report.filming",
     "save_state": "training.states",
     "load_state": "training.states",

@@ -94,7 +94,7 @@ def test_other_flags_versions_and_processors_have_folders_of_their_own(monkeypat
     keys = {machine_key()}
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
     keys.add(machine_key())
-    monkeypatch.setattr(compilation, "_processor_features", lambda: "sse2")
+    monkeypatch.setattr(compilation, "processor_features", lambda: "sse2")
     keys.add(machine_key())
     monkeypatch.setattr(compilation.metadata, "version", lambda package: "99")
     keys.add(machine_key())

@@ -26,6 +26,8 @@ COMMANDS = {
     "runs": "list runs with their state, progress and score",
     "summary": "scores by task, method and swept value, with their uncertainty",
     "plot": "draw learning curves, with a band over seeds",
+    "certify": "bind the score of a run to the evidence for it",
+    "verify": "check a certificate, and roll its episodes out again",
     "compare": "train every method on the same data and make a table of the results",
     "presets": "list tasks, hyperparameters and sizes",
     "install-d4rl": "install D4RL's environments, which pip alone cannot",

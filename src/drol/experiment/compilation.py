@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import jax
 
 from drol.extras import is_installed, lazy
+from drol.machine import processor_features
 
 if TYPE_CHECKING:
     from jax.experimental.compilation_cache import compilation_cache
@@ -86,20 +87,10 @@ def _usable_folder() -> Path | None:
 
 def machine_key() -> str:
     """What compiled programs depend on besides their source: processor, versions and flags, as one short word."""
-    facts = [platform.machine(), _processor_features()]
+    facts = [platform.machine(), processor_features()]
     facts += [f"{package} {metadata.version(package)}" for package in ("jax", "jaxlib")]
     facts += [f"{name}={os.environ.get(name, '')}" for name in VARIABLES]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
-
-
-def _processor_features() -> str:
-    """The instructions that this processor has; its name where the system does not list them."""
-    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-        for line in file:
-            name, _, value = line.partition(":")
-            if name.strip() in ("flags", "Features"):
-                return " ".join(sorted(value.split()))
-    return platform.processor()
 
 
 def _drop_oldest(root: Path) -> None:

@@ -28,7 +28,6 @@ from drol.experiment.inputs import (
     sums_in,
     sums_of,
 )
-from drol.experiment.machine import continued, machine
 from drol.experiment.many import (
     Sweep,
     check_alike,
@@ -45,6 +44,7 @@ from drol.experiment.records import Json
 from drol.experiment.resume import Changes
 from drol.extras import require_all
 from drol.files import WriteError, write_json
+from drol.machine import continued, machine
 from drol.numerics import check_precision, precision
 from drol.policy import Policy, in_units
 from drol.presets import note
