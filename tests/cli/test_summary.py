@@ -28,7 +28,7 @@ def test_runs_are_listed(runs, capsys):
     assert drol("runs", runs) == 0
     lines = capsys.readouterr().out.splitlines()
     (half,) = [line.split() for line in lines if "half" in line]
-    assert half[2:] == ["drol", "7", "unfinished", "20", "of", "40", "success", "0.600", "0.550", "(last", "2)"]
+    assert half[2:] == ["drol", "7", "unfinished", "20", "of", "40", "success", "0.60", "0.55", "(last", "2)"]
     assert sum("finished" in line for line in lines) == 5
 
 

@@ -48,7 +48,7 @@ def test_what_was_left_out_is_said(tmp_path):
     assert group.scores == (0.5,)
     assert group.basis() == "success, mean of the last 2 evaluations, 1 seed, 40 episodes; unfinished: seeds 1, 2"
     row = cells(group)
-    assert row["mean"] == "0.500"
+    assert row["mean"] == "0.50"
     assert row["standard_deviation"] == row["interval"] == "-"
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from drol.algorithms.registry import ALGORITHMS, algorithm_class
 from drol.cli import compared
+from drol.cli import summary as summaries
 from drol.cli.numbers import count
 from drol.cli.options import add_columns, add_limits
 from drol.cli.output import say
@@ -29,6 +30,7 @@ from drol.experiment.platform import check_platform
 from drol.extras import lazy, require_all
 from drol.files import read_json, write_atomic, write_json
 from drol.presets import SIZES
+from drol.report import summary
 from drol.sources import NOWHERE, Task, environment_of_task
 
 if TYPE_CHECKING:
@@ -358,6 +360,11 @@ def _show(results: Path) -> None:
     console = Console()
     console.print(shown)
     console.print(tables.caption(results, quote=""), highlight=False, markup=False)
+    groups = tables.groups(results)
     text = f"{tables.table(results)}\n{tables.caption(results)}\n"
+    if groups:
+        summaries.show(groups)
+        text += f"\n{summary.as_markdown(groups)}\n{summary.INTERVALS}\n"
+    write_json(results / summary.SUMMARY, summary.as_json(groups))
     write_atomic(results / "table.md", lambda file: file.write(text.encode()))
-    print(f"wrote {results / 'table.md'}")
+    print(f"wrote {results / 'table.md'} and {results / summary.SUMMARY}")

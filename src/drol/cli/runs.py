@@ -4,9 +4,8 @@ import argparse
 from pathlib import Path
 
 from drol.cli.terminal import SIMPLE, Column, Console, Table
-from drol.report.figure import MEASURES
+from drol.report.figure import DIGITS, MEASURES
 from drol.report.runs import RunRecord, runs_in
-from drol.report.summary import digits
 
 
 def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
@@ -38,7 +37,7 @@ def last_evaluation(record: RunRecord) -> str:
     for measure in MEASURES:
         lines = [line for line in record.lines if line.get(f"evaluation/{measure}") is not None]
         if lines:
-            return f"{MEASURES[measure]} {lines[-1][f'evaluation/{measure}']:.{digits(measure)}f}"
+            return f"{MEASURES[measure]} {lines[-1][f'evaluation/{measure}']:.{DIGITS[measure]}f}"
     return "-"
 
 
@@ -47,4 +46,4 @@ def figure_of(record: RunRecord) -> str:
     found = record.figure
     if found is None:
         return "-"
-    return f"{found.value:.{digits(found.measure)}f} (last {found.evaluations})"
+    return f"{found.value:.{DIGITS[found.measure]}f} (last {found.evaluations})"

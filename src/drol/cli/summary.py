@@ -1,6 +1,7 @@
 """`drol summary`: scores by task, method and swept value, with their uncertainty."""
 
 import argparse
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,8 +9,9 @@ from drol.cli.terminal import SIMPLE, Column, Console, Table
 from drol.files import counted, refuse_folder, write_atomic, write_json
 from drol.report import summary
 from drol.report.runs import runs_in
-from drol.report.statistics import RESAMPLES
 from drol.report.summary import Group, Improvement
+
+MOST_PAIRS = 15
 
 
 def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
@@ -26,8 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write {what}")
     parser.epilog = (
         "A run's score is the mean of its last three evaluations; no checkpoint is selected. Runs that\n"
-        "differ in anything but their seed are different rows. IQM: interquartile mean. Intervals: 95 %,\n"
-        f"stratified bootstrap of {RESAMPLES:,} resamples (Agarwal et al., NeurIPS 2021)."
+        "differ in anything but their seed are different rows.\n" + "\n".join(textwrap.wrap(summary.INTERVALS, 100))
     )
 
 
@@ -58,8 +59,10 @@ def show(groups: Sequence[Group]) -> None:
     pairs = summary.improvements(groups)
     if pairs:
         print("Probability that a run of the one scores higher than a run of the other (95 % interval):")
-    for pair in pairs:
+    for pair in pairs[:MOST_PAIRS]:
         print(f"  {_sentence(pair)}")
+    if len(pairs) > MOST_PAIRS:
+        print(f"  ... ({len(pairs)} pairs in all, in summary.json or with --json)")
 
 
 def _sentence(pair: Improvement) -> str:

@@ -10,6 +10,7 @@ from drol.errors import DataError
 from drol.files import read_json
 from drol.presets import SIZES, TITLES
 from drol.report.figure import DIGITS, MEASURES, Measure
+from drol.report.summary import Group
 from drol.training.settings import LAST_EVALUATIONS
 
 SPEED = "speed.json"
@@ -79,8 +80,7 @@ def cells(results: Path, quote: str = "") -> list[list[str]]:
     # Success needs no word; other measures are named next to their task.
     words = {task: "" if measures[task] == "success" else f", {MEASURES[measures[task]]}" for task in found}
     lines = [["method", *(f"{quote}{task}{quote}{words[task]}" for task in found), "updates/s", "ms per action"]]
-    known = list(TITLES)
-    for name in sorted(comparison.algorithms, key=lambda name: known.index(name) if name in known else len(known)):
+    for name in sorted(comparison.algorithms, key=_rank):
         figures = [_figure(found[task].get(name), comparison, task, digits[task]) for task in comparison.tasks]
         record = speed.get(name, {})
         rates = [
@@ -89,6 +89,45 @@ def cells(results: Path, quote: str = "") -> list[list[str]]:
         ]
         lines.append([TITLES.get(name, name), *figures, *rates])
     return lines
+
+
+def groups(results: Path) -> list[Group]:
+    """The scores of all cells, for statistics and their uncertainty.
+
+    Raises:
+        DataError: as in `table`.
+    """
+    comparison = load(results)
+    found = []
+    for task in comparison.tasks:
+        stored = _results(results, task, comparison)
+        for name in sorted(stored, key=_rank):
+            found.append(_group(task, name, stored[name], comparison.eval_episodes))
+    return found
+
+
+def _rank(name: str) -> int:
+    known = list(TITLES)
+    return known.index(name) if name in known else len(known)
+
+
+def _group(task: str, name: str, result: Mapping[str, Any], episodes: int) -> Group:
+    scored = {seed: record for seed, record in result["seeds"].items() if record["figure"] is not None}
+    counts = [min(len(record["evaluations"]), LAST_EVALUATIONS) for record in scored.values()]
+    diverged = [seed for seed, record in result["seeds"].items() if record["diverged"]]
+    return Group(
+        task=task,
+        method=TITLES.get(name, name),
+        algorithm=name,
+        values={},
+        seeds=tuple(map(int, scored)),
+        scores=tuple(float(record["figure"]) for record in scored.values()),
+        measure=result["measure"],
+        evaluations=(min(counts, default=0), max(counts, default=0)),
+        episodes=episodes * sum(counts),
+        left_out=(f"diverged: seeds {', '.join(diverged)}",) if diverged else (),
+        diverged=bool(diverged),
+    )
 
 
 def _averages(found: Mapping[str, Results]) -> str:

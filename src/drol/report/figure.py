@@ -13,7 +13,7 @@ MEASURES: dict[Measure, str] = {"score": "normalised score", "success": "success
 """A run is reported by the first of these that it has."""
 
 DIGITS: dict[Measure, int] = {"score": 1, "success": 2, "return": 1}
-"""Decimals that a table shows."""
+"""Decimals that a table shows; a hundredth of success is an episode of a hundred."""
 
 
 @dataclasses.dataclass(frozen=True)

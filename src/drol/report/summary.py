@@ -12,9 +12,9 @@ import numpy as np
 
 from drol.files import counted, null_for_nan, write_json
 from drol.presets import TITLES
-from drol.report.figure import MEASURES, Figure, Measure
+from drol.report.figure import DIGITS, MEASURES, Figure, Measure
 from drol.report.runs import RunRecord, runs_in
-from drol.report.statistics import Interval, improvement, interquartile_mean, interval, mean
+from drol.report.statistics import RESAMPLES, Interval, improvement, interquartile_mean, interval, mean
 
 SUMMARY = "summary.json"
 """What the folder of a sweep holds about its runs."""
@@ -226,14 +226,16 @@ COLUMNS = {
 }
 
 
-def digits(measure: Measure | None) -> int:
-    """Decimals: three for success, one for scores and returns."""
-    return 3 if measure == "success" else 1
+INTERVALS = (
+    f"IQM: interquartile mean. Intervals: 95 %, stratified bootstrap of {RESAMPLES:,} resamples (Agarwal et al., "
+    f"NeurIPS 2021)."
+)
+"""What the columns of a table are."""
 
 
 def cells(group: Group) -> dict[str, str]:
     """The texts of a row; `-` for what does not exist."""
-    numbers, places = group.statistics(), digits(group.measure)
+    numbers, places = group.statistics(), DIGITS[group.measure or "success"]
 
     def text(name: str) -> str:
         value = numbers[name]
