@@ -67,7 +67,7 @@ PACKAGES = (
     ),
 )
 
-FIGURES = ("voronoi.png", "candidates.png")
+FIGURES = ("voronoi.png", "candidates.png", "cube.webp", "cube-curve.svg")
 
 # Addresses in the theme's scripts: what they would load for features that this site does not use (diagrams, old
 # browsers, the counters of a repository). The names of namespaces look like addresses, and are none.
