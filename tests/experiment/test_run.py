@@ -55,6 +55,13 @@ def test_a_result_holds_what_was_trained(result):
     assert jax.tree.all(jax.tree.map(np.array_equal, stored.policy, result.policy))
 
 
+def test_notes_name_options_as_in_python(config, tmp_path, capsys):
+    drol.train(dataclasses.replace(config, out=tmp_path / "run", updates=4, eval_every=2))
+    said = capsys.readouterr().out
+    assert "tune bc_coef first" in said
+    assert "--bc-coef" not in said
+
+
 def test_the_command_leaves_the_same_folder(result, log, tmp_path):
     options = ("--updates", 40, "--eval-every", 20, "--eval-episodes", 2, "--hidden", 8, "--workers", 1)
     assert command("train", log, "--env", ENVIRONMENT, "--out", tmp_path / "run", *options) == 0

@@ -118,6 +118,7 @@ def test_panels_and_lines(two_methods):
     (panel,) = [place for place in figure.axes if place.get_title().replace("\n", "") == TASK]
     np.testing.assert_allclose(panel.lines[0].get_ydata(), [0.1, 0.5, 0.9])
     assert len(panel.collections) == 2  # a band each
+    assert figure._repr_png_()[:4] == b"\x89PNG"  # for notebooks
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["DROL (1 to 3 seeds)", "FQL (3 seeds)"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from drol.algorithm import TrainState
-from drol.errors import DivergedError, DrolError
+from drol.errors import DivergedError, DrolError, both
 from drol.experiment.config import RunConfig
 from drol.experiment.launch import Request, Tell, Trained, launch
 from drol.experiment.many import Sweep
@@ -124,9 +124,14 @@ def train_many(
 
 
 def _request(config: RunConfig, *, resume: bool, progress: bool, sinks: Sequence[Sink]) -> Request:
-    tell: Tell = print if progress else logger.info
+    tell: Tell = _print if progress else logger.info
     given = config.resolved().changes() if resume else {}
     return Request(config, given, resume=resume, sinks=sinks, tell=tell, warn=logger.warning, progress=progress)
+
+
+def _print(line: str) -> None:
+    """Print a note, with options named as in Python."""
+    print(both(line)[0])
 
 
 def _results(request: Request) -> list[Result]:

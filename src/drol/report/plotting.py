@@ -1,5 +1,6 @@
 """Learning curves as figures: readable in print, in black and white, and by the colour-blind."""
 
+import io
 import math
 import os
 import textwrap
@@ -102,6 +103,13 @@ def plot(
     return figure
 
 
+def _png(figure: "mpl_figure.Figure") -> bytes:
+    file = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(file, format="png", dpi=100, bbox_inches="tight")
+    return file.getvalue()
+
+
 def check_suffix(path: Path) -> None:
     """Check that figures can be written in this format.
 
@@ -147,6 +155,8 @@ def drawn(lines: Sequence[Curve], band: Band) -> "mpl_figure.Figure":
             if several
             else title
         )
+        # Notebooks ask for it, and know matplotlib's figures only once pyplot is imported.
+        figure._repr_png_ = lambda: _png(figure)  # pyright: ignore[reportAttributeAccessIssue]
         if said:
             figure.supxlabel("\n".join(textwrap.wrap(said.rstrip("; "), 34 * across + 6)), fontsize=7, color="0.35")
     return figure
