@@ -31,7 +31,14 @@ def test_a_comparison_from_nothing_and_again(compare, capsys):
     assert "12.3" in capsys.readouterr().out
     stored = {path: path.read_bytes() for path in (compare.out / "results").rglob("*.*")}
     names = {str(path.relative_to(compare.out / "results")) for path in stored}
-    assert names == {"comparison.json", "speed.json", "table.md", f"{TASK}/drol.json", f"{TASK}/fql.json"}
+    assert names == {
+        "comparison.json",
+        "speed.json",
+        "summary.json",
+        "table.md",
+        f"{TASK}/drol.json",
+        f"{TASK}/fql.json",
+    }
     markdown = (compare.out / "results" / "table.md").read_text()
     assert table(compare.out / "results") in markdown
     assert "| DROL | 0.50 ± 0.00 | 12.3 | 0.13 |" in markdown

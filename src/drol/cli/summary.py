@@ -52,10 +52,15 @@ def run(parsed: argparse.Namespace) -> int:
 def show(groups: Sequence[Group]) -> None:
     """Print the table of groups, and how likely each method is to beat each other one."""
     console = Console()
-    table = Table(*(Column(name, overflow="fold") for name in summary.COLUMNS.values()), box=SIMPLE)
-    for group in groups:
-        table.add_row(*summary.cells(group).values())
+    names = [name for name in summary.COLUMNS if name != "basis"]
+    table = Table(*(Column(summary.COLUMNS[name], overflow="fold") for name in names), box=SIMPLE)
+    rows = [summary.cells(group) for group in groups]
+    for row in rows:
+        table.add_row(*(row[name] for name in names))
     console.print(table)
+    bases = {row["basis"] for row in rows}
+    for line in bases if len(bases) == 1 else [f"{row['task']}, {row['method']}: {row['basis']}" for row in rows]:
+        print(f"scores: {line}" if len(bases) == 1 else line)
     pairs = summary.improvements(groups)
     if pairs:
         print("Probability that a run of the one scores higher than a run of the other (95 % interval):")
