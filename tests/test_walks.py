@@ -130,7 +130,7 @@ def walk(request, tmp_path_factory):
 def test_from_nothing_to_an_evaluated_policy(walk):
     first = shortened(commands("README.md", "drol train cube"), collect=1)
     first = with_options(first, "drol train", "--workers 1 --updates 100 --eval-every 50 --eval-episodes 1")
-    then = shortened(commands("README.md", "drol evaluate"), episodes=2)
+    then = shortened(commands("README.md", "--episodes 50"), episodes=2)
     acting = block("README.md", "python", 'load_policy("runs')
     code = script("import numpy as np, drol", "observation = np.zeros(28)", acting, "print(action.shape)")
     folder, log = walk(first + then + code)
@@ -140,7 +140,7 @@ def test_from_nothing_to_an_evaluated_policy(walk):
 
 
 def test_the_pages_begin_with_the_commands_of_the_readme():
-    for containing in ("drol train cube", "drol evaluate"):
+    for containing in ("drol train cube", "--episodes 50"):
         assert commands("docs/get-started.md", containing) == commands("README.md", containing)
 
 
@@ -184,4 +184,4 @@ def test_from_logs_to_a_deployed_policy(walk):
 def installation():
     """README's first command without its training, and the activation that follows it."""
     install = re.sub(r" && \.venv/bin/drol train .*", "", commands("README.md", "drol train cube"))
-    return install + commands("README.md", "drol evaluate").splitlines()[0] + "\n"
+    return install + commands("README.md", "--episodes 50").splitlines()[0] + "\n"

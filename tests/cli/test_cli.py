@@ -69,7 +69,9 @@ def test_training_leaves_a_whole_run(trained, data):
         "config.json",
         "metrics.jsonl",
         "evaluations.jsonl",
+        "probes.jsonl",
         "checkpoints",
+        "policies",
         "run.lock",
         "policy",
     }

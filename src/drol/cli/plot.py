@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         "--band",
         choices=list(BANDS),
         default="interval",
-        help="around the mean over seeds (default: interval). " + shown.replace("; ", ";\n"),
+        help="around the mean over seeds (default: interval). " + shown.replace("; ", ";\n").replace("%", "%%"),
     )
     parser.add_argument(
         "--out",
