@@ -9,7 +9,7 @@ import pytest
 from drol.compare import comparison as comparisons
 from drol.compare.cells import Cell
 from drol.compare.comparison import Budget, Comparison
-from drol.compare.tables import caption, table
+from drol.compare.tables import caption, groups, table
 from tests.helpers.commands import TASK
 from tests.helpers.made_up_runs import PROTOCOL, SHORT, fill, write_run
 
@@ -91,6 +91,11 @@ def test_the_table_follows_from_the_results_alone(tmp_path):
         "Success: mean of the last three evaluations (20 episodes each), size laptop; "
         "mean ± sample standard deviation over 2 seeds (0, 1). Every run: 40 updates, evaluated every 10."
     )
+    scored = {(group.task, group.method): group for group in groups(moved)}
+    assert scored[TASK, "DROL"].scores == (0.0, 1.0)
+    assert scored[TASK, "DROL"].basis() == "success, mean of the last 3 evaluations, 2 seeds, 120 episodes"
+    assert scored[other, "DROL"].diverged
+    assert not scored[other, "DROL"].is_scored
     third = comparison.extended(tasks=["a"], algorithms=[], budget={"updates": 50}, given={})
     third.save(moved)
     assert caption(moved).endswith(
