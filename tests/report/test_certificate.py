@@ -367,6 +367,10 @@ def test_the_commands(run, tmp_path, capsys):
     assert "identical: every episode repeats bit for bit" in said
     assert "It cannot show that the policies were trained on the data" in said
     assert json.loads((tmp_path / "found.json").read_text())["verdict"] == "identical"
+    assert main(["verify", str(path), "--run", str(run), "--episodes", "0"]) == 0
+    said = capsys.readouterr().out
+    assert "none rolled out again" in said
+    assert "This shows" not in said
     assert main(["verify", str(path), "--run", str(run)]) == 1
     assert "name it yourself: add --env" in capsys.readouterr().err
     content = json.loads(path.read_text())

@@ -83,6 +83,8 @@ def _show(certificate: certificates.Certificate, found: verification.Verificatio
     elif not found.contradictions:
         print(f"{counted(len(certificate.episodes), 'episode')} on record, none rolled out again")
     print(f"{found.verdict}: {MEANING[found.verdict]}")
-    if found.verdict != "contradicted":
+    if found.verdict != "contradicted" and not found.episodes:
+        print("The records agree with each other; whether the policies score so, only rolling out can show.")
+    elif found.verdict != "contradicted":
         print(f"This shows that {certificates.PROVES}.")
         print(f"It cannot show {', or '.join(certificates.CANNOT_PROVE)}.")
