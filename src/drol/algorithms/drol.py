@@ -138,7 +138,7 @@ class DROL(Trained):
     @jax.named_scope("noise")
     def noise(self, spec: Spec, rows: Rows, *, key: Key) -> DROLNoise:
         dim = spec.action_dim
-        radius = latent.default_radius(dim) if self.latent_radius is None else self.latent_radius
+        radius = self._radius(dim)
         count = self.num_candidates + self.backup_candidates
 
         latents = per_row(lambda key: latent.sample_ball(key, (count,), dim, radius), rows, key)
@@ -179,8 +179,7 @@ class DROL(Trained):
         if self.num_candidates == 1:
             return None
         dim = actions.shape[-1]
-        radius = latent.default_radius(dim) if self.latent_radius is None else self.latent_radius
-        latents = latent.sample_ball(key, (self.num_candidates,), dim, radius)
+        latents = latent.sample_ball(key, (self.num_candidates,), dim, self._radius(dim))
         shared = jnp.broadcast_to(latents, (actions.shape[0], *latents.shape))
         return jax.vmap(routing.route)(state.actor.candidates(observations, shared), actions).winner
 
@@ -190,6 +189,9 @@ class DROL(Trained):
         # The target critic evaluates every next action separately: no products are shared within a state.
         targets = n.actor.forward(self.backup_candidates) + self.backup_candidates * ensemble * n.critic.forward()
         return routing + n.actor.learn() + targets + ensemble * (n.critic.guide() + n.critic.learn())
+
+    def _radius(self, dim: int) -> float:
+        return latent.default_radius(dim) if self.latent_radius is None else self.latent_radius
 
     def gradients(
         self, state: DROLState, batch: Batch, noise: DROLNoise, *, axis_name: AxisName | None = None
