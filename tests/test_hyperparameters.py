@@ -40,7 +40,7 @@ NAMES = sorted(ALGORITHMS)
         ({"num_candidates": True}, "num_candidates must be an integer, found True"),
         ({"latent_radius": float("nan")}, "latent_radius must be a finite number at least 0, found nan"),
         ({"latent_radius": "1"}, "latent_radius must be a number, found '1'"),
-        ({"q_agg": 3}, "q_agg must be one of mean, min, mean-half-std, found 3"),
+        ({"q_agg": 3}, "q_agg must be one of mean, min, mean-half-std, mean-std, found 3"),
         ({"optimizer": "adam"}, r"optimizer must be an optax transform, such as optax.sgd\(1e-3\), found 'adam'"),
         ({"optimizer": 1e-3}, "optimizer must be an optax transform, .* found 0.001"),
         ({"optimizer": optax.adam}, "found the function adam: call it"),

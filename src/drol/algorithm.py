@@ -18,9 +18,10 @@ from drol.hyperparameters import scalar as scalar
 from drol.hyperparameters import static as static
 from drol.numerics import threefry
 from drol.ops.axis import global_rows
+from drol.ops.chunks import flat_batch
 from drol.policy import Policy
 from drol.published import Published
-from drol.types import AxisName, Batch, Key, Metrics, Rows, Spec
+from drol.types import AxisName, Batch, ChunkBatch, Key, Metrics, Rows, Spec
 
 ScalarLike = Float[Array, ""] | float
 
@@ -32,12 +33,17 @@ class TrainState(eqx.Module):
 
 
 State = TypeVar("State", bound=TrainState)
+BatchKind = TypeVar("BatchKind", bound=Batch | ChunkBatch)
 
 
 class Algorithm(eqx.Module):
     """An offline RL method as pure functions over its typed hyperparameters.
 
     Subclasses are final. They declare fields with `scalar` and `static` and implement the four abstract methods below.
+
+    Action chunks need nothing more: a plan of h actions reaches an algorithm as one action of h d numbers, and its
+    rewards as one return, summed with the hyperparameter `discount`. What a chunk leaves out is marked in
+    `Batch.weights` and `Batch.valid`; see `drol.ops.losses.row_mean` and `behaviour_cloning`.
 
     Raises:
         ValueError: for a hyperparameter out of range.
@@ -79,12 +85,18 @@ class Algorithm(eqx.Module):
         """The policy given by `state`."""
 
     def winners(
-        self, state, observations: Float[Array, "rows observation"], actions: Float[Array, "rows action"], *, key: Key
+        self,
+        state,
+        observations: Float[Array, "rows observation"],
+        actions: Float[Array, "rows action"],
+        *,
+        key: Key,
+        chunk: int = 1,
     ) -> Int[Array, " rows"] | None:
         """Which of one set of latents, drawn once from `key` and shared by all rows, wins each action.
 
         With fixed rows and a fixed key this follows the regions of latent space through training; with fresh latents
-        the winner's index would say nothing. None for methods that do not route.
+        the winner's index would say nothing. None for methods that do not route. Each action holds `chunk` steps.
         """
         return None
 
@@ -159,7 +171,12 @@ def from_record(cls: type[Algorithm], values: Mapping[str, Any]) -> Algorithm:
 
 
 def step(
-    algorithm: Algorithm, state: State, batch: Batch, *, key: Key, axis_name: AxisName | None = None
+    algorithm: Algorithm,
+    state: State,
+    batch: Batch | ChunkBatch,
+    *,
+    key: Key,
+    axis_name: AxisName | None = None,
 ) -> tuple[State, Metrics]:
     """One training step: draw this update's noise, then update.
 
@@ -169,7 +186,7 @@ def step(
     Args:
         algorithm: for instance `drol.DROL(num_candidates=16, bc_coef=10.0)`.
         state: what `algorithm.init` or the previous step returned.
-        batch: transitions.
+        batch: transitions, or chunks of consecutive ones.
         key: this update's key; fold the run's key with the update's number (`jax.random.fold_in(key, state.step)`).
         axis_name: the mapped axis over which the batch is sharded, or several: the first varies slowest.
 
@@ -182,11 +199,29 @@ def step(
     """
     if not isinstance(algorithm, Algorithm):
         raise TypeError(f"algorithm must be an algorithm such as drol.DROL(bc_coef=3.0), found {named(algorithm)}")
-    batch = checked_batch(batch)
-    _check_widths(algorithm, state, batch)
-    rows = global_rows(batch.rewards.shape[0], axis_name)
-    noise = algorithm.noise(batch.spec, rows, key=threefry(key))
-    return algorithm.update(state, batch, noise, axis_name=axis_name)  # pyright: ignore[reportReturnType]
+    flat = flattened(algorithm, checked_batch(batch))
+    _check_widths(algorithm, state, flat)
+    rows = global_rows(flat.rewards.shape[0], axis_name)
+    noise = algorithm.noise(flat.spec.flat, rows, key=threefry(key))
+    return algorithm.update(state, flat, noise, axis_name=axis_name)  # pyright: ignore[reportReturnType]
+
+
+def flattened(algorithm: Algorithm, batch: Batch | ChunkBatch) -> Batch:
+    """A batch as the algorithm's `update` takes it: chunks become single steps, by the algorithm's discount.
+
+    Raises:
+        ValueError: for chunks, if the algorithm has no hyperparameter `discount`.
+    """
+    if not isinstance(batch, ChunkBatch):
+        return batch
+    if not hasattr(algorithm, "discount"):
+        name = type(algorithm).__name__
+        raise ValueError(
+            f"the rewards of a chunk are summed with the hyperparameter `discount`, which {name} does not have; "
+            f"declare it, or `discount: ClassVar[None] = None` if {name} uses no rewards"
+        )
+    discount: ScalarLike | None = getattr(algorithm, "discount")  # noqa: B009  (declared by subclasses)
+    return flat_batch(batch, 1.0 if discount is None else discount)
 
 
 def checked_start(spec: Spec, key: Key) -> Key:
@@ -201,18 +236,25 @@ def checked_start(spec: Spec, key: Key) -> Key:
     return threefry(key)
 
 
-def checked_batch(batch: Batch) -> Batch:
+OPTIONAL = ("weights", "valid")
+"""Fields of a batch of flattened chunks, None in any other."""
+
+
+def checked_batch(batch: BatchKind) -> BatchKind:
     """Check the shapes of a batch, and convert integers and booleans to floats. Reads only shapes and dtypes.
 
     Raises:
         TypeError: if it is not a batch of numeric arrays.
         ValueError: naming the field, what was expected and what was found.
     """
-    names = [field.name for field in dataclasses.fields(Batch)]
-    if missing := [name for name in names if not hasattr(batch, name)]:
+    kind = ChunkBatch if isinstance(batch, ChunkBatch) else Batch
+    fields = [field.name for field in dataclasses.fields(kind) if not field.metadata.get("static", False)]
+    if missing := [name for name in fields if not hasattr(batch, name)]:
         raise TypeError(f"batch must be a drol.Batch, found {type(batch).__name__} without the field {missing[0]}")
+    names = [name for name in fields if name not in OPTIONAL or getattr(batch, name) is not None]
     kinds = {name: _kind_of(batch, name) for name in names}
-    _check_shapes({name: getattr(batch, name).shape for name in names})
+    shapes = {name: getattr(batch, name).shape for name in names}
+    _check_shapes(shapes, _expected_chunks(shapes) if kind is ChunkBatch else _expected(shapes))
     converted = [name for name, kind in kinds.items() if kind != "f"]
     if not converted:
         return batch
@@ -220,7 +262,7 @@ def checked_batch(batch: Batch) -> Batch:
     return eqx.tree_at(lambda b: [getattr(b, name) for name in converted], batch, floats)
 
 
-def _kind_of(batch: Batch, name: str) -> str:
+def _kind_of(batch: Batch | ChunkBatch, name: str) -> str:
     array = getattr(batch, name)
     if isinstance(array, jax.Array | np.ndarray | np.generic):
         for kind, numbers in (("f", jnp.floating), ("i", jnp.integer), ("b", jnp.bool_)):
@@ -230,23 +272,55 @@ def _kind_of(batch: Batch, name: str) -> str:
     raise TypeError(f"batch.{name} must be an array, found {type(array).__name__}; convert it with jnp.asarray")
 
 
-def _check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def _expected(shapes: Shapes) -> Shapes:
+    """The shapes of a batch whose observations and actions have these."""
     for name in ("observations", "actions"):
-        if len(shapes[name]) != 2 or 0 in shapes[name]:
-            hint = "; a single transition needs a leading axis: x[None]" if len(shapes[name]) == 1 else ""
-            raise ValueError(f"batch.{name} must have shape (rows, {name[:-1]}), found {shapes[name]}{hint}")
+        _check_axes(name, shapes[name], ("rows", name[:-1]))
     (rows, observation), (_, action) = shapes["observations"], shapes["actions"]
-    expected = {
+    return {
         "actions": (rows, action),
         "rewards": (rows,),
         "masks": (rows,),
         "next_observations": (rows, observation),
         "next_actions": (rows, action),
+        "weights": (rows,),
+        "valid": (rows, action),
     }
-    for name, shape in expected.items():
-        if shapes[name] != shape:
-            hint = f"; drop the last axis: {name}[:, 0]" if shapes[name] == (*shape, 1) else ""
-            raise ValueError(f"batch.{name} must have shape {shape} to match observations, found {shapes[name]}{hint}")
+
+
+def _expected_chunks(shapes: Shapes) -> Shapes:
+    """The shapes of a batch of chunks whose observations, actions and rewards have these."""
+    _check_axes("observations", shapes["observations"], ("rows", "observation"))
+    _check_axes("actions", shapes["actions"], ("rows", "chunk", "action"))
+    _check_axes("rewards", shapes["rewards"], ("rows", "steps"))
+    (rows, observation), (_, chunk, action) = shapes["observations"], shapes["actions"]
+    if (steps := shapes["rewards"][1]) < chunk:
+        raise ValueError(f"batch.rewards must have at least the {chunk} steps of batch.actions, found {steps}")
+    return {
+        "actions": (rows, chunk, action),
+        "rewards": (rows, steps),
+        "masks": (rows, steps),
+        "valid": (rows, steps),
+        "next_observations": (rows, observation),
+        "next_actions": (rows, chunk, action),
+    }
+
+
+def _check_axes(name: str, shape: tuple[int, ...], axes: tuple[str, ...]) -> None:
+    if len(shape) != len(axes) or 0 in shape:
+        hint = "; a single transition needs a leading axis: x[None]" if len(shape) == len(axes) - 1 else ""
+        raise ValueError(f"batch.{name} must have shape ({', '.join(axes)}), found {shape}{hint}")
+
+
+def _check_shapes(shapes: Shapes, expected: Shapes) -> None:
+    for name in (name for name in expected if name in shapes):
+        shape, found = expected[name], shapes[name]
+        if found != shape:
+            hint = f"; drop the last axis: {name}[:, 0]" if found == (*shape, 1) else ""
+            raise ValueError(f"batch.{name} must have shape {shape} to match observations, found {found}{hint}")
 
 
 def _check_widths(algorithm: Algorithm, state: TrainState, batch: Batch) -> None:
@@ -257,8 +331,15 @@ def _check_widths(algorithm: Algorithm, state: TrainState, batch: Batch) -> None
     except NotImplementedError:
         # An unfinished algorithm has no policy yet.
         return
-    for name, width in dataclasses.asdict(specs[0]).items():
-        found = getattr(batch.spec, name)
+    ours, theirs = specs[0].flat, batch.spec.flat
+    for name in ("observation_dim", "action_dim"):
+        width, found = getattr(ours, name), getattr(theirs, name)
+        if found != width and batch.chunk > 1 and name == "action_dim":
+            raise ValueError(
+                f"the state's networks were built for plans of {width} numbers, but the batch has {batch.chunk} "
+                f"actions of {batch.spec.action_dim}; make a state with algorithm.init(batch.spec, key=...), where "
+                f"batch is drawn from the chunked data"
+            )
         if found != width:
             raise ValueError(
                 f"the state's networks were built for {name} {width}, but the batch has {found}; make a state with "

@@ -40,16 +40,67 @@ class Spec:
 
     Static and hashable, so a jitted function may close over it or take it as a static argument.
 
+    Attributes:
+        observation_dim: the numbers of one observation.
+        action_dim: d, the numbers of one action, as the environment takes it.
+        chunk: h, the actions that a policy plans at once; 1 for ordinary policies.
+
     Raises:
-        ValueError: if a dimension is not a positive integer.
+        ValueError: if one of them is not a positive integer.
     """
 
     observation_dim: int
     action_dim: int
+    chunk: int = 1
 
     def __post_init__(self):
-        for name in ("observation_dim", "action_dim"):
+        for name in ("observation_dim", "action_dim", "chunk"):
             object.__setattr__(self, name, positive_integer(name, getattr(self, name)))
+
+    @property
+    def plan_dim(self) -> int:
+        """h d, the numbers of one plan: what actors return and critics value."""
+        return self.chunk * self.action_dim
+
+    @property
+    def flat(self) -> "Spec":
+        """The task as algorithms see it: one step whose action is a whole plan."""
+        return Spec(self.observation_dim, self.plan_dim)
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunking:
+    """How many steps of an episode make up one row of a batch. Static and hashable.
+
+    Attributes:
+        chunk: h, the actions of a plan.
+        n_step: the rewards that are summed before the critic bootstraps; h if None.
+        absorbing: whether the sum stops at the first true end inside the row, inclusive. If False it continues to the
+            end of the row wherever the recording does, as in public samplers, whose figures can be repeated that way.
+
+    Raises:
+        ValueError: if a number is not a positive integer, or `n_step` is smaller than `chunk`.
+    """
+
+    chunk: int = 1
+    n_step: int | None = None
+    absorbing: bool = True
+
+    def __post_init__(self):
+        object.__setattr__(self, "chunk", positive_integer("chunk", self.chunk))
+        n_step = self.chunk if self.n_step is None else positive_integer("n_step", self.n_step)
+        if n_step < self.chunk:
+            raise ValueError(
+                f"n_step must be at least chunk, because a plan is valued by the rewards of all its steps; found "
+                f"n_step {n_step} and chunk {self.chunk}"
+            )
+        object.__setattr__(self, "n_step", n_step)
+
+    @property
+    def steps(self) -> int:
+        """The steps of one row."""
+        assert self.n_step is not None
+        return self.n_step
 
 
 class Batch(eqx.Module):
@@ -57,6 +108,15 @@ class Batch(eqx.Module):
 
     `masks` is 1 - terminated: 0 stops the bootstrap; after a time-out it stays 1. `next_actions` is the data set's
     action at s'; at the last transition of an episode, where none was recorded, it repeats `actions`.
+
+    In a batch of flattened chunks (`drol.ops.chunks.flat_batch`) an action is a whole plan, a reward is the return of
+    its steps, and a mask holds the further discount of its next value. What algorithms leave out there is marked by two
+    fields that are None otherwise.
+
+    Attributes:
+        weights: 0 for rows whose return is not known, which critics must not learn from; 1 for all others.
+        valid: 0 for numbers of `actions` that were not recorded, which actors must not imitate; 1 for all others.
+        chunk: the number of steps in an action.
     """
 
     observations: Float[Array, "batch observation"]
@@ -65,11 +125,46 @@ class Batch(eqx.Module):
     masks: Float[Array, " batch"]
     next_observations: Float[Array, "batch observation"]
     next_actions: Float[Array, "batch action"]
+    weights: Float[Array, " batch"] | None = None
+    valid: Float[Array, "batch action"] | None = None
+    chunk: int = eqx.field(static=True, default=1)
 
     @property
     def spec(self) -> Spec:
         """The dimensions of this batch's observations and actions."""
-        return Spec(self.observations.shape[-1], self.actions.shape[-1])
+        return Spec(self.observations.shape[-1], self.actions.shape[-1] // self.chunk, self.chunk)
+
+
+class ChunkBatch(eqx.Module):
+    """Rows of consecutive steps for one update: n steps each, of which the first h make up an action (h <= n).
+
+    `drol.step` turns it into a `Batch` of flattened chunks, by the algorithm's discount; `drol.ops.chunks.flat_batch`
+    does the same for your own code.
+
+    Attributes:
+        observations: s_t, where the plan is made.
+        actions: a_t .. a_{t+h-1}.
+        rewards, masks: those of steps t .. t+n-1; a mask is 1 - terminated, as in `Batch`.
+        valid: 1 for steps of the same episode as t, else 0; the first is always 1. What the arrays hold elsewhere
+            changes nothing, as long as it is finite.
+        next_observations: s_{t+n}, or what follows the last valid step.
+        next_actions: the data's actions from there on, like `actions`.
+        absorbing: see `Chunking`.
+    """
+
+    observations: Float[Array, "batch observation"]
+    actions: Float[Array, "batch chunk action"]
+    rewards: Float[Array, "batch steps"]
+    masks: Float[Array, "batch steps"]
+    valid: Float[Array, "batch steps"]
+    next_observations: Float[Array, "batch observation"]
+    next_actions: Float[Array, "batch chunk action"]
+    absorbing: bool = eqx.field(static=True, default=True)
+
+    @property
+    def spec(self) -> Spec:
+        """The dimensions of this batch's observations and actions."""
+        return Spec(self.observations.shape[-1], self.actions.shape[-1], self.actions.shape[-2])
 
 
 class Units(eqx.Module):

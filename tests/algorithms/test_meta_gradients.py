@@ -34,6 +34,8 @@ def variant(name, **options):
     names = {field.name for field in dataclasses.fields(cls)}
     # A clip that binds, and little to compile.
     defaults = {"flow_steps": 1, "max_gradient_norm": 0.5, "num_candidates": 2}
+    # An aggregation that uses rho.
+    defaults |= {"q_agg": "mean-std", "actor_q_agg": "mean-std"}
     return cls(hidden=(4,), **{n: v for n, v in defaults.items() if n in names} | options)
 
 

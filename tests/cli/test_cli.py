@@ -149,7 +149,7 @@ def test_resume_with_another_configuration_is_refused(trained, capsys, more, wor
     assert {path: path.read_bytes() for path in trained.glob("*.json*")} == before
 
 
-def test_short_chunks_are_noted_before_training(data, tmp_path, capsys):
+def test_short_calls_are_noted_before_training(data, tmp_path, capsys):
     lengths = ("--updates", 6, "--eval-every", 4, "--batch-size", 8, "--hidden", 8, "--env", "none")
     lengths += ("--algorithm", "bc")
     assert drol("train", TASK, "--data", data, "--out", tmp_path / "run", *lengths) == 0
@@ -157,9 +157,9 @@ def test_short_chunks_are_noted_before_training(data, tmp_path, capsys):
     assert [line.rpartition("; ")[2] for line in notes] == [
         "the nearest alternatives: 4 or 8 updates, or an evaluation every 6",
     ]
-    assert "in compiled chunks of 2, " in notes[0]
+    assert "in compiled calls of 2 updates, " in notes[0]
     assert drol("train", TASK, "--out", tmp_path / "run", "--resume", "--env", "none", "--updates", 8) == 0
-    assert "compiled chunks" not in capsys.readouterr().out
+    assert "compiled calls" not in capsys.readouterr().out
 
 
 def test_resume_on_other_data_is_refused(trained, data, tmp_path, capsys):

@@ -211,7 +211,7 @@ def test_what_would_not_be_comparable_is_refused(compare, tmp_path, capsys):
     for more, words in [
         (("--updates", 30), "has 40 updates and can only be extended, not cut to 30"),
         (("--updates", 51), "cannot be cut into equal"),
-        (("--updates", 45), "multiples of the chunk length 10"),
+        (("--updates", 45), "multiples of the 10 updates"),
         (("--eval-every", 20), "begun with eval_every 10, not 20"),
         (("--size", "paper"), "begun with size 'laptop', not 'paper'"),
         (("--hidden", 8), "begun with hidden by default, not 8"),

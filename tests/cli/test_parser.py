@@ -143,7 +143,7 @@ def test_numbers_without_bounds_may_be_infinite():
         ),
         (
             ("train", TASK, "--q-agg", "mni"),
-            "--q-agg: expected one of mean, min, mean-half-std, found 'mni'; did you mean min?",
+            "--q-agg: expected one of mean, min, mean-half-std, mean-std, found 'mni'; did you mean min?",
         ),
         (("evaluate", "run", "--policy", "center"), "found 'center'; did you mean centre?"),
         (("evaluate", "run", "--episode", "5"), "there is no option --episode; did you mean --episodes?"),

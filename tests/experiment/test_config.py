@@ -24,7 +24,12 @@ def test_what_is_left_open_comes_from_the_preset_and_then_from_the_size():
     config = resolved()
     assert config.hyperparameters["bc_coef"] == 10.0
     assert config.hyperparameters["hidden"] == (256, 256, 256)
-    assert (config.updates, config.eval_every, config.eval_episodes, config.chunk) == (45_000, 5_000, 20, 500)
+    assert (config.updates, config.eval_every, config.eval_episodes, config.updates_per_call) == (
+        45_000,
+        5_000,
+        20,
+        500,
+    )
     assert config.evaluated_in.id == "ogbench:cube-single-singletask-task2-v0"
     assert config.preset["family"] == "cube-single-play"
     given = resolved(hyperparameters={"bc_coef": 3, "hidden": (8,)}, updates=1_000, size="paper")
@@ -55,6 +60,7 @@ def test_what_it_builds_is_the_algorithm():
         {"algorithm": "iql", "size": "paper", "seed": 2**64 - 1},
         {"tuned": True, "eval_max_seconds": math.inf, "eval_max_steps": 7, "keep_every": 100, "collect": 3},
         {"env": "none", "hyperparameters": {"latent_radius": 2.0}, "data": "somewhere/cube.npz"},
+        {"chunk": 5, "n_step": 7, "replan": 2, "public_returns": True},
     ],
 )
 def test_config_json_is_the_configuration(options):
@@ -88,6 +94,10 @@ CHANGES = {
     "seed": 1,
     "tuned": True,
     "evaluated_in": None,
+    "chunk": 5,
+    "n_step": 3,
+    "replan": 1,
+    "public_returns": True,
 }
 """Another value of everything that is fixed."""
 

@@ -38,7 +38,7 @@ def algorithm(**options):
     return DROL(hidden=(16,), num_candidates=4, **options)
 
 
-SETTINGS = Settings(seed=3, updates=40, batch_size=16, eval_every=20, chunk=5)
+SETTINGS = Settings(seed=3, updates=40, batch_size=16, eval_every=20, updates_per_call=5)
 
 
 def fake_evaluation(policy, update):

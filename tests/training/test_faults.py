@@ -125,7 +125,7 @@ def test_a_checkpoint_that_cannot_be_read_just_now_is_not_given_up(undisturbed, 
 def test_the_newest_checkpoints_and_every_mth_are_kept(tmp_path, keep_last, keep_every, kept):
     folder = new_folder(tmp_path / "run")
     settings = Settings(
-        seed=3, updates=40, batch_size=16, eval_every=10, chunk=5, keep_last=keep_last, keep_every=keep_every
+        seed=3, updates=40, batch_size=16, eval_every=10, updates_per_call=5, keep_last=keep_last, keep_every=keep_every
     )
     run(folder, settings)
     with contextlib.closing(Checkpoints(folder.checkpoints)) as checkpoints:
@@ -382,7 +382,7 @@ from tests.helpers.toy_run import RunFolder, Settings, run
 print("here", flush=True)
 run(RunFolder(sys.argv[1]), Settings(**eval(sys.argv[2])))
 """
-LONG = {"updates": 3000, "batch_size": 16, "eval_every": 10, "chunk": 5}
+LONG = {"updates": 3000, "batch_size": 16, "eval_every": 10, "updates_per_call": 5}
 
 
 def kill_somewhere(path, settings, rng):

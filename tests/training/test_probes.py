@@ -45,7 +45,7 @@ def test_the_nearest_candidate_wins():
     """Against a loop in NumPy."""
     learner, key = DROL(hidden=(16,), num_candidates=8), jax.random.key(5)
     state = learner.init(data().spec, key=jax.random.key(1))
-    found = learner.winners(state, *map(jnp.asarray, FIXED), key=key)
+    found = learner.winners(state, *map(jnp.asarray, FIXED[:2]), key=key)
     from drol.ops.latent import default_radius, sample_ball
 
     latents = sample_ball(key, (8,), 3, default_radius(3))
@@ -77,14 +77,14 @@ def test_without_an_earlier_record_nothing_is_said_to_have_changed():
 @pytest.mark.parametrize("learner", [DROL(hidden=(16,), num_candidates=1), IQL(hidden=(16,))])
 def test_without_routing_there_are_no_probes(learner, tmp_path):
     folder = new_folder(tmp_path / "run")
-    train(learner, data(), folder, Settings(updates=4, batch_size=16, eval_every=2, chunk=2), probes=FIXED)
+    train(learner, data(), folder, Settings(updates=4, batch_size=16, eval_every=2, updates_per_call=2), probes=FIXED)
     assert folder.probes.read() == []
     assert not any(name.startswith("routing/") for line in folder.metrics.read() for name in line)
 
 
 def test_the_policies_of_the_last_three_evaluations_are_kept(tmp_path):
     folder = new_folder(tmp_path / "run")
-    settings = Settings(seed=3, updates=40, batch_size=16, eval_every=10, chunk=5)
+    settings = Settings(seed=3, updates=40, batch_size=16, eval_every=10, updates_per_call=5)
     state = run(folder, settings)
     assert folder.evaluated_updates() == [20, 30, 40]
     assert [load_policy(folder.evaluated_policy(update)).facts["update"] for update in (20, 30, 40)] == [20, 30, 40]

@@ -14,7 +14,7 @@ from drol import DROL, ReplayData, load_policy
 from drol.errors import DataError, DivergedError
 from drol.training.checkpoint import Checkpoints
 from drol.training.folder import RunFolder
-from drol.training.settings import Settings, chunk_length, slowed
+from drol.training.settings import Settings, call_length, slowed
 from tests.helpers.samples import sampled
 from tests.helpers.toy_run import (
     SETTINGS,
@@ -186,7 +186,7 @@ def test_an_early_ctrl_c_is_a_clean_stop(tmp_path, monkeypatch):
 
 def test_a_finished_run_can_be_extended(undisturbed, tmp_path):
     folder = new_folder(tmp_path / "run")
-    run(folder, Settings(seed=3, updates=20, batch_size=16, eval_every=20, chunk=5))
+    run(folder, Settings(seed=3, updates=20, batch_size=16, eval_every=20, updates_per_call=5))
     assert_identical(run(folder), undisturbed[1])
     assert records(folder) == records(undisturbed[0])
 
@@ -209,11 +209,11 @@ def test_a_used_folder_is_refused(tmp_path):
         RunFolder(tmp_path / "nowhere").read_config()
 
 
-def test_chunks_must_fit():
-    assert chunk_length(45_000, 5_000) == 500
-    assert chunk_length(21, 14) == 7
-    with pytest.raises(ValueError, match="multiples of the chunk length"):
-        Settings(updates=10, eval_every=5, chunk=4)
+def test_compiled_calls_must_fit():
+    assert call_length(45_000, 5_000) == 500
+    assert call_length(21, 14) == 7
+    with pytest.raises(ValueError, match="multiples of the 4 updates"):
+        Settings(updates=10, eval_every=5, updates_per_call=4)
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         Settings(batch_size=0)
 
@@ -231,13 +231,13 @@ def test_chunks_must_fit():
         (99_991, 997, "100000 updates with an evaluation every 1000"),
     ],
 )
-def test_lengths_that_fit_no_chunk_are_refused_with_the_nearest_that_do(updates, every, nearest):
+def test_lengths_that_fit_no_call_are_refused_with_the_nearest_that_do(updates, every, nearest):
     with pytest.raises(ValueError, match=rf"{updates} updates with .* every {every} cannot .*: {nearest}$"):
-        chunk_length(updates, every)
+        call_length(updates, every)
 
 
 @pytest.mark.parametrize(
-    ("updates", "every", "chunk", "nearest"),
+    ("updates", "every", "length", "nearest"),
     [
         (1002, 500, 2, "1000 or 1500 updates, or an evaluation every 334"),
         (12_345, 5_000, 5, "12000 or 12500 updates"),
@@ -251,23 +251,23 @@ def test_lengths_that_fit_no_chunk_are_refused_with_the_nearest_that_do(updates,
         (20, 5_000, 20, None),
     ],
 )
-def test_short_chunks_are_stated_with_the_nearest_numbers_that_make_long_ones(updates, every, chunk, nearest):
-    assert chunk_length(updates, every) == chunk
-    line = slowed(updates, every, chunk)
+def test_short_calls_are_stated_with_the_nearest_numbers_that_make_long_ones(updates, every, length, nearest):
+    assert call_length(updates, every) == length
+    line = slowed(updates, every, length)
     if nearest is None:
         assert line is None
         return
-    assert line.startswith(f"a run of {updates} updates with an evaluation every {every} is trained in compiled chunks")
-    assert f"chunks of {chunk}, " in line
+    assert line.startswith(f"a run of {updates} updates with an evaluation every {every} is trained in compiled calls")
+    assert f"calls of {length} updates, " in line
     assert line.endswith(f"the nearest alternatives: {nearest}")
 
 
 @pytest.mark.parametrize("every", [14, 49, 50, 500, 997, 1000, 1002, 2500, 4001, 5000])
 def test_what_is_offered_can_be_had(every):
-    """Whatever numbers a message names are cut into chunks that are not short."""
+    """Whatever numbers a message names are cut into calls that are not short."""
     for updates in range(1, 3_000, 7):
         try:
-            line = slowed(updates, every, chunk_length(updates, every))
+            line = slowed(updates, every, call_length(updates, every))
         except ValueError as error:
             line = str(error)
         if line is None:
@@ -278,7 +278,7 @@ def test_what_is_offered_can_be_had(every):
             of_every = re.search(r"an evaluation every (\d+)", part)
             for number in of_updates.group(1).split(" or ") if of_updates else [updates]:
                 pair = int(number), int(of_every.group(1)) if of_every else every
-                assert slowed(*pair, chunk_length(*pair)) is None, (updates, part)
+                assert slowed(*pair, call_length(*pair)) is None, (updates, part)
 
 
 def test_a_checkpoint_of_another_shape_is_refused(undisturbed):
@@ -304,7 +304,7 @@ except OSError as error:
 def test_a_checkpoint_that_cannot_be_written_keeps_the_earlier_ones(undisturbed, tmp_path):
     """The operating system refuses files beyond 3000 bytes: one clear message, and the run can go on later."""
     folder = new_folder(tmp_path / "run")
-    run(folder, Settings(seed=3, updates=20, batch_size=16, eval_every=20, chunk=5))
+    run(folder, Settings(seed=3, updates=20, batch_size=16, eval_every=20, updates_per_call=5))
     command = [sys.executable, "-W", "ignore", "-c", FULL, str(folder.path)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "could not write" in result.stdout, result.stderr

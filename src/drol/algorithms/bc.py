@@ -49,6 +49,8 @@ class BC(CloningLearner[BCNetworks, BCNoise]):
     published: ClassVar[Published | None] = PUBLISHED
     metrics: ClassVar[Mapping[str, str]] = reported("actor_loss", "bc_loss")
 
+    discount: ClassVar[None] = None
+
     learning_rate: ScalarLike = fields.learning_rate()
     hidden: tuple[int, ...] = fields.hidden()
     optimizer: optax.GradientTransformation | None = fields.optimizer()
@@ -62,8 +64,9 @@ class BC(CloningLearner[BCNetworks, BCNoise]):
     def loss(self, networks: BCNetworks, given: Given[BCNetworks, None, BCNoise]) -> tuple[Scalar, Metrics]:
         batch = given.batch
         means = networks.actor(batch.observations)
-        loss = -jnp.mean(losses.gaussian_log_prob(means, batch.actions))
-        return loss, {"actor_loss": loss, "bc_loss": jnp.mean(losses.behaviour_cloning(means, batch.actions))}
+        loss = -jnp.mean(losses.gaussian_log_prob(means, batch.actions, batch.valid))
+        bc = losses.behaviour_cloning(means, batch.actions, batch.valid)
+        return loss, {"actor_loss": loss, "bc_loss": jnp.mean(bc)}
 
     def policy(self, state: LearnerState[BCNetworks, None]) -> MeanPolicy:
         return MeanPolicy(actor=state.networks.actor, critic=None)

@@ -81,6 +81,9 @@ class DeFlow(CriticLearner[DeFlowNetworks, FQLNoise]):
     tau: ScalarLike = fields.tau()
     learning_rate: ScalarLike = fields.learning_rate()
     q_agg: bellman.Aggregation = fields.q_agg()
+    rho: ScalarLike = fields.rho()
+    actor_q_agg: bellman.Aggregation = fields.actor_q_agg()
+    actor_rho: ScalarLike = fields.actor_rho()
     normalize_q: bool = fields.normalize_q(True)
     flow_steps: int = fields.flow_steps()
     hidden: tuple[int, ...] = fields.hidden()
@@ -105,7 +108,7 @@ class DeFlow(CriticLearner[DeFlowNetworks, FQLNoise]):
         next_base = flow_actions(fixed.flow, batch.next_observations, noise.next_latent, self.flow_steps)
         next_actions = clip_action(next_base + fixed.refiner(batch.next_observations, next_base))
         critic_loss, _, metrics = temporal_difference(
-            networks.critic, next_actions, given, discount=self.discount, q_agg=self.q_agg
+            networks.critic, next_actions, given, discount=self.discount, q_agg=self.q_agg, rho=self.rho
         )
         flow_loss = jnp.mean(cloning_errors(networks.flow, batch, noise.flow_x0, noise.flow_t))
         actor_loss, actor_metrics = self._actor_loss(networks, given)
@@ -120,8 +123,9 @@ class DeFlow(CriticLearner[DeFlowNetworks, FQLNoise]):
         base = flow_actions(fixed.flow, batch.observations, noise.latent, self.flow_steps)
         corrections = networks.refiner(batch.observations, base)
         divergence = jnp.mean(corrections**2)
-        q_values = bellman.aggregate(fixed.critic(batch.observations, clip_action(base + corrections)), "mean")
-        q_loss = losses.q_loss(q_values, normalize=self.normalize_q, axis_name=given.axis_name)
+        q_values = fixed.critic(batch.observations, clip_action(base + corrections))
+        guidance = bellman.aggregate(q_values, self.actor_q_agg, self.actor_rho)
+        q_loss = losses.q_loss(guidance, normalize=self.normalize_q, axis_name=given.axis_name)
         if networks.log_alpha is None or fixed.log_alpha is None:
             alpha, alpha_loss = self.alpha, jnp.zeros(())
         else:

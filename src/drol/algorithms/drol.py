@@ -114,11 +114,16 @@ class DROL(Trained):
     tau: ScalarLike = fields.tau()
     learning_rate: ScalarLike = fields.learning_rate()
     q_agg: bellman.Aggregation = fields.q_agg()
-    actor_q_agg: bellman.Aggregation = static("min", "aggregation in the actor's loss", choices=bellman.AGGREGATIONS)
+    rho: ScalarLike = fields.rho()
+    actor_q_agg: bellman.Aggregation = fields.actor_q_agg("min")
+    actor_rho: ScalarLike = fields.actor_rho()
     normalize_q: bool = fields.normalize_q(True)
     backup_candidates: int = static(1, "next actions per state, of which the best is backed up", low=1)
     hidden: tuple[int, ...] = fields.hidden()
     ensemble: int = fields.ensemble()
+    routed_steps: int | None = static(
+        None, "first steps of a chunk by which it is routed; all its recorded steps by default", low=1
+    )
     latent_radius: float | None = static(None, "radius R of the latent ball; sqrt(action dimension) by default", low=0)
     optimizer: optax.GradientTransformation | None = fields.optimizer()
 
@@ -137,7 +142,7 @@ class DROL(Trained):
 
     @jax.named_scope("noise")
     def noise(self, spec: Spec, rows: Rows, *, key: Key) -> DROLNoise:
-        dim = spec.action_dim
+        dim = spec.plan_dim
         radius = self._radius(dim)
         count = self.num_candidates + self.backup_candidates
 
@@ -175,13 +180,16 @@ class DROL(Trained):
         actions: Float[Array, "rows action"],
         *,
         key: Key,
+        chunk: int = 1,
     ) -> Int[Array, " rows"] | None:
         if self.num_candidates == 1:
             return None
         dim = actions.shape[-1]
         latents = latent.sample_ball(key, (self.num_candidates,), dim, self._radius(dim))
         shared = jnp.broadcast_to(latents, (actions.shape[0], *latents.shape))
-        return jax.vmap(routing.route)(state.actor.candidates(observations, shared), actions).winner
+        routed = None if self.routed_steps is None else _first_steps(self.routed_steps, chunk, dim)
+        route = jax.vmap(lambda candidates, action: routing.route(candidates, action, routed))
+        return route(state.actor.candidates(observations, shared), actions).winner
 
     def operations(self, spec: Spec) -> int | float:
         n, ensemble = operations.Networks.of(self.hidden, spec), self.ensemble
@@ -189,6 +197,13 @@ class DROL(Trained):
         # The target critic evaluates every next action separately: no products are shared within a state.
         targets = n.actor.forward(self.backup_candidates) + self.backup_candidates * ensemble * n.critic.forward()
         return routing + n.actor.learn() + targets + ensemble * (n.critic.guide() + n.critic.learn())
+
+    def _routed(self, batch: Batch) -> Float[Array, "batch action"] | None:
+        """Which numbers of the data's actions decide their routes; None if all do."""
+        if self.routed_steps is None or self.routed_steps >= batch.chunk:
+            return batch.valid
+        first = _first_steps(self.routed_steps, batch.chunk, batch.actions.shape[-1])
+        return jnp.broadcast_to(first, batch.actions.shape) if batch.valid is None else first * batch.valid
 
     def _radius(self, dim: int) -> float:
         return latent.default_radius(dim) if self.latent_radius is None else self.latent_radius
@@ -233,7 +248,7 @@ class DROL(Trained):
             metrics = {"centroid_divergence": none, "pairwise_distance": none, "routing_margin": none + jnp.inf}
             return noise.candidates[:, 0], metrics
         candidates = actor.candidates(batch.observations, noise.candidates)
-        routes = jax.vmap(routing.route)(candidates, batch.actions)
+        routes = jax.vmap(routing.route)(candidates, batch.actions, self._routed(batch))
         winners = jnp.take_along_axis(noise.candidates, routes.winner[:, None, None], axis=1)[:, 0]
         divergence = mean_over(jnp.mean(jax.vmap(routing.centroid_divergence)(candidates)), axis_name)
         return winners, {
@@ -253,8 +268,8 @@ class DROL(Trained):
     ) -> tuple[Scalar, Metrics]:
         """Eq. 8 on the winners; the critic is a constant."""
         actions = actor(batch.observations, winners)
-        bc = losses.behaviour_cloning(actions, batch.actions)
-        q_values = bellman.aggregate(critic(batch.observations, actions), self.actor_q_agg)
+        bc = losses.behaviour_cloning(actions, batch.actions, batch.valid)
+        q_values = bellman.aggregate(critic(batch.observations, actions), self.actor_q_agg, self.actor_rho)
         scale = losses.q_scale(q_values, axis_name) if self.normalize_q else 1.0
         loss = losses.winner_only(bc, q_values, bc_coef=self.bc_coef, q_coef=self.q_coef, scale=scale)
         return loss, {
@@ -274,7 +289,7 @@ class DROL(Trained):
             batch.next_observations[:, None], (*actions.shape[:2], batch.next_observations.shape[-1])
         )
         next_q = target_critic(observations, actions)
-        best = jax.vmap(lambda q: bellman.best_of_n(q, self.q_agg), in_axes=1)(next_q)
+        best = jax.vmap(lambda q: bellman.best_of_n(q, self.q_agg, rho=self.rho), in_axes=1)(next_q)
         return bellman.backup(batch.rewards, batch.masks, best, self.discount)
 
     @jax.named_scope("critic_loss")
@@ -283,5 +298,10 @@ class DROL(Trained):
     ) -> tuple[Scalar, Metrics]:
         """Eq. 9."""
         q_values = critic(batch.observations, batch.actions)
-        loss = bellman.bellman_error(q_values, targets)
+        loss = bellman.bellman_error(q_values, targets, batch.weights)
         return loss, {"critic_loss": loss, "q_mean": jnp.mean(q_values), "target_mean": jnp.mean(targets)}
+
+
+def _first_steps(count: int, chunk: int, numbers: int) -> Float[Array, " action"]:
+    """1 for the numbers of the first `count` steps of a chunk, 0 for the others."""
+    return (jnp.arange(numbers) < count * (numbers // chunk)).astype(jnp.result_type(float))

@@ -83,6 +83,9 @@ class FAWAC(CriticLearner[FAWACNetworks, FAWACNoise]):
     tau: ScalarLike = fields.tau()
     learning_rate: ScalarLike = fields.learning_rate()
     q_agg: bellman.Aggregation = fields.q_agg()
+    rho: ScalarLike = fields.rho()
+    actor_q_agg: bellman.Aggregation = fields.actor_q_agg()
+    actor_rho: ScalarLike = fields.actor_rho()
     flow_steps: int = fields.flow_steps()
     hidden: tuple[int, ...] = fields.hidden()
     ensemble: int = fields.ensemble()
@@ -100,7 +103,7 @@ class FAWAC(CriticLearner[FAWACNetworks, FAWACNoise]):
     def noise(self, spec: Spec, rows: Rows, *, key: Key) -> FAWACNoise:
         def draw(key: Key) -> FAWACNoise:
             normal_key, time_key = jax.random.split(key)
-            next_latent, flow_x0 = jax.random.normal(normal_key, (2, spec.action_dim))
+            next_latent, flow_x0 = jax.random.normal(normal_key, (2, spec.plan_dim))
             return FAWACNoise(next_latent, flow_x0, jax.random.uniform(time_key, (1,)))
 
         return per_row(draw, rows, key)
@@ -109,14 +112,15 @@ class FAWAC(CriticLearner[FAWACNetworks, FAWACNoise]):
         fixed, batch, noise = given.networks, given.batch, given.noise
         next_actions = flow_actions(fixed.flow, batch.next_observations, noise.next_latent, self.flow_steps)
         critic_loss, q_values, critic_metrics = temporal_difference(
-            networks.critic, next_actions, given, discount=self.discount, q_agg=self.q_agg
+            networks.critic, next_actions, given, discount=self.discount, q_agg=self.q_agg, rho=self.rho
         )
         values = networks.value(batch.observations)
-        value_loss = jnp.mean((given.target_critic(batch.observations, batch.actions) - values) ** 2)
-        advantages = bellman.aggregate(q_values, "mean") - values
+        slow_q = given.target_critic(batch.observations, batch.actions)
+        value_loss = bellman.bellman_error(slow_q, values, batch.weights)
+        advantages = bellman.aggregate(q_values, self.actor_q_agg, self.actor_rho) - values
         weights = losses.advantage_weights(advantages, self.inverse_temperature)
         errors = cloning_errors(networks.flow, batch, noise.flow_x0, noise.flow_t)
-        actor_loss = jnp.mean(weights * errors)
+        actor_loss = losses.row_mean(weights * errors, batch.weights)
         return critic_loss + value_loss + actor_loss, critic_metrics | {
             "value_loss": value_loss,
             "value_mean": jnp.mean(values),

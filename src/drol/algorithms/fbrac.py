@@ -63,6 +63,9 @@ class FBRAC(CriticLearner[FBRACNetworks, FQLNoise]):
     tau: ScalarLike = fields.tau()
     learning_rate: ScalarLike = fields.learning_rate()
     q_agg: bellman.Aggregation = fields.q_agg()
+    rho: ScalarLike = fields.rho()
+    actor_q_agg: bellman.Aggregation = fields.actor_q_agg()
+    actor_rho: ScalarLike = fields.actor_rho()
     normalize_q: bool = fields.normalize_q(False)
     flow_steps: int = fields.flow_steps()
     hidden: tuple[int, ...] = fields.hidden()
@@ -84,12 +87,13 @@ class FBRAC(CriticLearner[FBRACNetworks, FQLNoise]):
         fixed, batch, noise = given.networks, given.batch, given.noise
         next_actions = flow_actions(fixed.flow, batch.next_observations, noise.next_latent, self.flow_steps)
         critic_loss, _, metrics = temporal_difference(
-            networks.critic, next_actions, given, discount=self.discount, q_agg=self.q_agg
+            networks.critic, next_actions, given, discount=self.discount, q_agg=self.q_agg, rho=self.rho
         )
         flow_loss = jnp.mean(cloning_errors(networks.flow, batch, noise.flow_x0, noise.flow_t))
         actions = flow_actions(networks.flow, batch.observations, noise.latent, self.flow_steps)
-        q_values = bellman.aggregate(fixed.critic(batch.observations, actions), "mean")
-        q_loss = losses.q_loss(q_values, normalize=self.normalize_q, axis_name=given.axis_name)
+        q_values = fixed.critic(batch.observations, actions)
+        guidance = bellman.aggregate(q_values, self.actor_q_agg, self.actor_rho)
+        q_loss = losses.q_loss(guidance, normalize=self.normalize_q, axis_name=given.axis_name)
         actor_loss = self.alpha * flow_loss + q_loss
         return critic_loss + actor_loss, metrics | {
             "actor_loss": actor_loss,

@@ -27,9 +27,24 @@ def max_gradient_norm(default: float) -> Any:
     return scalar(default, "global norm to which the gradients of each Adam are clipped")
 
 
-def q_agg() -> Any:
+def q_agg(default: bellman.Aggregation = "mean") -> Any:
     """The aggregation in the Bellman target."""
-    return static("mean", "aggregation of the critics in the Bellman target", choices=bellman.AGGREGATIONS)
+    return static(default, "aggregation of the critics in the Bellman target", choices=bellman.AGGREGATIONS)
+
+
+def rho() -> Any:
+    """The pessimism of the Bellman target."""
+    return scalar(0.5, "standard deviations subtracted there from the critics' mean, if q_agg is mean-std")
+
+
+def actor_q_agg(default: bellman.Aggregation = "mean") -> Any:
+    """The aggregation in the actor's loss."""
+    return static(default, "aggregation of the critics in the actor's loss", choices=bellman.AGGREGATIONS)
+
+
+def actor_rho() -> Any:
+    """The pessimism of the actor's loss."""
+    return scalar(0.5, "standard deviations subtracted there from the critics' mean, if actor_q_agg is mean-std")
 
 
 def normalize_q(default: bool) -> Any:

@@ -44,6 +44,8 @@ class FlowBC(CloningLearner[FlowBCNetworks, FlowNoise]):
     published: ClassVar[Published | None] = PUBLISHED
     metrics: ClassVar[Mapping[str, str]] = reported("flow_loss")
 
+    discount: ClassVar[None] = None
+
     learning_rate: ScalarLike = fields.learning_rate()
     flow_steps: int = fields.flow_steps()
     hidden: tuple[int, ...] = fields.hidden()
@@ -73,6 +75,6 @@ def flow_noise(spec: Spec, rows: Rows, *, key: Key) -> FlowNoise:
 
     def draw(key: Key) -> FlowNoise:
         normal_key, time_key = jax.random.split(key)
-        return FlowNoise(jax.random.normal(normal_key, (spec.action_dim,)), jax.random.uniform(time_key, (1,)))
+        return FlowNoise(jax.random.normal(normal_key, (spec.plan_dim,)), jax.random.uniform(time_key, (1,)))
 
     return per_row(draw, rows, key)

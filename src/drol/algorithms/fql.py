@@ -83,6 +83,9 @@ class FQL(CriticLearner[FQLNetworks, FQLNoise]):
     tau: ScalarLike = fields.tau()
     learning_rate: ScalarLike = fields.learning_rate()
     q_agg: bellman.Aggregation = fields.q_agg()
+    rho: ScalarLike = fields.rho()
+    actor_q_agg: bellman.Aggregation = fields.actor_q_agg()
+    actor_rho: ScalarLike = fields.actor_rho()
     normalize_q: bool = fields.normalize_q(False)
     flow_steps: int = fields.flow_steps()
     hidden: tuple[int, ...] = fields.hidden()
@@ -105,7 +108,7 @@ class FQL(CriticLearner[FQLNetworks, FQLNoise]):
         fixed, batch, noise = given.networks, given.batch, given.noise
         next_actions = fixed.actor(batch.next_observations, noise.next_latent)
         critic_loss, _, critic_metrics = temporal_difference(
-            networks.critic, next_actions, given, discount=self.discount, q_agg=self.q_agg
+            networks.critic, next_actions, given, discount=self.discount, q_agg=self.q_agg, rho=self.rho
         )
         flow_loss = jnp.mean(cloning_errors(networks.flow, batch, noise.flow_x0, noise.flow_t))
         actor_loss, actor_metrics = self._actor_loss(networks.actor, given)
@@ -119,8 +122,9 @@ class FQL(CriticLearner[FQLNetworks, FQLNoise]):
         taught = flow_actions(fixed.flow, batch.observations, noise.latent, self.flow_steps)
         actions = actor.unclipped(batch.observations, noise.latent)
         distillation = jnp.mean(losses.behaviour_cloning(actions, taught))
-        q_values = bellman.aggregate(fixed.critic(batch.observations, clip_action(actions)), "mean")
-        q_loss = losses.q_loss(q_values, normalize=self.normalize_q, axis_name=given.axis_name)
+        q_values = fixed.critic(batch.observations, clip_action(actions))
+        guidance = bellman.aggregate(q_values, self.actor_q_agg, self.actor_rho)
+        q_loss = losses.q_loss(guidance, normalize=self.normalize_q, axis_name=given.axis_name)
         loss = self.alpha * distillation + q_loss
         return loss, {"actor_loss": loss, "distillation_loss": distillation, "q_loss": q_loss}
 
@@ -140,7 +144,7 @@ def fql_noise(spec: Spec, rows: Rows, *, key: Key) -> FQLNoise:
 
     def draw(key: Key) -> FQLNoise:
         normal_key, time_key = jax.random.split(key)
-        next_latent, flow_x0, latent = jax.random.normal(normal_key, (3, spec.action_dim))
+        next_latent, flow_x0, latent = jax.random.normal(normal_key, (3, spec.plan_dim))
         return FQLNoise(next_latent, flow_x0, jax.random.uniform(time_key, (1,)), latent)
 
     return per_row(draw, rows, key)

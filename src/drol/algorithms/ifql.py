@@ -16,6 +16,7 @@ from drol.algorithms.metrics import IMPLICIT, reported
 from drol.algorithms.tables import D4RL, FQL_PAPER, Column, OGBench, inferred
 from drol.nn.critic import CriticEnsemble, Value
 from drol.nn.flow import VectorField
+from drol.ops import bellman
 from drol.policy import Choice, FlowPolicy
 from drol.published import Published
 from drol.types import Key, Metrics, Rows, Scalar, Spec
@@ -58,6 +59,8 @@ class IFQL(CriticLearner[IFQLNetworks, FlowNoise]):
     num_samples: int = static(32, "actions among which the critic chooses when acting", low=1)
     expectile: ScalarLike = scalar(0.9, "expectile kappa of V's regression", high=1.0)
     discount: ScalarLike = fields.discount()
+    q_agg: bellman.Aggregation = fields.q_agg("min")
+    rho: ScalarLike = fields.rho()
     tau: ScalarLike = fields.tau()
     learning_rate: ScalarLike = fields.learning_rate()
     flow_steps: int = fields.flow_steps()
@@ -79,7 +82,9 @@ class IFQL(CriticLearner[IFQLNetworks, FlowNoise]):
 
     def loss(self, networks: IFQLNetworks, given: CriticGiven[IFQLNetworks, FlowNoise]) -> tuple[Scalar, Metrics]:
         noise = given.noise
-        critic_loss, _, metrics = implicit_values(networks, given, expectile=self.expectile, discount=self.discount)
+        critic_loss, _, metrics = implicit_values(
+            networks, given, expectile=self.expectile, discount=self.discount, q_agg=self.q_agg, rho=self.rho
+        )
         flow_loss = jnp.mean(cloning_errors(networks.flow, given.batch, noise.flow_x0, noise.flow_t))
         return critic_loss + flow_loss, metrics | {"flow_loss": flow_loss}
 

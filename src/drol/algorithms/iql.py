@@ -93,6 +93,10 @@ class IQL(CriticLearner[IQLNetworks, IQLNoise]):
     extraction: str = static("awr", "how the policy is extracted", choices=EXTRACTIONS)
     bc_coef: ScalarLike = scalar(1.0, "weight of the log-likelihood, with ddpg+bc")
     discount: ScalarLike = fields.discount()
+    q_agg: bellman.Aggregation = fields.q_agg("min")
+    rho: ScalarLike = fields.rho()
+    actor_q_agg: bellman.Aggregation = fields.actor_q_agg("min")
+    actor_rho: ScalarLike = fields.actor_rho()
     tau: ScalarLike = fields.tau()
     learning_rate: ScalarLike = fields.learning_rate()
     hidden: tuple[int, ...] = fields.hidden()
@@ -112,7 +116,14 @@ class IQL(CriticLearner[IQLNetworks, IQLNoise]):
 
     def loss(self, networks: IQLNetworks, given: CriticGiven[IQLNetworks, IQLNoise]) -> tuple[Scalar, Metrics]:
         critic_loss, advantages, critic_metrics = implicit_values(
-            networks, given, expectile=self.expectile, discount=self.discount
+            networks,
+            given,
+            expectile=self.expectile,
+            discount=self.discount,
+            q_agg=self.q_agg,
+            rho=self.rho,
+            actor_q_agg=self.actor_q_agg,
+            actor_rho=self.actor_rho,
         )
         actor_loss, actor_metrics = self._actor_loss(networks.actor, advantages, given)
         return critic_loss + actor_loss, critic_metrics | actor_metrics
@@ -123,14 +134,17 @@ class IQL(CriticLearner[IQLNetworks, IQLNoise]):
     ) -> tuple[Scalar, Metrics]:
         critic, batch = given.networks.critic, given.batch
         means = actor(batch.observations)
-        log_prob = losses.gaussian_log_prob(means, batch.actions)
+        log_prob = losses.gaussian_log_prob(means, batch.actions, batch.valid)
         if self.extraction == "awr":
-            loss = -jnp.mean(losses.advantage_weights(advantages, self.inverse_temperature) * log_prob)
+            weighted = losses.advantage_weights(advantages, self.inverse_temperature) * log_prob
+            loss = -losses.row_mean(weighted, batch.weights)
         else:
-            q_values = bellman.aggregate(critic(batch.observations, clip_action(means)), "min")
+            q_values = critic(batch.observations, clip_action(means))
+            q_values = bellman.aggregate(q_values, self.actor_q_agg, self.actor_rho)
             guidance = losses.q_loss(q_values, normalize=True, axis_name=given.axis_name)
             loss = guidance - self.bc_coef * jnp.mean(log_prob)
-        return loss, {"actor_loss": loss, "bc_loss": jnp.mean(losses.behaviour_cloning(means, batch.actions))}
+        bc = losses.behaviour_cloning(means, batch.actions, batch.valid)
+        return loss, {"actor_loss": loss, "bc_loss": jnp.mean(bc)}
 
     def policy(self, state: CriticState[IQLNetworks]) -> MeanPolicy:
         return MeanPolicy(
@@ -146,29 +160,39 @@ class IQL(CriticLearner[IQLNetworks, IQLNoise]):
 
 @jax.named_scope("critic_loss")
 def implicit_values(
-    networks: ValueNetworks, given: CriticGiven[Any, Any], *, expectile: ScalarLike, discount: ScalarLike
+    networks: ValueNetworks,
+    given: CriticGiven[Any, Any],
+    *,
+    expectile: ScalarLike,
+    discount: ScalarLike,
+    q_agg: bellman.Aggregation,
+    rho: ScalarLike,
+    actor_q_agg: bellman.Aggregation = "min",
+    actor_rho: ScalarLike = 0.5,
 ) -> tuple[Scalar, Float[Array, " batch"], Metrics]:
-    """The sum of the losses of V and Q, and the advantages min Q(s, a) - V(s), held constant.
+    """The sum of the losses of V and Q, and the advantages Q(s, a) - V(s), held constant.
 
-    L_V = expectile(min Q'(s, a) - V(s)), L_Q = sum_i mean (Q_i(s, a) - r - gamma mask V(s'))^2.
+    L_V = expectile(Q'(s, a) - V(s)), L_Q = sum_i mean (Q_i(s, a) - r - gamma mask V(s'))^2.
 
     Args:
         networks: V and Q.
         given: Q', the batch, and V held constant.
         expectile: kappa.
         discount: gamma.
+        q_agg, rho: how Q' is aggregated.
+        actor_q_agg, actor_rho: how Q is aggregated in the advantages.
 
     Returns:
         The sum of both losses, the advantages, and what to report.
     """
     fixed, batch = given.networks, given.batch
-    slow_q = bellman.aggregate(given.target_critic(batch.observations, batch.actions), "min")
+    slow_q = bellman.aggregate(given.target_critic(batch.observations, batch.actions), q_agg, rho)
     values = networks.value(batch.observations)
-    value_loss = losses.expectile(slow_q - values, expectile)
+    value_loss = losses.expectile(slow_q - values, expectile, batch.weights)
     targets = bellman.backup(batch.rewards, batch.masks, fixed.value(batch.next_observations), discount)
     q_values = networks.critic(batch.observations, batch.actions)
-    critic_loss = q_values.shape[0] * bellman.bellman_error(q_values, targets)
-    advantages = jax.lax.stop_gradient(bellman.aggregate(q_values, "min") - values)
+    critic_loss = q_values.shape[0] * bellman.bellman_error(q_values, targets, batch.weights)
+    advantages = jax.lax.stop_gradient(bellman.aggregate(q_values, actor_q_agg, actor_rho) - values)
     return (
         value_loss + critic_loss,
         advantages,

@@ -188,7 +188,7 @@ def cloning_errors(
     def velocity(x: flow.Points, t: flow.Times | float) -> flow.Points:
         return field(batch.observations, x, t)
 
-    return flow.matching_errors(velocity, start, batch.actions, times)
+    return flow.matching_errors(velocity, start, batch.actions, times, batch.valid)
 
 
 @jax.named_scope("critic_loss")
@@ -199,9 +199,10 @@ def temporal_difference(
     *,
     discount: ScalarLike,
     q_agg: bellman.Aggregation,
+    rho: ScalarLike,
 ) -> tuple[Scalar, Float[Array, "ensemble batch"], Metrics]:
     """The Bellman error of the critic at one next action per state (eq. 2), Q(s, a), and what to report."""
-    next_q = bellman.aggregate(given.target_critic(given.batch.next_observations, next_actions), q_agg)
+    next_q = bellman.aggregate(given.target_critic(given.batch.next_observations, next_actions), q_agg, rho)
     return fit_critic(critic, next_q, given.batch, discount=discount)
 
 
@@ -211,5 +212,5 @@ def fit_critic(
     """The Bellman error of the critic for given values of the next states, Q(s, a), and what to report."""
     targets = bellman.backup(batch.rewards, batch.masks, next_q, discount)
     q_values = critic(batch.observations, batch.actions)
-    loss = bellman.bellman_error(q_values, targets)
+    loss = bellman.bellman_error(q_values, targets, batch.weights)
     return loss, q_values, {"critic_loss": loss, "q_mean": jnp.mean(q_values), "target_mean": jnp.mean(targets)}

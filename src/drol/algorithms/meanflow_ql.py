@@ -78,6 +78,9 @@ class MeanFlowQL(CriticLearner[MeanFlowQLNetworks, MeanFlowQLNoise]):
     actor_learning_rate: ScalarLike = scalar(1e-4, "Adam's learning rate for the actor", before="learning_rate")
     target_lag: bool = static(False, "average the critic from before the update into the target critic", before=True)
     q_agg: bellman.Aggregation = fields.q_agg()
+    rho: ScalarLike = fields.rho()
+    actor_q_agg: bellman.Aggregation = fields.actor_q_agg()
+    actor_rho: ScalarLike = fields.actor_rho()
     normalize_q: bool = fields.normalize_q(False)
     num_candidates: int = static(5, "candidate actions for the Bellman target, and for acting", low=1)
     hidden: tuple[int, ...] = fields.hidden()
@@ -101,9 +104,7 @@ class MeanFlowQL(CriticLearner[MeanFlowQLNetworks, MeanFlowQLNoise]):
     def noise(self, spec: Spec, rows: Rows, *, key: Key) -> MeanFlowQLNoise:
         def draw(key: Key) -> MeanFlowQLNoise:
             normal_key, time_key = jax.random.split(key)
-            flow_start, latent, *next_latents = jax.random.normal(
-                normal_key, (2 + self.num_candidates, spec.action_dim)
-            )
+            flow_start, latent, *next_latents = jax.random.normal(normal_key, (2 + self.num_candidates, spec.plan_dim))
             return MeanFlowQLNoise(jnp.stack(next_latents), flow_start, jax.random.uniform(time_key, (1,)), latent)
 
         return per_row(draw, rows, key)
@@ -122,7 +123,7 @@ class MeanFlowQL(CriticLearner[MeanFlowQLNetworks, MeanFlowQLNoise]):
         observations = given.batch.next_observations[:, None]
         actions = clip_action(given.networks.actor.at(observations)(given.noise.next_latents, 1.0))
         wide = jnp.broadcast_to(observations, (*actions.shape[:2], observations.shape[-1]))
-        choose = jax.vmap(lambda q: bellman.best_of_n(q, self.q_agg, rank="mean"), in_axes=1)
+        choose = jax.vmap(lambda q: bellman.best_of_n(q, self.q_agg, rank="mean", rho=self.rho), in_axes=1)
         return choose(given.target_critic(wide, actions))
 
     @jax.named_scope("actor_loss")
@@ -132,11 +133,14 @@ class MeanFlowQL(CriticLearner[MeanFlowQLNetworks, MeanFlowQLNoise]):
         """alpha sum_i w_i e_i / B - lambda Q(s, g(s, z, 1)), plus a penalty on actions beyond the bounds."""
         critic, batch, noise = given.networks.critic, given.batch, given.noise
         field = actor.at(batch.observations)
-        errors = flow.mean_flow_errors(field, batch.actions, noise.flow_start, noise.flow_t, limit=TARGET_LIMIT)
+        errors = flow.mean_flow_errors(
+            field, batch.actions, noise.flow_start, noise.flow_t, limit=TARGET_LIMIT, valid=batch.valid
+        )
         flow_loss = jnp.mean(losses.tempered(errors, self.error_power))
         actions = field(noise.latent, 1.0)
-        q_values = bellman.aggregate(critic(batch.observations, clip_action(actions)), "mean")
-        q_loss = losses.q_loss(q_values, normalize=self.normalize_q, axis_name=given.axis_name)
+        q_values = critic(batch.observations, clip_action(actions))
+        guidance = bellman.aggregate(q_values, self.actor_q_agg, self.actor_rho)
+        q_loss = losses.q_loss(guidance, normalize=self.normalize_q, axis_name=given.axis_name)
         bound_loss = jnp.mean(jnp.maximum(jnp.abs(actions) - 1, 0))
         loss = self.alpha * flow_loss + q_loss + self.bound_coef * bound_loss
         return loss, {"actor_loss": loss, "flow_loss": flow_loss, "q_loss": q_loss, "bound_loss": bound_loss}

@@ -73,7 +73,7 @@ class Networks(NamedTuple):
     @classmethod
     def of(cls, hidden: tuple[int, ...], spec: Spec) -> "Networks":
         """With these hidden widths."""
-        o, d = spec.observation_dim, spec.action_dim
+        o, d = spec.observation_dim, spec.plan_dim
         return cls(
             mean=Network.of(hidden, d, o),
             actor=Network.of(hidden, d, o, d),

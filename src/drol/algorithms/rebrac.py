@@ -123,6 +123,10 @@ class ReBRAC(Trained):
     actor_period: int = static(2, "critic updates per actor update", low=1)
     public_momentum: bool = static(False, "let Adam's momentum move the actor in skipped updates")
     discount: ScalarLike = fields.discount()
+    q_agg: bellman.Aggregation = fields.q_agg("min")
+    rho: ScalarLike = fields.rho()
+    actor_q_agg: bellman.Aggregation = fields.actor_q_agg("min")
+    actor_rho: ScalarLike = fields.actor_rho()
     tau: ScalarLike = fields.tau()
     learning_rate: ScalarLike = fields.learning_rate()
     hidden: tuple[int, ...] = fields.hidden()
@@ -145,7 +149,7 @@ class ReBRAC(Trained):
 
     @jax.named_scope("noise")
     def noise(self, spec: Spec, rows: Rows, *, key: Key) -> ReBRACNoise:
-        return ReBRACNoise(per_row(lambda key: jax.random.normal(key, (spec.action_dim,)), rows, key))
+        return ReBRACNoise(per_row(lambda key: jax.random.normal(key, (spec.plan_dim,)), rows, key))
 
     def update(
         self, state: ReBRACState, batch: Batch, noise: ReBRACNoise, *, axis_name: AxisName | None = None
@@ -235,11 +239,12 @@ class ReBRAC(Trained):
 
     @jax.named_scope("targets")
     def _targets(self, state: ReBRACState, batch: Batch, noise: ReBRACNoise) -> Float[Array, " batch"]:
-        """y = r + gamma mask (min Q'(s', a') - alpha_critic |a' - a'_data|^2), a' smoothed by noise."""
+        """y = r + gamma mask (Q'(s', a') - alpha_critic |a' - a'_data|^2), a' smoothed by noise."""
         smoothing = jnp.clip(self.target_noise * noise.target_noise, -self.noise_limit, self.noise_limit)
         actions = clip_action(jnp.tanh(state.target_actor(batch.next_observations)) + smoothing)
         penalty = jnp.sum((actions - batch.next_actions) ** 2, axis=-1)
-        next_q = bellman.aggregate(state.target_critic(batch.next_observations, actions), "min")
+        next_q = state.target_critic(batch.next_observations, actions)
+        next_q = bellman.aggregate(next_q, self.q_agg, self.rho)
         return bellman.backup(batch.rewards, batch.masks, next_q - self.alpha_critic * penalty, self.discount)
 
     @jax.named_scope("critic_loss")
@@ -247,18 +252,19 @@ class ReBRAC(Trained):
         self, critic: CriticEnsemble, batch: Batch, targets: Float[Array, " batch"]
     ) -> tuple[Scalar, Metrics]:
         q_values = critic(batch.observations, batch.actions)
-        loss = bellman.bellman_error(q_values, targets)
+        loss = bellman.bellman_error(q_values, targets, batch.weights)
         return loss, {"critic_loss": loss, "q_mean": jnp.mean(q_values), "target_mean": jnp.mean(targets)}
 
     @jax.named_scope("actor_loss")
     def _actor_loss(
         self, actor: MeanActor, critic: CriticEnsemble, batch: Batch, axis_name: AxisName | None
     ) -> tuple[Scalar, Metrics]:
-        """alpha_actor |a - a_data|^2 - lambda min Q(s, a), the square summed over action dimensions."""
+        """alpha_actor |a - a_data|^2 - lambda Q(s, a), the square summed over action dimensions."""
         actions = jnp.tanh(actor(batch.observations))
-        q_values = bellman.aggregate(critic(batch.observations, actions), "min")
+        q_values = critic(batch.observations, actions)
+        q_values = bellman.aggregate(q_values, self.actor_q_agg, self.actor_rho)
         q_loss = losses.q_loss(q_values, normalize=True, axis_name=axis_name)
-        bc = jnp.mean(losses.behaviour_cloning(actions, batch.actions))
+        bc = jnp.mean(losses.behaviour_cloning(actions, batch.actions, batch.valid))
         loss = self.alpha_actor * batch.actions.shape[-1] * bc + q_loss
         return loss, {"actor_loss": loss, "bc_loss": bc, "q_loss": q_loss}
 

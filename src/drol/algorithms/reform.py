@@ -92,6 +92,9 @@ class ReFORM(CriticLearner[ReFORMNetworks, ReFORMNoise]):
     tau: ScalarLike = fields.tau()
     learning_rate: ScalarLike = fields.learning_rate()
     q_agg: bellman.Aggregation = fields.q_agg()
+    rho: ScalarLike = fields.rho()
+    actor_q_agg: bellman.Aggregation = fields.actor_q_agg()
+    actor_rho: ScalarLike = fields.actor_rho()
     normalize_q: bool = fields.normalize_q(False)
     flow_steps: int = fields.flow_steps()
     hidden: tuple[int, ...] = fields.hidden()
@@ -112,11 +115,11 @@ class ReFORM(CriticLearner[ReFORMNetworks, ReFORMNoise]):
 
     @jax.named_scope("noise")
     def noise(self, spec: Spec, rows: Rows, *, key: Key) -> ReFORMNoise:
-        radius = default_radius(spec.action_dim)
+        radius = default_radius(spec.plan_dim)
 
         def draw(key: Key) -> ReFORMNoise:
             normal_key, radius_key, time_key = jax.random.split(key, 3)
-            normal = jax.random.normal(normal_key, (4, spec.action_dim))
+            normal = jax.random.normal(normal_key, (4, spec.plan_dim))
             latents = ball_from_draws(normal, jax.random.uniform(radius_key, (4,)), radius)
             next_latent, flow_x0, taught_latent, latent = latents
             return ReFORMNoise(next_latent, flow_x0, jax.random.uniform(time_key, (1,)), taught_latent, latent)
@@ -128,7 +131,7 @@ class ReFORM(CriticLearner[ReFORMNetworks, ReFORMNoise]):
         next_latents = steered_latents(fixed.generator, batch.next_observations, noise.next_latent, self.flow_steps)
         next_actions = fixed.actor(batch.next_observations, next_latents)
         critic_loss, _, metrics = temporal_difference(
-            networks.critic, next_actions, given, discount=self.discount, q_agg=self.q_agg
+            networks.critic, next_actions, given, discount=self.discount, q_agg=self.q_agg, rho=self.rho
         )
         flow_loss = jnp.mean(cloning_errors(networks.flow, batch, noise.flow_x0, noise.flow_t))
         distillation_loss = self._distillation_loss(networks.actor, given)
@@ -155,8 +158,9 @@ class ReFORM(CriticLearner[ReFORMNetworks, ReFORMNoise]):
         fixed, batch, noise = given.networks, given.batch, given.noise
         latents = steered_latents(generator, batch.observations, noise.latent, self.flow_steps)
         actions = fixed.actor(batch.observations, latents)
-        q_values = bellman.aggregate(fixed.critic(batch.observations, actions), "mean")
-        return losses.q_loss(q_values, normalize=self.normalize_q, axis_name=given.axis_name)
+        q_values = fixed.critic(batch.observations, actions)
+        guidance = bellman.aggregate(q_values, self.actor_q_agg, self.actor_rho)
+        return losses.q_loss(guidance, normalize=self.normalize_q, axis_name=given.axis_name)
 
     def policy(self, state: CriticState[ReFORMNetworks]) -> SteeredPolicy:
         networks = state.networks

@@ -116,6 +116,9 @@ class SORL(Trained):
     tau: ScalarLike = fields.tau()
     learning_rate: ScalarLike = fields.learning_rate(1e-4)
     q_agg: bellman.Aggregation = fields.q_agg()
+    rho: ScalarLike = fields.rho()
+    actor_q_agg: bellman.Aggregation = fields.actor_q_agg()
+    actor_rho: ScalarLike = fields.actor_rho()
     normalize_q: bool = fields.normalize_q(True)
     hidden: tuple[int, ...] = fields.hidden()
     ensemble: int = fields.ensemble()
@@ -155,7 +158,7 @@ class SORL(Trained):
 
         def draw(key: Key) -> tuple[Array, Array, Array]:
             normal_key, index_key = jax.random.split(key)
-            normal = jax.random.normal(normal_key, (4, spec.action_dim))
+            normal = jax.random.normal(normal_key, (4, spec.plan_dim))
             # Times in eighths; level l uses every 2^(3 - l)-th of them.
             eighths = jax.random.randint(index_key, (2, 1), 0, STEPS[-1], jnp.int32)
             return normal, eighths[0], eighths[1]
@@ -280,7 +283,13 @@ class SORL(Trained):
 
     def policy(self, state: SORLState) -> ShortcutPolicy:
         actor, critic = state.networks.actor, state.networks.critic
-        return ShortcutPolicy(actor=actor, critic=critic, choice=Choice(q_agg=self.q_agg), steps=self.inference_steps)
+        choice = Choice(q_agg=self._ranking)
+        return ShortcutPolicy(actor=actor, critic=critic, choice=choice, steps=self.inference_steps)
+
+    @property
+    def _ranking(self) -> bellman.Aggregation:
+        """How the policy ranks samples: as the target does, but with a fixed rho, since policies hold no tracers."""
+        return "mean-half-std" if self.q_agg == "mean-std" else self.q_agg
 
     def operations(self, spec: Spec) -> int | float:
         # The numbers of steps, drawn for the targets and for the actor, are equally likely.
@@ -308,10 +317,10 @@ class SORL(Trained):
         count = jnp.asarray(float(steps))
         actor = networks.actor if self.public_update else fixed_actor
         next_actions = shortcut_actions(actor, batch.next_observations, noise.next_latent, steps)
-        next_q = bellman.aggregate(target_critic(batch.next_observations, next_actions, count), self.q_agg)
+        next_q = bellman.aggregate(target_critic(batch.next_observations, next_actions, count), self.q_agg, self.rho)
         targets = bellman.backup(batch.rewards, batch.masks, next_q, self.discount)
         q_values = networks.critic(batch.observations, batch.actions, count)
-        loss = bellman.bellman_error(q_values, targets)
+        loss = bellman.bellman_error(q_values, targets, batch.weights)
         return loss, {"critic_loss": loss, "q_mean": jnp.mean(q_values), "target_mean": jnp.mean(targets)}
 
     @jax.named_scope("cloning_loss")
@@ -322,7 +331,7 @@ class SORL(Trained):
         times = noise.flow_index / STEPS[-1]
         points = _on_the_way(noise.flow_x0, batch.actions, times)
         predicted = actor(batch.observations, points, times, jnp.asarray(float(FINEST)))
-        flow_loss = jnp.mean((predicted - (batch.actions - (1 - NOISE_LEFT) * noise.flow_x0)) ** 2)
+        flow_loss = losses.mean_square(predicted - (batch.actions - (1 - NOISE_LEFT) * noise.flow_x0), batch.valid)
 
         level = noise.consistency_level.astype(predicted.dtype)
         size = 2**-level
@@ -331,7 +340,7 @@ class SORL(Trained):
         first = slow(batch.observations, points, times, level + 1)
         second = slow(batch.observations, points + size / 2 * first, times + size / 2, level + 1)
         predicted = actor(batch.observations, points, times, level)
-        consistency_loss = jnp.mean((predicted - (first + second) / 2) ** 2)
+        consistency_loss = losses.mean_square(predicted - (first + second) / 2, batch.valid)
         loss = self.flow_coef * flow_loss + self.consistency_coef * consistency_loss
         return loss, {"cloning_loss": loss, "flow_loss": flow_loss, "consistency_loss": consistency_loss}
 
@@ -347,8 +356,9 @@ class SORL(Trained):
     ) -> tuple[Scalar, Scalar]:
         """q_coef (-lambda Q(s, a, k)) at the actor's action a in k steps, and the same without q_coef."""
         actions = shortcut_actions(actor, batch.observations, noise.latent, steps)
-        q_values = bellman.aggregate(critic(batch.observations, actions, jnp.asarray(float(steps))), "mean")
-        loss = losses.q_loss(q_values, normalize=self.normalize_q, axis_name=axis_name)
+        q_values = critic(batch.observations, actions, jnp.asarray(float(steps)))
+        guidance = bellman.aggregate(q_values, self.actor_q_agg, self.actor_rho)
+        loss = losses.q_loss(guidance, normalize=self.normalize_q, axis_name=axis_name)
         return self.q_coef * loss, loss
 
 

@@ -21,7 +21,7 @@ from drol.presets import SIZES
 from drol.training.folder import RunFolder
 from drol.training.keeper import Run
 from drol.training.run import train_runs
-from drol.training.settings import Settings, chunk_length
+from drol.training.settings import Settings, call_length
 
 ENVIRONMENT = EnvironmentSpec("ogbench:cube-single-singletask-task2-v0")
 """It has the dimensions of the random data, observation 28 and action 5; an untrained policy uses all 200 steps."""
@@ -45,7 +45,9 @@ def bench_train(size: str, *, updates: int, episodes: int = 0, workers: int = 1)
     data = random_data(jax.random.key(0))
     algorithm = DROL(hidden=SIZES[size].hidden)
     every = updates // 2
-    settings = Settings(updates=updates, batch_size=BATCH, eval_every=every, chunk=chunk_length(updates, every))
+    settings = Settings(
+        updates=updates, batch_size=BATCH, eval_every=every, updates_per_call=call_length(updates, every)
+    )
     watch = _Watch()
     with tempfile.TemporaryDirectory() as path, contextlib.ExitStack() as stack:
         folder = RunFolder(path)
@@ -62,7 +64,7 @@ def bench_train(size: str, *, updates: int, episodes: int = 0, workers: int = 1)
         run = Run(algorithm, folder, settings, evaluate=evaluate if episodes else None, sinks=[watch])
         (outcome,) = train_runs([run], data)
         total = time.perf_counter() - began
-    chunks = [settings.chunk / rate for rate in watch.rates]
+    chunks = [settings.updates_per_call / rate for rate in watch.rates]
     return {
         "size": size,
         "observation_dim": SPEC.observation_dim,

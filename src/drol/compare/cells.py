@@ -110,7 +110,7 @@ class Cell:
                     f"comparison; runs can be extended with --updates, not shortened"
                 )
             try:
-                Settings(**(settings | {"updates": budget.updates}))
+                Settings.from_record(settings | {"updates": budget.updates})
             except ValueError as error:
                 raise DataError(f"{path} cannot be extended: {error}") from None
 

@@ -9,7 +9,7 @@ from drol.data.readers.columns import columns_as_text, parse_columns
 from drol.environments.limits import DEFAULT, EvaluationLimits
 from drol.errors import DataError
 from drol.files import JsonValue, read_json, write_json
-from drol.training.settings import chunk_length
+from drol.training.settings import call_length
 
 FILE = "comparison.json"
 
@@ -27,7 +27,7 @@ class Budget:
 
     Raises:
         DataError: if one of them is not positive.
-        ValueError: if no chunk of at least 2 updates divides both.
+        ValueError: if no compiled call of at least 2 updates divides both.
     """
 
     updates: int = 20_000
@@ -35,7 +35,7 @@ class Budget:
 
     def __post_init__(self):
         _refuse_below_one(self, ("updates", "eval_every"))
-        chunk_length(self.updates, self.eval_every)
+        call_length(self.updates, self.eval_every)
 
 
 @dataclasses.dataclass(frozen=True)

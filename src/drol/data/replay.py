@@ -12,8 +12,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from drol.data.transitions import Transitions
+from drol.data.windows import actions_after, share_of_whole_windows, windows_from
 from drol.numerics import threefry
-from drol.types import Batch, Key, Spec, positive_integer
+from drol.types import Batch, ChunkBatch, Chunking, Key, Spec, positive_integer
 
 Tree = TypeVar("Tree")
 
@@ -55,23 +56,37 @@ class Replay(Protocol):
         ...
 
 
-def replay(transitions: Transitions, devices: Sequence[jax.Device] = ()) -> Replay:
+SINGLE_STEPS = Chunking()
+"""Batches of ordinary transitions."""
+
+
+def replay(
+    transitions: Transitions, devices: Sequence[jax.Device] = (), *, chunking: Chunking = SINGLE_STEPS
+) -> Replay:
     """Make transitions ready for training: copied to the device, or left on disk if they are mapped.
 
     Args:
         transitions: of any data set.
         devices: if given, the rows are spread over them and every batch is taken from all of them; see
             `ReplayData.sharded`.
+        chunking: how many steps make up a row of a batch.
+
+    Raises:
+        DataError: if no episode has that many steps.
     """
     if devices:
-        return ReplayData.from_transitions(transitions).sharded(devices)
-    return MappedData(transitions) if transitions.is_mapped else ReplayData.from_transitions(transitions)
+        return ReplayData.from_transitions(transitions, chunking).sharded(devices)
+    held = MappedData if transitions.is_mapped else ReplayData.from_transitions
+    return held(transitions, chunking)
 
 
 class ReplayData(eqx.Module):
     """`Transitions` as device arrays; see there for the fields.
 
+    Chunks are found by following `next_action_index`, so they take no memory of their own.
+
     Attributes:
+        chunking: how many steps make up a row of a batch.
         padding: rows at the end that fill the last device's share and are never drawn.
         sharding: how rows, and the rows of batches, are spread over devices; None on one device.
         numbers: if these are only some transitions of a data set, their numbers, ascending; see `MappedData`.
@@ -85,17 +100,28 @@ class ReplayData(eqx.Module):
     index: Int[Array, " transitions"]
     next_index: Int[Array, " transitions"]
     next_action_index: Int[Array, " transitions"]
+    chunking: Chunking = eqx.field(static=True, default=SINGLE_STEPS)
     padding: int = eqx.field(static=True, default=0)
     sharding: NamedSharding | None = eqx.field(static=True, default=None)
     numbers: Int[Array, " transitions"] | None = None
     total: int | None = eqx.field(static=True, default=None)
 
     @classmethod
-    def from_transitions(cls, data: Transitions) -> "ReplayData":
-        """Copy a data set to the default device."""
+    def from_transitions(cls, data: Transitions, chunking: Chunking = SINGLE_STEPS) -> "ReplayData":
+        """Copy a data set to the default device.
+
+        Args:
+            data: the data set.
+            chunking: how many steps make up a row of a batch: `Chunking(5)` for plans of five actions.
+
+        Raises:
+            DataError: if no episode has that many steps.
+        """
+        if chunking.steps > 1:
+            share_of_whole_windows(data, chunking)
         names = ("observations", "actions", "rewards", "masks", "index", "next_index", "next_action_index")
         tables: dict[str, Any] = {name: jnp.asarray(getattr(data, name)) for name in names}
-        return cls(**tables)
+        return cls(**tables, chunking=chunking)
 
     def sharded(self, devices: Sequence[jax.Device]) -> "ReplayData":
         """The same data with the rows of each table, and those of every batch, spread over devices.
@@ -113,8 +139,8 @@ class ReplayData(eqx.Module):
 
     @property
     def spec(self) -> Spec:
-        """The dimensions of observations and actions."""
-        return Spec(self.observations.shape[-1], self.actions.shape[-1])
+        """The dimensions of observations and actions, and the actions of a plan."""
+        return Spec(self.observations.shape[-1], self.actions.shape[-1], self.chunking.chunk)
 
     @property
     def shareable(self) -> bool:
@@ -125,11 +151,15 @@ class ReplayData(eqx.Module):
         """The data themselves: everything is on the device, and `numbers` is not called."""
         return self
 
-    def take(self, numbers: Int[Array, " batch"]) -> Batch:
-        """The transitions with these numbers."""
+    def take(self, numbers: Int[Array, " batch"]) -> Batch | ChunkBatch:
+        """The transitions with these numbers, or the chunks that begin there."""
         if self.numbers is not None:
             numbers = jnp.searchsorted(self.numbers, numbers)
-        batch = Batch(
+        batch = self._single_steps(numbers) if self.chunking.steps == 1 else self._chunks(numbers)
+        return batch if self.sharding is None else jax.lax.with_sharding_constraint(batch, self.sharding)
+
+    def _single_steps(self, numbers: Int[Array, " batch"]) -> Batch:
+        return Batch(
             observations=self.observations[self.index[numbers]],
             actions=self.actions[numbers],
             rewards=self.rewards[numbers],
@@ -137,7 +167,21 @@ class ReplayData(eqx.Module):
             next_observations=self.observations[self.next_index[numbers]],
             next_actions=self.actions[self.next_action_index[numbers]],
         )
-        return batch if self.sharding is None else jax.lax.with_sharding_constraint(batch, self.sharding)
+
+    def _chunks(self, numbers: Int[Array, " batch"]) -> ChunkBatch:
+        chunk = self.chunking.chunk
+        rows, valid = windows_from(numbers, self.next_action_index, self.masks, self.chunking)
+        last = rows[:, -1]
+        return ChunkBatch(
+            observations=self.observations[self.index[numbers]],
+            actions=self.actions[rows[:, :chunk]],
+            rewards=self.rewards[rows],
+            masks=self.masks[rows],
+            valid=valid.astype(self.masks.dtype),
+            next_observations=self.observations[self.next_index[last]],
+            next_actions=self.actions[actions_after(last, self.next_action_index, chunk)],
+            absorbing=self.chunking.absorbing,
+        )
 
     def everywhere(self, tree: Tree) -> Tree:
         """Replicate a result on every device that holds a share of the data."""
@@ -150,8 +194,8 @@ class ReplayData(eqx.Module):
         return draw_numbers(self.size, positive_integer("batch_size", batch_size), key=key)
 
     @jax.named_scope("sample")
-    def sample(self, batch_size: int, *, key: Key) -> Batch:
-        """The transitions that `draw` names."""
+    def sample(self, batch_size: int, *, key: Key) -> Batch | ChunkBatch:
+        """The transitions that `draw` names, or the chunks that begin there."""
         return self.take(self.draw(batch_size, key=key))
 
 
@@ -162,13 +206,19 @@ class MappedData:
 
     Args:
         transitions: with large tables that are memory-mapped.
+        chunking: how many steps make up a row of a batch.
+
+    Raises:
+        DataError: if no episode has that many steps.
     """
 
     sharding: NamedSharding | None = None
     shareable = False
 
-    def __init__(self, transitions: Transitions):
-        self._transitions = transitions
+    def __init__(self, transitions: Transitions, chunking: Chunking = SINGLE_STEPS):
+        if chunking.steps > 1:
+            share_of_whole_windows(transitions, chunking)
+        self._transitions, self._chunking = transitions, chunking
 
     @property
     def size(self) -> int:
@@ -177,24 +227,32 @@ class MappedData:
 
     @property
     def spec(self) -> Spec:
-        """The dimensions of observations and actions."""
-        return Spec(self._transitions.observations.shape[-1], self._transitions.actions.shape[-1])
+        """The dimensions of observations and actions, and the actions of a plan."""
+        whole = self._transitions
+        return Spec(whole.observations.shape[-1], whole.actions.shape[-1], self._chunking.chunk)
 
     def window(self, numbers: Numbers) -> ReplayData:
-        """The transitions with these numbers, under the numbers of the whole data set."""
+        """The transitions with these numbers, and the rest of their chunks, under the numbers of the whole data set."""
         wanted = np.asarray(numbers()).ravel()
-        whole, capacity = self._transitions, 2 * len(wanted)
+        whole, chunking = self._transitions, self._chunking
+        capacity = (chunking.steps + chunking.chunk) * len(wanted)
         drawn = np.unique(wanted)
+        rows, _ = windows_from(drawn, whole.next_action_index, whole.masks, chunking)
         # The actions that follow are needed as well, but not their observations.
-        present = np.union1d(drawn, whole.next_action_index[drawn])
-        places = np.searchsorted(present, drawn)
-        index = np.zeros(capacity, np.int32)
-        index[places] = np.arange(len(drawn))
-        next_action_index = np.zeros(capacity, np.int32)
-        next_action_index[places] = np.searchsorted(present, whole.next_action_index[drawn])
-        observations = np.zeros((capacity, self.spec.observation_dim), np.float32)
+        following = actions_after(rows[:, -1], whole.next_action_index, chunking.chunk)
+        present, last = np.union1d(rows, following), np.unique(rows[:, -1])
+
+        def placed(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
+            column = np.zeros(capacity, np.int32)
+            column[np.searchsorted(present, numbers)] = values
+            return column
+
+        # The actions after a plan may go on to transitions that are not here; nobody follows them.
+        links = whole.next_action_index[present]
+        links = np.where(np.isin(links, present), links, present)
+        observations = np.zeros((2 * len(wanted), self.spec.observation_dim), np.float32)
         observations[: len(drawn)] = whole.observations[whole.index[drawn]]
-        observations[len(wanted) :][: len(drawn)] = whole.observations[whole.next_index[drawn]]
+        observations[len(wanted) :][: len(last)] = whole.observations[whole.next_index[last]]
 
         def padded(table: np.ndarray, fill: int = 0) -> Array:
             missing = capacity - len(table)
@@ -205,9 +263,10 @@ class MappedData:
             actions=padded(whole.actions[present]),
             rewards=padded(whole.rewards[present]),
             masks=padded(whole.masks[present]),
-            index=jnp.asarray(index),
-            next_index=jnp.asarray(index + len(wanted)),
-            next_action_index=jnp.asarray(next_action_index),
+            index=jnp.asarray(placed(drawn, np.arange(len(drawn)))),
+            next_index=jnp.asarray(placed(last, len(wanted) + np.arange(len(last)))),
+            next_action_index=jnp.asarray(placed(present, np.searchsorted(present, links))),
+            chunking=chunking,
             numbers=padded(present.astype(np.int32), np.iinfo(np.int32).max),
             total=self.size,
         )

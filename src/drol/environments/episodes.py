@@ -1,4 +1,4 @@
-"""Rollouts of episodes, with one batched policy call per step for all slots."""
+"""Rollouts of episodes, with one batched policy call for all slots whenever one of them needs a plan."""
 
 import dataclasses
 import logging
@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from drol.environments.limits import EvaluationLimits
 from drol.environments.results import Cut, EpisodeResult, StepResult, normalised_score
 from drol.numerics import key_of_seed
-from drol.policy import Policy
+from drol.policy import PlanQueue, Policy
 from drol.seeding import episode_seed
 from drol.types import Key
 
@@ -28,15 +28,15 @@ def _act(
     policy: Policy,
     observations: Float[Array, "slots observation"],
     episodes: Int[Array, " slots"],
-    steps: Int[Array, " slots"],
+    plans: Int[Array, " slots"],
     key: Key,
-) -> Float[Array, "slots action"]:
-    """One action per slot; the draw depends on the key, the episode and the step, not on the slot."""
+) -> Float[Array, "slots chunk action"]:
+    """One plan per slot; the draw depends on the key, the episode and the number of its plans, not on the slot."""
 
-    def act(observation, episode, step):
-        return policy(observation, key=jax.random.fold_in(jax.random.fold_in(key, episode), step))
+    def act(observation, episode, plan):
+        return policy.plan(observation, key=jax.random.fold_in(jax.random.fold_in(key, episode), plan))
 
-    return jax.vmap(act)(observations, episodes, steps)
+    return jax.vmap(act)(observations, episodes, plans)
 
 
 class Seen(NamedTuple):
@@ -91,6 +91,7 @@ class Rollout:
         self._episodes, self._step_limit, self._key = episodes, limits.steps_in(facts), key_of_seed(seed)
         self._queues = [list(range(slot, episodes, slots)) for slot in range(slots)]
         self._observations = np.zeros((slots, policy.spec.observation_dim), np.float32)
+        self._plans = PlanQueue(slots, policy.executed, policy.spec.action_dim)
         self._running = np.full(slots, -1)
         self._steps = np.zeros(slots, np.int32)
         self._returns = np.zeros(slots)
@@ -132,6 +133,7 @@ class Rollout:
         for slot, result in answers.items():
             self._running[slot], self._steps[slot], self._returns[slot] = starting[slot], 0, 0
             self._success[slot] = None
+            self._plans.clear(slot)
             self._observe(slot, result)
         if self._watch is not None and starting:
             self._watch([self._seen(slot, episode) for slot, episode in starting.items()])
@@ -143,14 +145,18 @@ class Rollout:
         """The policy's actions in all running slots; episodes with an action that is not finite are ended."""
         if not (self._running >= 0).any():
             return {}
-        # Copies, because JAX may still read a NumPy buffer after the call returns, and these are overwritten later.
-        numbers = jnp.array(np.maximum(self._running, 0))
-        observations, steps = jnp.array(self._observations), jnp.array(self._steps)
-        actions = np.asarray(_act(self._policy, observations, numbers, steps, self._key))
+        actions = self._plans.next(self._planned, self._running >= 0)
         for slot in np.flatnonzero((self._running >= 0) & ~np.isfinite(actions).all(axis=1)):
             self._warn(int(slot), "the policy's action")
             self._finish(int(slot), "not finite")
         return {int(slot): actions[slot] for slot in np.flatnonzero(self._running >= 0)}
+
+    def _planned(self, _: np.ndarray) -> np.ndarray:
+        """A plan for every slot, in one call of fixed shape."""
+        # Copies, because JAX may still read a NumPy buffer after the call returns, and these are overwritten later.
+        episodes = jnp.array(np.maximum(self._running, 0))
+        observations, plans = jnp.array(self._observations), jnp.array(self._plans.plans)
+        return np.asarray(_act(self._policy, observations, episodes, plans, self._key))
 
     def _observe(self, slot: int, result: StepResult) -> None:
         self._observations[slot] = result.observation

@@ -1,7 +1,6 @@
 """Evaluation of policies: environments in worker processes, within the evaluation's limits."""
 
 import contextlib
-import dataclasses
 import functools
 import logging
 import math
@@ -134,7 +133,8 @@ class Evaluator:
                 f"{self.environment.id} has the action space {space}; expected a Box, since policies act in continuous "
                 f"spaces"
             )
-        for name, width in dataclasses.asdict(spec).items():
+        for name in ("observation_dim", "action_dim"):
+            width = getattr(spec, name)
             if (found := self._facts[name]) != width:
                 raise ValueError(
                     f"expected an environment with {name} {width}, as in training, but {self.environment.id} has "

@@ -32,7 +32,8 @@ from drol.experiment.resume import (
 from drol.extras import lazy
 from drol.presets import SIZES, Size, preset_for
 from drol.training.folder import RunFolder
-from drol.training.settings import Settings, chunk_length
+from drol.training.settings import LENGTH, Settings, call_length
+from drol.types import Chunking
 
 if TYPE_CHECKING:
     from drol import sources
@@ -153,6 +154,44 @@ class RunConfig:
         resume="fixed",
         at="normalize_observations",
         group="data",
+    )
+
+    chunk: int = option(
+        1,
+        "count",
+        "actions per plan: the policy plans, and the critic values, H actions at once",
+        resume="fixed",
+        at="chunk",
+        metavar="H",
+        group="chunks of actions",
+    )
+    n_step: int | None = option(
+        None,
+        "count",
+        "rewards that the critic's target sums before it bootstraps, at least H",
+        resume="fixed",
+        at="n_step",
+        shown="H",
+        metavar="N",
+        group="chunks of actions",
+    )
+    replan: int | None = option(
+        None,
+        "count",
+        "execute the first M actions of a plan, then plan again",
+        resume="fixed",
+        at="replan",
+        shown="H",
+        metavar="M",
+        group="chunks of actions",
+    )
+    public_returns: bool = option(
+        False,
+        "flag",
+        "sum the rewards of a chunk beyond a true end, as public code does",
+        resume="fixed",
+        at="public_returns",
+        group="chunks of actions",
     )
 
     size: str = option(
@@ -280,7 +319,7 @@ class RunConfig:
         None, "count", "index of this process, from 0 ($JAX_PROCESS_ID)", low=0, metavar="I", group="devices"
     )
 
-    chunk: int | None = None
+    updates_per_call: int | None = None
     """Updates in one compiled call; derived from `updates` and `eval_every`, and fixed for the life of a run."""
     evaluated_in: EnvironmentSpec | None = None
     """Where policies are evaluated; derived from `task` and `env`."""
@@ -301,6 +340,10 @@ class RunConfig:
         """The algorithm's name in the registry, or `module:Class`."""
         return self.algorithm if isinstance(self.algorithm, str) else registered_name(type(self.algorithm))
 
+    @property
+    def _is_resolved(self) -> bool:
+        return self.updates_per_call is not None
+
     def build(self) -> Algorithm:
         """The algorithm with its hyperparameters.
 
@@ -320,6 +363,10 @@ class RunConfig:
         """The settings of a resolved run, for the training loop."""
         return Settings(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Settings)})
 
+    def chunking(self) -> Chunking:
+        """How many steps make up a row of a batch."""
+        return Chunking(self.chunk, self.n_step, absorbing=not self.public_returns)
+
     def limits(self) -> EvaluationLimits:
         """The limits that end an evaluation which would not end by itself."""
         seconds = (None if value == math.inf else value for value in (self.eval_max_seconds, self.step_seconds))
@@ -335,7 +382,7 @@ class RunConfig:
         Raises:
             DataError: if the task or the environment is unknown, or the user's own log does not exist.
             UsageError: if DROL* is requested but not published.
-            ValueError: if the lengths cannot be cut into equal chunks, or a hyperparameter is wrong.
+            ValueError: if the lengths cannot be cut into equal compiled calls, or a hyperparameter is wrong.
         """
         task, size = sources.parse_task(self.task, environment=self.env, present=True), SIZES[self.size]
         updates = task.source.updates(size) if self.updates is None else self.updates
@@ -353,9 +400,9 @@ class RunConfig:
             updates=updates,
             eval_every=eval_every,
             eval_episodes=size.eval_episodes if self.eval_episodes is None else self.eval_episodes,
-            chunk=chunk_length(updates, eval_every),
+            updates_per_call=call_length(updates, eval_every),
             # A configuration that is already resolved, such as one read from a file, keeps its environment.
-            evaluated_in=task.environment if self.chunk is None or self.env is not None else self.evaluated_in,
+            evaluated_in=self.evaluated_in if self._is_resolved and self.env is None else task.environment,
             preset=preset,
         )
 
@@ -383,8 +430,8 @@ class RunConfig:
             changes[name] = given[name]
             if rule == "extend":
                 check_longer(stored, given[name])
-        for name, value in hyperparameters_in(given, stored).items():
-            refuse_change(name, stored.hyperparameters[name], value)
+        for name, (held, value) in hyperparameters_in(given, stored).items():
+            refuse_change(name, held, value)
         return dataclasses.replace(stored, **changes)  # pyright: ignore[reportArgumentType]
 
     def changes(self) -> Changes:
@@ -399,7 +446,7 @@ class RunConfig:
         return record | {
             "hyperparameters": plain_mapping(self.hyperparameters),
             "evaluated_in": self.evaluated_in and self.evaluated_in.as_record(),
-            "settings": settings | {"chunk": self.chunk},
+            "settings": settings | {LENGTH: self.updates_per_call},
             "preset": self.preset and dict(self.preset),
         }
 
@@ -435,7 +482,7 @@ class RunConfig:
         """
         try:
             values = found(record, OPTIONS)
-            settings = Settings(**record["settings"])  # pyright: ignore
+            settings = Settings.from_record(record["settings"])
             preset, evaluated_in = checked_preset(record["preset"]), environment_in(record)
             config = cls(
                 **values | dataclasses.asdict(settings),  # pyright: ignore[reportArgumentType]
@@ -483,13 +530,22 @@ def _published(config: RunConfig, task: "Task", size: Size) -> tuple[Mapping[str
 
 def _refuse_contradictions(config: RunConfig) -> None:
     """Raise for options that contradict each other."""
-    if isinstance(config.algorithm, Algorithm) and (config.hyperparameters or config.tuned) and config.chunk is None:
+    doubled = isinstance(config.algorithm, Algorithm) and (config.hyperparameters or config.tuned)
+    if doubled and config.updates_per_call is None:
         raise UsageError("an algorithm given as an object already has its hyperparameters: leave out others, and tuned")
     if (config.action_low is None) != (config.action_high is None):
         raise UsageError(*both("--action-low and --action-high belong together: give both"))
     # A run on collected data may be resumed with their file given as --data.
-    if config.chunk is None and config.data is not None and config.collect is not None:
+    if config.updates_per_call is None and config.data is not None and config.collect is not None:
         raise UsageError(*both("--data and --collect cannot be combined: name a file, or collect one"))
+    if (config.n_step or config.chunk) < config.chunk:
+        raise UsageError(
+            *both(f"--n-step must be at least --chunk ({config.chunk}), found {config.n_step}: leave it out")
+        )
+    if (config.replan or 1) > config.chunk:
+        raise UsageError(
+            *both(f"--replan must not exceed --chunk ({config.chunk}), the actions of a plan; found {config.replan}")
+        )
     if not config.distributed and {config.coordinator, config.processes, config.process} != {None}:
         raise UsageError(*both("--coordinator, --processes and --process belong to --distributed: add it"))
 

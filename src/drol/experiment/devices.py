@@ -43,7 +43,7 @@ def follow(own: RunConfig) -> tuple[RunConfig, TrainState | None]:
         refuse_to_collect(config)
         loaded = load_inputs(config, config.resolved_task(), Path())
         check_same_data(sums_in(record), sums_of(loaded.source))
-        data = replay(loaded.train, jax.devices())
+        data = replay(loaded.train, jax.devices(), chunking=config.chunking())
     return config, distributed.follow(config.build(), data, config.seed)
 
 

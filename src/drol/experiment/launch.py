@@ -46,7 +46,7 @@ from drol.extras import require_all
 from drol.files import WriteError, write_json
 from drol.machine import continued, machine
 from drol.numerics import check_precision, precision
-from drol.policy import Policy, in_units
+from drol.policy import Policy, in_units, planning
 from drol.presets import note
 from drol.processes import cores
 from drol.report.summary import write_summary
@@ -174,7 +174,8 @@ def _follow(config: RunConfig) -> list[Trained]:
     led, state = devices.follow(config)
     if state is None:
         return []
-    return [Trained(led, None, Outcome(state, None, None), led.build().policy(state))]
+    policy = planning(led.build().policy(state), led.chunk, led.replan)
+    return [Trained(led, None, Outcome(state, None, None), policy)]
 
 
 def _lead(request: Request, leader: Leader | None) -> list[Trained]:
@@ -212,7 +213,10 @@ def _lead(request: Request, leader: Leader | None) -> list[Trained]:
             write_summary(folders[0].path.parent)
         except (DataError, OSError) as error:  # the runs themselves are complete
             request.warn(f"warning: no summary was written: {error}")
-    policies = [in_units(c.build().policy(o.state), data.units) for c, o in zip(configs, outcomes, strict=True)]
+    policies = [
+        in_units(planning(c.build().policy(o.state), c.chunk, c.replan), data.units)
+        for c, o in zip(configs, outcomes, strict=True)
+    ]
     return [Trained(*fields) for fields in zip(configs, folders, outcomes, policies, strict=True)]
 
 
@@ -271,7 +275,7 @@ def notes(request: Request, config: RunConfig, task: Task, further: Sequence[str
     if request.resume:
         return lines
     settings = config.settings()
-    if (line := slowed(settings.updates, settings.eval_every, settings.chunk)) is not None:
+    if (line := slowed(settings.updates, settings.eval_every, settings.updates_per_call)) is not None:
         lines.insert(0, f"note: {line}")
     if isinstance(config.algorithm, str):
         given = {*request.config.hyperparameters, *request.sweep}
@@ -282,10 +286,12 @@ def notes(request: Request, config: RunConfig, task: Task, further: Sequence[str
 
 def _train(request: Request, plans: Sequence[_Planned], data: Dataset, leader: Leader | None) -> list[Outcome]:
     sharded = request.config.shard_batch or leader is not None
-    config, training = plans[0].config, replay(data.train)
-    validation = None if data.validation is None else ReplayData.from_transitions(data.validation)
+    config = plans[0].config
+    chunking = config.chunking()
+    training = replay(data.train, chunking=chunking)
+    validation = None if data.validation is None else ReplayData.from_transitions(data.validation, chunking)
     with contextlib.ExitStack() as stack:
-        evaluator, probes = _evaluator(config, training, stack), probes_of(data.train)
+        evaluator, probes = _evaluator(config, training, stack), probes_of(data.train, chunking)
         width = 1 if sharded or not training.shareable else _width(request, plans, training)
         bars = stack.enter_context(TrainingProgress(config.settings().updates)) if request.progress else None
         runs = []
@@ -301,7 +307,7 @@ def _train(request: Request, plans: Sequence[_Planned], data: Dataset, leader: L
             sinks += [*request.sinks, *([] if bar is None else [bar])]
             runs.append(_run(plan, sinks, _evaluation(evaluator, plan.config, bar), data, probes))
         if sharded:
-            training = replay(data.train, jax.devices())
+            training = replay(data.train, jax.devices(), chunking=chunking)
         try:
             return train_runs(runs, training, validation=validation, width=width, devices=jax.devices())
         except WriteError as error:
@@ -337,7 +343,18 @@ def _run(plan: _Planned, sinks: Sequence[Sink], evaluate: Evaluate | None, data:
         "algorithm": config.algorithm_name,
         "seed": config.seed,
     }
-    return Run(config.build(), plan.folder, config.settings(), evaluate, sinks, facts, data.units, probes)
+    return Run(
+        config.build(),
+        plan.folder,
+        config.settings(),
+        evaluate,
+        sinks,
+        facts,
+        data.units,
+        probes,
+        config.chunk,
+        config.replan,
+    )
 
 
 def _width(request: Request, plans: Sequence[_Planned], data: Replay) -> int:

@@ -96,9 +96,9 @@ def check_alike(configs: Sequence[RunConfig], paths: Sequence[Path]) -> None:
     Raises:
         DataError: naming the first two that do.
     """
-    first = dataclasses.asdict(configs[0].settings())
+    first = _shared(configs[0])
     for config, path in zip(configs, paths, strict=True):
-        for name, value in dataclasses.asdict(config.settings()).items():
+        for name, value in _shared(config).items():
             if name != "seed" and value != first[name]:
                 raise DataError(
                     *both(
@@ -107,3 +107,10 @@ def check_alike(configs: Sequence[RunConfig], paths: Sequence[Path]) -> None:
                         f"train them separately"
                     )
                 )
+
+
+def _shared(config: RunConfig) -> Mapping[str, object]:
+    """What runs of one program have in common."""
+    return dataclasses.asdict(config.settings()) | {
+        name: getattr(config, name) for name in ("chunk", "n_step", "public_returns")
+    }

@@ -9,7 +9,10 @@ from drol.files import JsonValue
 
 Json = dict[str, object]
 
-LATER = {"evaluation_limits", "action_low", "action_high", "normalize_observations", "columns"}
+LATER = {
+    *("evaluation_limits", "action_low", "action_high", "normalize_observations", "columns"),
+    *("chunk", "n_step", "replan", "public_returns"),
+}
 """Entries that runs of earlier versions lack; missing settings take the defaults of `Settings`."""
 
 

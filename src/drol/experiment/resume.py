@@ -50,18 +50,22 @@ def canonical(by: Changes, stored: "RunConfig") -> "tuple[RunConfig, dict[str, H
     return stored, given
 
 
-def hyperparameters_in(by: Changes, stored: "RunConfig") -> dict[str, Held]:
-    """The hyperparameters that are given.
+def hyperparameters_in(by: Changes, stored: "RunConfig") -> "dict[str, tuple[Held, Held]]":
+    """The hyperparameters that are given: the stored value of each, and the given one.
 
     Raises:
         DataError: for one that the run's algorithm does not have.
     """
     values = by.get("hyperparameters") or {}
     assert isinstance(values, Mapping)
+    held: Mapping[str, Any] = stored.hyperparameters
+    if not values.keys() <= held.keys():
+        # Runs of earlier versions lack what was added since.
+        held = {**with_tuples(values_of(stored.build())), **held}
     for name in values:
-        if name not in stored.hyperparameters:
+        if name not in held:
             raise DataError(f"the run uses {stored.algorithm_name}, which has no {name}: leave it out")
-    return dict(values)
+    return {name: (held[name], value) for name, value in values.items()}
 
 
 def refuse_change(name: str, before: Held, now: Held) -> None:
@@ -95,7 +99,7 @@ def check_longer(stored: "RunConfig", now: Held) -> None:
         DataError: naming the nearest possible numbers.
     """
     settings = stored.settings()
-    before, chunk = settings.updates, settings.chunk
+    before, length = settings.updates, settings.updates_per_call
     assert isinstance(now, int)
     if now < before:
         raise DataError(
@@ -103,12 +107,12 @@ def check_longer(stored: "RunConfig", now: Held) -> None:
                 f"the run was started with {before} updates, and --resume can only extend it, not shorten it to {now}"
             )
         )
-    if now % chunk:
-        below = now // chunk * chunk
+    if now % length:
+        below = now // length * length
         raise DataError(
             *both(
-                f"the run is trained in chunks of {chunk} updates, so --updates must be a multiple of {chunk}, found "
-                f"{now}; the nearest are {below} and {below + chunk}"
+                f"the run is trained in calls of {length} updates, so --updates must be a multiple of {length}, found "
+                f"{now}; the nearest are {below} and {below + length}"
             )
         )
 

@@ -24,7 +24,7 @@ class LatentActor(eqx.Module):
     mlp: MLP
 
     def __init__(self, spec: Spec, hidden: Sequence[int], *, key: Key):
-        self.mlp = MLP(spec.observation_dim + spec.action_dim, hidden, spec.action_dim, layer_norm=False, key=key)
+        self.mlp = MLP(spec.observation_dim + spec.plan_dim, hidden, spec.plan_dim, layer_norm=False, key=key)
 
     def __call__(
         self, observation: Float[Array, "*batch observation"], latent: Float[Array, "*batch action"]

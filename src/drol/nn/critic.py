@@ -29,7 +29,7 @@ class CriticEnsemble(eqx.Module):
             conditions: number of scalar inputs that follow the action.
             key: random key of the weights.
         """
-        fan_in = spec.observation_dim + spec.action_dim + conditions
+        fan_in = spec.observation_dim + spec.plan_dim + conditions
 
         def member(member_key: Key) -> MLP:
             return MLP(fan_in, hidden, 1, layer_norm=True, key=member_key)

@@ -36,8 +36,8 @@ class VectorField(eqx.Module):
             conditions: number of scalar inputs that follow x.
             key: random key of the weights.
         """
-        fan_in = spec.observation_dim + spec.action_dim + conditions
-        self.mlp = MLP(fan_in, hidden, spec.action_dim, layer_norm=False, key=key)
+        fan_in = spec.observation_dim + spec.plan_dim + conditions
+        self.mlp = MLP(fan_in, hidden, spec.plan_dim, layer_norm=False, key=key)
 
     def __call__(self, observation: Float[Array, "*batch observation"], x: Points, *conditions: Condition) -> Points:
         """One vector per observation, point and conditions."""
@@ -59,7 +59,7 @@ class VectorField(eqx.Module):
 
     @property
     def spec(self) -> Spec:
-        """The task's dimensions, for a field whose only condition is the time."""
+        """The dimensions of s and x, for a field whose only condition is the time."""
         fan_in, action_dim = self.mlp.layers[0].weight.shape[-2], self.mlp.layers[-1].weight.shape[-1]
         return Spec(fan_in - action_dim - 1, action_dim)
 

@@ -18,7 +18,7 @@ class MeanActor(eqx.Module):
     mlp: MLP
 
     def __init__(self, spec: Spec, hidden: Sequence[int], *, key: Key):
-        self.mlp = MLP(spec.observation_dim, hidden, spec.action_dim, layer_norm=False, output_gain=0.1, key=key)
+        self.mlp = MLP(spec.observation_dim, hidden, spec.plan_dim, layer_norm=False, output_gain=0.1, key=key)
 
     def __call__(self, observation: Float[Array, "*batch observation"]) -> Float[Array, "*batch action"]:
         """One mean per observation."""

@@ -8,26 +8,35 @@ from jaxtyping import Array, Float
 
 from drol.types import Scalar
 
-Aggregation = Literal["mean", "min", "mean-half-std"]
+Aggregation = Literal["mean", "min", "mean-half-std", "mean-std"]
 AGGREGATIONS: tuple[str, ...] = get_args(Aggregation)
 
 Tree = TypeVar("Tree")
 
 
-def aggregate(q_values: Float[Array, "ensemble *batch"], how: Aggregation) -> Float[Array, "*batch"]:
+def aggregate(
+    q_values: Float[Array, "ensemble *batch"], how: Aggregation, rho: Scalar | float = 0.5
+) -> Float[Array, "*batch"]:
     """Combine the members of a critic ensemble.
 
-    The result is their mean, their minimum, or their mean minus half their (population) standard deviation. For two
-    members the minimum is the mean minus the full standard deviation.
+    The result is their mean, their minimum, or their mean minus rho times their (population) standard deviation:
+    `mean-std`, or with rho = 1/2 `mean-half-std`. For two members the minimum is the mean minus the full standard
+    deviation; for ten independent normal ones it is the mean minus 1.6 of them, so it means something else.
+
+    Args:
+        q_values: every member's values.
+        how: the aggregation.
+        rho: for `mean-std`; it may be traced, and so be swept.
     """
     if how == "mean":
         return jnp.mean(q_values, axis=0)
     if how == "min":
         return jnp.min(q_values, axis=0)
-    if how == "mean-half-std":
+    if how in ("mean-half-std", "mean-std"):
         variance = jnp.var(q_values, axis=0)
         # The lower bound makes the derivative zero where members agree.
-        return jnp.mean(q_values, axis=0) - 0.5 * jnp.sqrt(jnp.maximum(variance, 1e-12))
+        deviations = 0.5 if how == "mean-half-std" else rho
+        return jnp.mean(q_values, axis=0) - deviations * jnp.sqrt(jnp.maximum(variance, 1e-12))
     raise ValueError(f"aggregation must be one of {', '.join(AGGREGATIONS)}, found {how!r}")
 
 
@@ -60,20 +69,29 @@ def backup(
     return rewards + discount * masks * next_q
 
 
-def bellman_error(q_values: Float[Array, "ensemble *batch"], targets: Float[Array, "*batch"]) -> Scalar:
-    """The mean over batch and ensemble of (Q_i(s, a) - y)^2. Source: eq. 9."""
-    return jnp.mean((q_values - targets) ** 2)
+def bellman_error(
+    q_values: Float[Array, "ensemble *batch"],
+    targets: Float[Array, "*batch"],
+    weights: Float[Array, "*batch"] | None = None,
+) -> Scalar:
+    """The mean over batch and ensemble of (Q_i(s, a) - y)^2; rows of weight 0 contribute 0. Source: eq. 9."""
+    errors = (q_values - targets) ** 2
+    return jnp.mean(errors if weights is None else weights * errors)
 
 
 def best_of_n(
-    q_values: Float[Array, "ensemble num_samples"], how: Aggregation, *, rank: Aggregation = "min"
+    q_values: Float[Array, "ensemble num_samples"],
+    how: Aggregation,
+    *,
+    rank: Aggregation = "min",
+    rho: Scalar | float = 0.5,
 ) -> Float[Array, ""]:
-    """Back up the best of N next actions: ranked by the aggregation `rank`, valued by the aggregation `how`.
+    """Back up the best of N next actions: ranked by the aggregation `rank`, valued by `how` with `rho`.
 
     With N = 1 this is `aggregate`.
     """
     best = jnp.argmax(aggregate(q_values, rank))
-    return aggregate(q_values, how)[best]
+    return aggregate(q_values, how, rho)[best]
 
 
 @jax.named_scope("target_average")

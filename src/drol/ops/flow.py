@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from drol.ops.losses import number_mean
+
 Points = Float[Array, "*batch action"]
 Times = Float[Array, "*batch 1"]
 Velocity = Callable[[Points, Times | float], Points]
@@ -20,7 +22,9 @@ def interpolate(start: Points, end: Points, times: Times) -> Points:
     return (1 - times) * start + times * end
 
 
-def matching_errors(velocity: Velocity, start: Points, actions: Points, times: Times) -> Float[Array, "*batch"]:
+def matching_errors(
+    velocity: Velocity, start: Points, actions: Points, times: Times, valid: Points | None = None
+) -> Float[Array, "*batch"]:
     """|v(x_t, t) - (x_1 - x_0)|^2 / d per row, where x_1 is the data's action.
 
     Args:
@@ -28,13 +32,14 @@ def matching_errors(velocity: Velocity, start: Points, actions: Points, times: T
         start: x_0, draws of the flow's prior.
         actions: x_1.
         times: t in [0, 1).
+        valid: 0 for numbers of the action that do not count; all do by default.
     """
     predicted = velocity(interpolate(start, actions, times), times)
-    return jnp.mean((predicted - (actions - start)) ** 2, axis=-1)
+    return number_mean((predicted - (actions - start)) ** 2, valid)
 
 
 def mean_flow_errors(
-    field: Velocity, actions: Points, start: Points, times: Times, *, limit: float
+    field: Velocity, actions: Points, start: Points, times: Times, *, limit: float, valid: Points | None = None
 ) -> Float[Array, "*batch"]:
     """|g(x_t, t) - target|^2 / d per row, where g(x, t) = x - u(x, t) and u is the average velocity back to time 0.
 
@@ -50,11 +55,12 @@ def mean_flow_errors(
         start: e, standard normal draws.
         times: t in [0, 1).
         limit: targets are clipped to [-limit, limit].
+        valid: as in `matching_errors`.
     """
     points, velocity = interpolate(actions, start, times), start - actions
     predicted, derivative = jax.jvp(field, (points, times), (velocity, jnp.ones_like(times)))
     target = jax.lax.stop_gradient(points + (times - 1) * velocity - times * derivative)
-    return jnp.mean((predicted - jnp.clip(target, -limit, limit)) ** 2, axis=-1)
+    return number_mean((predicted - jnp.clip(target, -limit, limit)) ** 2, valid)
 
 
 def reflect(point: Points, step: Points, radius: float) -> Points:

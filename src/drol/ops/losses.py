@@ -11,10 +11,32 @@ from drol.types import AxisName, Scalar
 
 Actions = Float[Array, "batch action"]
 
+Weights = Float[Array, " batch"] | None
+"""1 for rows that count and 0 for others; None if all do. See `drol.Batch`."""
+Valid = Float[Array, "batch action"] | None
+"""1 for numbers of actions that count and 0 for others; None if all do."""
 
-def behaviour_cloning(predicted: Actions, actions: Actions) -> Float[Array, " batch"]:
-    """|a_{k*} - a|^2 / d per row: the first term of eq. 8, averaged over action dimensions."""
-    return jnp.mean((predicted - actions) ** 2, axis=-1)
+
+def row_mean(values: Float[Array, " batch"], weights: Weights) -> Scalar:
+    """The mean over all rows of the batch, to which rows of weight 0 contribute 0."""
+    return jnp.mean(values if weights is None else weights * values)
+
+
+def number_mean(values: Float[Array, "*batch action"], valid: Float[Array, "*batch action"] | None):
+    """The mean over the valid numbers of each row; 0 if there is none."""
+    if valid is None:
+        return jnp.mean(values, axis=-1)
+    return jnp.sum(valid * values, axis=-1) / jnp.maximum(jnp.sum(valid, axis=-1), 1)
+
+
+def behaviour_cloning(predicted: Actions, actions: Actions, valid: Valid = None) -> Float[Array, " batch"]:
+    """|a_{k*} - a|^2 / d per row: the first term of eq. 8, averaged over the valid action dimensions."""
+    return number_mean((predicted - actions) ** 2, valid)
+
+
+def mean_square(values: Actions, valid: Valid) -> Scalar:
+    """The mean of the squares of the valid numbers of each row, over rows."""
+    return jnp.mean(values**2) if valid is None else jnp.mean(number_mean(values**2, valid))
 
 
 def q_scale(q_values: Float[Array, " batch"], axis_name: AxisName | None = None) -> Scalar:
@@ -71,19 +93,21 @@ def pointwise(
     return jnp.mean(alpha * jnp.sum((predicted - targets) ** 2, axis=-1) - q_values)
 
 
-def gaussian_log_prob(means: Actions, actions: Actions) -> Float[Array, " batch"]:
-    """log N(a; mu, I) per row, summed over action dimensions."""
-    dim = actions.shape[-1]
-    return -0.5 * (jnp.sum((actions - means) ** 2, axis=-1) + dim * jnp.log(2 * jnp.pi))
+def gaussian_log_prob(means: Actions, actions: Actions, valid: Valid = None) -> Float[Array, " batch"]:
+    """log N(a; mu, I) per row, summed over the valid action dimensions."""
+    squares = (actions - means) ** 2
+    if valid is None:
+        return -0.5 * (jnp.sum(squares, axis=-1) + actions.shape[-1] * jnp.log(2 * jnp.pi))
+    return -0.5 * jnp.sum(valid * (squares + jnp.log(2 * jnp.pi)), axis=-1)
 
 
-def expectile(residuals: Float[Array, " batch"], kappa: Scalar | float) -> Scalar:
+def expectile(residuals: Float[Array, " batch"], kappa: Scalar | float, weights: Weights = None) -> Scalar:
     """mean |kappa - 1{u < 0}| u^2: least squares where kappa = 1/2; positive residuals weigh more as kappa grows.
 
     Source: implicit Q-learning (Kostrikov et al. 2022), eq. 5.
     """
-    weights = jnp.where(residuals < 0, 1 - kappa, kappa)
-    return jnp.mean(weights * residuals**2)
+    sides = jnp.where(residuals < 0, 1 - kappa, kappa)
+    return row_mean(sides * residuals**2, weights)
 
 
 WEIGHT_CAP = 100.0

@@ -22,19 +22,24 @@ class Route(NamedTuple):
     margin: Float[Array, ""]
 
 
-def squared_distances(candidates: Candidates, action: Action) -> Float[Array, " num_candidates"]:
-    """|a_k - a|^2 for every candidate."""
-    return jnp.sum((candidates - action) ** 2, axis=-1)
+def squared_distances(
+    candidates: Candidates, action: Action, valid: Action | None = None
+) -> Float[Array, " num_candidates"]:
+    """|a_k - a|^2 for every candidate, over the valid numbers (1, not 0) if these are given."""
+    squares = (candidates - action) ** 2
+    return jnp.sum(squares if valid is None else valid * squares, axis=-1)
 
 
-def route(candidates: Candidates, action: Action) -> Route:
+def route(candidates: Candidates, action: Action, valid: Action | None = None) -> Route:
     """Route an action to its nearest candidate: k* = argmin_k |a_k - a|^2, ties to the lowest index.
+
+    Of an action that is a chunk of several steps, numbers that are not valid (0) take no part.
 
     The margin is min_{j != k*} |a_j - a|^2 - |a_{k*} - a|^2 >= 0, and infinite for a single candidate.
 
     Source: eq. 7; margin of section C.2.
     """
-    distances = squared_distances(candidates, action)
+    distances = squared_distances(candidates, action, valid)
     winner = jnp.argmin(distances)
     is_winner = jnp.arange(distances.shape[0]) == winner
     runner_up = jnp.min(jnp.where(is_winner, jnp.inf, distances))

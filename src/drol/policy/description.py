@@ -44,7 +44,8 @@ def describe(policy: Policy) -> dict[str, Any]:
     """The policy's structure as JSON values, from which `empty` rebuilds it."""
     if isinstance(policy, PolicyInUnits):
         return {"policy": class_name(policy.policy), **describe(policy.policy)}
-    description: dict[str, Any] = dataclasses.asdict(policy.spec)
+    spec = policy.spec
+    description: dict[str, Any] = {"observation_dim": spec.observation_dim, "action_dim": spec.action_dim}
     for field in dataclasses.fields(policy):
         value = getattr(policy, field.name)
         if "network" in field.metadata:
@@ -80,7 +81,9 @@ def _built(cls: type[SampledPolicy], entries: Mapping[str, Any], *, key: Key) ->
     options = dict(entries)
     for name in ("observation_dim", "action_dim"):
         check_count(name, options[name], MOST_NUMBERS)
-    spec = Spec(options.pop("observation_dim"), options.pop("action_dim"))
+    chunk = options.get("chunk", 1)
+    check_count("chunk", chunk, MOST_NUMBERS)
+    spec = Spec(options.pop("observation_dim"), options.pop("action_dim"), chunk)
     networks = {
         field.name: _network(field, spec, options, key=key)
         for field in dataclasses.fields(cls)

@@ -118,7 +118,9 @@ def _checksum(description: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
-def load_policy(path: str | Path, *, kind: PolicyKind | None = None, seed: int = 0) -> LoadedPolicy:
+def load_policy(
+    path: str | Path, *, kind: PolicyKind | None = None, seed: int = 0, replan: int | None = None
+) -> LoadedPolicy:
     """Load a policy written by `save_policy` or by `drol train` (its `policy/` folder, or the run's own folder).
 
     Needs no training data and no algorithm.
@@ -127,10 +129,11 @@ def load_policy(path: str | Path, *, kind: PolicyKind | None = None, seed: int =
         path: the folder.
         kind: `one`, `centre`, `best-of-n` or `dense`; as stored by default.
         seed: of the latents drawn when no key is given.
+        replan: how many actions of a plan to execute before the next one is made; as stored by default.
 
     Raises:
         DataError: if the folder is not a policy of this library, is of a newer version, or is damaged.
-        ValueError: for an unknown kind.
+        ValueError: for an unknown kind, or a plan that has no `replan` actions.
     """
     path = _policy_folder(Path(path))
     try:
@@ -140,6 +143,8 @@ def load_policy(path: str | Path, *, kind: PolicyKind | None = None, seed: int =
         raise DataError(f"{path} cannot be read ({error.strerror})") from None
     if kind is not None:
         policy = policy.with_kind(kind)
+    if replan is not None:
+        policy = policy.in_chunks(policy.spec.chunk, replan)
     return LoadedPolicy(policy, description["facts"], seed=seed)
 
 

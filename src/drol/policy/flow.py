@@ -33,7 +33,7 @@ class FlowPolicy(SampledPolicy):
         return actions if self.refiner is None else clip_action(actions + self.refiner.at(observation)(actions))
 
     @property
-    def spec(self) -> Spec:
+    def flat(self) -> Spec:
         return self.flow.spec
 
 
@@ -63,6 +63,6 @@ class ShortcutPolicy(SampledPolicy):
         return (jnp.asarray(float(self.steps)),)
 
     @property
-    def spec(self) -> Spec:
+    def flat(self) -> Spec:
         task = self.actor.spec
         return Spec(task.observation_dim - 1, task.action_dim)

@@ -43,7 +43,7 @@ class LatentPolicy(SampledPolicy):
             check_number("latent_radius", self.latent_radius)
 
     def draw(self, shape: tuple[int, ...], *, key: Key) -> Latents:
-        dim = self.spec.action_dim
+        dim = self.flat.action_dim
         if self.prior == "normal":
             return jax.random.normal(key, (*shape, dim), draw_type(self.actor))
         radius = default_radius(dim) if self.latent_radius is None else self.latent_radius
@@ -53,7 +53,7 @@ class LatentPolicy(SampledPolicy):
         return one_step_actions(self.actor, observation, latents)
 
     @property
-    def spec(self) -> Spec:
+    def flat(self) -> Spec:
         layers = self.actor.mlp.layers
         action_dim = layers[-1].weight.shape[-1]
         return Spec(layers[0].weight.shape[-2] - action_dim, action_dim)

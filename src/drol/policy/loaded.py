@@ -1,5 +1,6 @@
 """A policy that acts on NumPy observations, ready to deploy."""
 
+import copy
 import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from jaxtyping import Array, PyTree
 from drol.numerics import key_of_seed, threefry
 from drol.policy.contract import Policy
 from drol.policy.description import class_name
+from drol.policy.queue import PlanQueue
 from drol.policy.units import PolicyInUnits
 from drol.seeding import checked_seed
 
@@ -28,7 +30,11 @@ class LoadedPolicy:
     single observations are made for `AHEAD` calls at a time: handing so little work to another thread costs more than
     the work itself.
 
-    Copies and pickles continue where the original is: their next call draws what its next call would.
+    A policy that plans several actions at once returns the first of a new plan, then the next ones without another
+    pass, whatever it observes meanwhile, until the plan is executed. Call `reset` when an episode begins: without it,
+    what is left of the old episode's plan is executed first in the new one.
+
+    Copies and pickles continue where the original is: their next call returns what its next call would.
 
     Attributes:
         policy: the pure function inside, for use under `jax.jit` and `jax.vmap`.
@@ -46,6 +52,7 @@ class LoadedPolicy:
         self._width = policy.spec.observation_dim
         self._calls = 0
         self._drawn: tuple[int, PyTree[np.ndarray]] = (-1, None)
+        self._queue: PlanQueue | None = None
         root = key_of_seed(seed)
 
         def of_key(key: jax.Array, rows: jax.Array) -> PyTree[Array]:
@@ -63,22 +70,26 @@ class LoadedPolicy:
         policy, spec = self.policy, self.policy.spec
         name = class_name(policy.policy if isinstance(policy, PolicyInUnits) else policy)
         task = f", task {reprlib.repr(self.facts['task'])}" if "task" in self.facts else ""
+        chunk = f", chunk {spec.chunk}, replan {policy.executed}" if spec.chunk > 1 else ""
         return (
             f"LoadedPolicy({name}, kind {policy.choice.how!r}, observation {spec.observation_dim}, action "
-            f"{spec.action_dim}{task}, seed {self.seed})"
+            f"{spec.action_dim}{chunk}{task}, seed {self.seed})"
         )
 
     def __reduce__(self):
-        return _rebuilt, (self.policy, self.facts, self.seed, self._calls)
+        return _rebuilt, (self.policy, self.facts, self.seed, self._calls, self._queue)
 
     def __call__(self, observation: Observations, *, key: jax.Array | None = None) -> np.ndarray:
         """Act on one observation (observation,) or on a batch (n, observation).
 
         Batches are padded to the next power of two, so that varying sizes compile a handful of programs.
 
+        Rows of a batch are episodes side by side, each with its own plan; with another number of rows, all plan anew.
+
         Args:
             observation: finite numbers in the units of the training data.
-            key: a JAX random key; without one, call number i uses `fold_in(key(seed), i)`.
+            key: a JAX random key; without one, plan number i uses `fold_in(key(seed), i)`. A call that executes the
+                rest of a plan draws nothing.
 
         Returns:
             float32 actions in the units of the training data ([-1, 1] unless the data had other bounds), (action,) or
@@ -89,14 +100,51 @@ class LoadedPolicy:
                 is not counted.
         """
         observations = self._checked(observation)
+        if (executed := self.policy.executed) == 1:
+            actions = self._planned(observations, key)[:, : self.policy.spec.action_dim]
+        else:
+            count = 1 if observations.ndim == 1 else len(observations)
+            if self._queue is None or self._queue.rows != count:
+                self._queue = PlanQueue(count, executed, self.policy.spec.action_dim)
+            actions = self._queue.next(lambda _: self._planned(observations, key))
+        return actions if observations.ndim == 2 else actions[0]
+
+    def plan(self, observation: Observations, *, key: jax.Array | None = None) -> np.ndarray:
+        """The next h actions for one observation (observation,) or for a batch (n, observation).
+
+        Plans that are being executed stay as they are.
+
+        Args:
+            observation, key: as for a call.
+
+        Returns:
+            float32 actions in the units of the training data, (h, action) or (n, h, action).
+
+        Raises:
+            ValueError: as a call does.
+        """
+        observations, spec = self._checked(observation), self.policy.spec
+        plans = self._planned(observations, key).reshape(-1, spec.chunk, spec.action_dim)
+        return plans if observations.ndim == 2 else plans[0]
+
+    def reset(self, row: int | Sequence[int] | np.ndarray | None = None) -> None:
+        """Begin an episode: what is left of the last plan is not executed.
+
+        Args:
+            row: of a batch, the rows whose episodes begin (a number, several, or a mask); all by default.
+        """
+        if self._queue is not None:
+            self._queue.clear(row if row is None or isinstance(row, int) else np.asarray(row))
+
+    def _planned(self, observations: np.ndarray, key: jax.Array | None) -> np.ndarray:
+        """The numbers of a new plan for every observation, (n, h action)."""
         count = 1 if observations.ndim == 1 else len(observations)
         # A copy, because JAX may read the buffer after the call returns, when it is the caller's again.
         padded = np.zeros((1 << max(count - 1, 0).bit_length(), self._width), np.float32)
         padded[:count] = observations
         rows = np.arange(len(padded), dtype=np.int32)
         noise = self._next_noise(rows) if key is None else self._noise_of_key(threefry(key), rows)
-        actions = np.array(self._act(padded, noise))
-        return actions[:count] if observations.ndim == 2 else actions[0]
+        return np.array(self._act(padded, noise))[:count]
 
     def _checked(self, observation: Observations) -> np.ndarray:
         """An observation, or several, as float32."""
@@ -123,7 +171,7 @@ class LoadedPolicy:
         return observations
 
     def _next_noise(self, rows: np.ndarray) -> PyTree[Array | np.ndarray]:
-        """The draws of this call."""
+        """The draws of the next plan."""
         call = self._calls
         self._calls += 1
         if len(rows) > 1:
@@ -135,8 +183,10 @@ class LoadedPolicy:
         return jax.tree.map(lambda draws: draws[place], self._drawn[1])
 
 
-def _rebuilt(policy: Policy, facts: Mapping[str, Any], seed: int, calls: int) -> LoadedPolicy:
-    """A copy that continues after `calls` calls."""
-    copy = LoadedPolicy(policy, facts, seed=seed)
-    copy._calls = calls
-    return copy
+def _rebuilt(
+    policy: Policy, facts: Mapping[str, Any], seed: int, calls: int, queue: PlanQueue | None = None
+) -> LoadedPolicy:
+    """A copy that continues after `calls` plans, in the middle of those in the queue."""
+    continued = LoadedPolicy(policy, facts, seed=seed)
+    continued._calls, continued._queue = calls, copy.deepcopy(queue)
+    return continued

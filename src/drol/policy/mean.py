@@ -48,6 +48,6 @@ class MeanPolicy(SampledPolicy):
         return clip_action(mean + noise)
 
     @property
-    def spec(self) -> Spec:
+    def flat(self) -> Spec:
         layers = self.actor.mlp.layers
         return Spec(layers[0].weight.shape[-2], layers[-1].weight.shape[-1])

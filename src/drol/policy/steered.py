@@ -28,7 +28,7 @@ class SteeredPolicy(SampledPolicy):
         check_count("flow_steps", self.flow_steps, MOST_STEPS)
 
     def draw(self, shape: tuple[int, ...], *, key: Key) -> Latents:
-        dim = self.spec.action_dim
+        dim = self.flat.action_dim
         return sample_ball(key, shape, dim, default_radius(dim), draw_type(self.actor))
 
     def sample(self, observation: Float[Array, " observation"], latents: Latents) -> Actions:
@@ -36,5 +36,5 @@ class SteeredPolicy(SampledPolicy):
         return one_step_actions(self.actor, observation, steered)
 
     @property
-    def spec(self) -> Spec:
+    def flat(self) -> Spec:
         return self.generator.spec

@@ -21,9 +21,13 @@ class PolicyInUnits(Policy):
         return self.policy.noise(key=key)
 
     def act(self, observation: Float[Array, " observation"], noise: PyTree[Array]) -> Float[Array, " action"]:
-        action = self.units.action_outward(self.policy.act(self.units.observation_inward(observation), noise))
+        plan = self.policy.act(self.units.observation_inward(observation), noise)
+        actions = self.units.action_outward(plan.reshape(-1, self.spec.action_dim))
         # Rounding must not push actions out of bounds.
-        return jnp.clip(action, self.units.action_low, self.units.action_high)
+        return jnp.clip(actions, self.units.action_low, self.units.action_high).ravel()
+
+    def in_chunks(self, chunk: int, replan: int | None = None) -> "PolicyInUnits":
+        return dataclasses.replace(self, policy=self.policy.in_chunks(chunk, replan))
 
     def with_kind(self, kind: PolicyKind) -> "PolicyInUnits":
         return dataclasses.replace(self, policy=self.policy.with_kind(kind))
@@ -36,6 +40,10 @@ class PolicyInUnits(Policy):
     @property
     def spec(self) -> Spec:
         return self.policy.spec
+
+    @property
+    def executed(self) -> int:
+        return self.policy.executed
 
 
 def in_units(policy: Policy, units: Units | None) -> Policy:

@@ -55,7 +55,7 @@ def _check_config(config: JsonValue) -> None:
             raise TypeError(f"{name!r} should be {expected}, found {config[name]!r:.100}")
     if wrong := [name for name, value in config["settings"].items() if type(value) is not int]:
         raise TypeError(f"{wrong[0]!r} should be int, found {config['settings'][wrong[0]]!r:.100}")
-    Settings(**config["settings"])
+    Settings.from_record(config["settings"])
     if wrong := [x for n in ("action_low", "action_high") for x in config.get(n) or () if type(x) not in (int, float)]:
         raise TypeError(f"bounds should be numbers, found {wrong[0]!r:.100}")
     files = config["data"].get("files")

@@ -15,7 +15,7 @@ from drol.algorithm import Algorithm, TrainState
 from drol.data.replay import ReplayData
 from drol.files import write_json
 from drol.numerics import key_of_seed
-from drol.policy import Policy, in_units
+from drol.policy import Policy, in_units, planning
 from drol.policy.files import save_policy
 from drol.processes import WorkerError
 from drol.signals import StoppedError, raise_if_stopped
@@ -53,6 +53,7 @@ class Run:
         policy_facts: stored with the policy, for instance its task.
         units: the user's units, in which policies are evaluated and saved.
         probes: where routing is examined at every evaluation.
+        chunk, replan: how many actions the policy plans, and how many of them are executed.
     """
 
     algorithm: Algorithm
@@ -63,6 +64,8 @@ class Run:
     policy_facts: Mapping[str, Any] | None = None
     units: Units | None = None
     probes: Probes | None = None
+    chunk: int = 1
+    replan: int | None = None
 
 
 class Keeper:
@@ -248,7 +251,8 @@ class Keeper:
         folder.cut_policies(self.update, LAST_EVALUATIONS)
 
     def _policy(self) -> Policy:
-        return in_units(self.run.algorithm.policy(self.state), self.run.units)
+        policy = planning(self.run.algorithm.policy(self.state), self.run.chunk, self.run.replan)
+        return in_units(policy, self.run.units)
 
 
 def _summary(episodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -277,4 +281,4 @@ def initial(algorithm: Algorithm, spec: Spec, seed: int) -> tuple[Any, Key, Key]
 
 @functools.partial(jax.jit, static_argnames="spec")
 def _initial_state(algorithm: Algorithm, spec: Spec, key: Key) -> Any:
-    return algorithm.init(spec, key=key)
+    return algorithm.init(spec.flat, key=key)

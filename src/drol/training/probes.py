@@ -1,5 +1,6 @@
 """How routing divides latent space: which latent wins each of some fixed actions, at every evaluation."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -8,10 +9,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from drol.algorithm import Algorithm, TrainState
+from drol.data.replay import SINGLE_STEPS
 from drol.data.transitions import Transitions
+from drol.data.windows import windows_from
 from drol.numerics import key_of_seed
 from drol.ops import routing
-from drol.types import Key
+from drol.types import Chunking, Key
 
 PROBES = 512
 """How many transitions are probed: a share of the winners is known to two percentage points."""
@@ -25,31 +28,38 @@ class Probes(NamedTuple):
 
     observations: Float[np.ndarray, "probes observation"]
     actions: Float[np.ndarray, "probes action"]
+    chunk: int = 1
 
 
-def probes_of(transitions: Transitions) -> Probes:
-    """The same transitions for every run on these data, drawn with replacement."""
+def probes_of(transitions: Transitions, chunking: Chunking = SINGLE_STEPS) -> Probes:
+    """The same transitions for every run on these data, drawn with replacement; chunks that begin there."""
     numbers = np.sort(np.random.default_rng(SEED).integers(len(transitions), size=PROBES))
+    rows, _ = windows_from(numbers, transitions.next_action_index, transitions.masks, chunking)
     return Probes(
-        np.asarray(transitions.observations[transitions.index[numbers]]), np.asarray(transitions.actions[numbers])
+        np.asarray(transitions.observations[transitions.index[numbers]]),
+        np.asarray(transitions.actions[rows[:, : chunking.chunk]]).reshape(PROBES, -1),
+        chunking.chunk,
     )
 
 
 def winners(algorithm: Algorithm, state: TrainState, probes: Probes) -> list[int] | None:
     """The latent that wins each probe, out of a fixed set shared by all; None for methods that do not route."""
-    found = _winners(algorithm, state, *probes, key_of_seed(SEED))
+    found = _winners(algorithm, state, probes.observations, probes.actions, key_of_seed(SEED), chunk=probes.chunk)
     return None if found is None else np.asarray(found).tolist()
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnames="chunk")
 def _winners(
     algorithm: Algorithm,
     state: TrainState,
     observations: Float[Array, "probes observation"],
     actions: Float[Array, "probes action"],
     key: Key,
+    *,
+    chunk: int,
 ) -> Int[Array, " probes"] | None:
-    return algorithm.winners(state, observations, actions, key=key)
+    further = {} if chunk == 1 else {"chunk": chunk}
+    return algorithm.winners(state, observations, actions, key=key, **further)
 
 
 def diagnostics(now: list[int], before: list[int] | None) -> dict[str, float]:

@@ -117,11 +117,11 @@ class _Group:
 
     def advance(self) -> None:
         """Train one chunk of all runs, then update each run's files; on a request to stop, skip evaluations."""
-        chunk = {"batch_size": self._settings.batch_size, "length": self._settings.chunk}
+        chunk = {"batch_size": self._settings.batch_size, "length": self._settings.updates_per_call}
         began = time.perf_counter()
         lines, finite = self._pack.train(**chunk)
-        rate = self._settings.chunk / (time.perf_counter() - began)
-        self.update += self._settings.chunk
+        rate = self._settings.updates_per_call / (time.perf_counter() - began)
+        self.update += self._settings.updates_per_call
         for number, keeper in enumerate(self._keepers):
             if keeper.divergence is not None:
                 continue

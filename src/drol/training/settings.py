@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from drol.seeding import checked_seed
 
@@ -11,19 +13,19 @@ LAST_EVALUATIONS = 3
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How long a run trains, and how often it evaluates. `chunk` updates run in one compiled call.
+    """How long a run trains, and how often it evaluates. `updates_per_call` of them run in one compiled call.
 
     Checkpoints kept: the `keep_last` newest, and those at multiples of `keep_every` updates (0: none of these).
 
     Raises:
-        ValueError: if a number is not positive, or chunks do not fit between evaluations.
+        ValueError: if a number is not positive, or calls do not fit between evaluations.
     """
 
     seed: int = 0
     updates: int = 45_000
     batch_size: int = 256
     eval_every: int = 5_000
-    chunk: int = 500
+    updates_per_call: int = 500
     keep_last: int = 2
     keep_every: int = 0
 
@@ -34,11 +36,21 @@ class Settings:
         if self.keep_every < 0:
             raise ValueError(f"keep_every must not be negative, found {self.keep_every}")
         checked_seed(self.seed)
-        if self.chunk < 2 or self.updates % self.chunk or self.eval_every % self.chunk:
+        length = self.updates_per_call
+        if length < 2 or self.updates % length or self.eval_every % length:
             raise ValueError(
-                f"updates ({self.updates}) and eval_every ({self.eval_every}) must be multiples of the chunk length "
-                f"{self.chunk}, which is fixed for the life of a run and at least 2"
+                f"updates ({self.updates}) and eval_every ({self.eval_every}) must be multiples of the {length} "
+                f"updates that run in one compiled call, a number that is fixed for the life of a run and at least 2"
             )
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Settings":
+        """The settings that config.json holds.
+
+        Raises:
+            TypeError, ValueError: if they are not settings.
+        """
+        return cls(**{"updates_per_call" if name == LENGTH else name: value for name, value in record.items()})
 
     def check_devices(self, count: int) -> None:
         """Raise if batches cannot be divided among this many devices.
@@ -53,15 +65,18 @@ class Settings:
             )
 
 
+LENGTH = "chunk"
+"""What config.json calls `updates_per_call`: the name is older than chunks of actions."""
+
 LONGEST = 500
-"""The most updates in a compiled chunk."""
+"""The most updates in one compiled call."""
 
 SHORT = 50
-"""Runs with shorter chunks spend much of their time between chunks."""
+"""Runs with shorter calls spend much of their time between them."""
 
 
-def chunk_length(updates: int, eval_every: int) -> int:
-    """The longest chunk that divides both numbers.
+def call_length(updates: int, eval_every: int) -> int:
+    """The most updates of one compiled call that divide both numbers.
 
     Raises:
         ValueError: if only 1 does; the message names the nearest possible numbers.
@@ -69,19 +84,19 @@ def chunk_length(updates: int, eval_every: int) -> int:
     length = _longest_divisor(math.gcd(updates, eval_every))
     if length < 2:
         raise ValueError(
-            f"{_planned(updates, eval_every)} cannot be cut into equal compiled chunks of 2 to {LONGEST} updates; "
+            f"{_planned(updates, eval_every)} cannot be cut into equal compiled calls of 2 to {LONGEST} updates; "
             f"the nearest alternatives: {_nearest(updates, eval_every)}"
         )
     return length
 
 
-def slowed(updates: int, eval_every: int, chunk: int) -> str | None:
-    """A note on numbers that allow only short chunks while others near them allow long ones; None otherwise."""
-    if chunk >= min(SHORT, updates, eval_every):
+def slowed(updates: int, eval_every: int, length: int) -> str | None:
+    """A note on numbers that allow only short calls while others near them allow long ones; None otherwise."""
+    if length >= min(SHORT, updates, eval_every):
         return None
     return (
-        f"{_planned(updates, eval_every)} is trained in compiled chunks of {chunk}, which are slower than long ones; "
-        f"the nearest alternatives: {_nearest(updates, eval_every)}"
+        f"{_planned(updates, eval_every)} is trained in compiled calls of {length} updates, which are slower than long "
+        f"ones; the nearest alternatives: {_nearest(updates, eval_every)}"
     )
 
 
@@ -90,14 +105,14 @@ def _planned(updates: int, eval_every: int) -> str:
 
 
 def _nearest(updates: int, eval_every: int) -> str:
-    """Nearby numbers that allow long chunks, in words: one of the two changed if that helps, else both."""
+    """Nearby numbers that allow long calls, in words: one of the two changed if that helps, else both."""
     others = []
-    chunk = _longest_divisor(eval_every)
-    if chunk >= max(2, min(SHORT, eval_every)):
-        others.append(f"{' or '.join(map(str, _multiples(updates, chunk)))} updates")
-    chunk = _longest_divisor(updates)
-    if chunk >= max(2, min(SHORT, updates)):
-        others.append(f"an evaluation every {_multiple(min(eval_every, updates), chunk)}")
+    length = _longest_divisor(eval_every)
+    if length >= max(2, min(SHORT, eval_every)):
+        others.append(f"{' or '.join(map(str, _multiples(updates, length)))} updates")
+    length = _longest_divisor(updates)
+    if length >= max(2, min(SHORT, updates)):
+        others.append(f"an evaluation every {_multiple(min(eval_every, updates), length)}")
     if not others:
         every = _multiple(eval_every, SHORT if eval_every >= SHORT else 2)
         updates = _multiple(updates, _longest_divisor(every))
