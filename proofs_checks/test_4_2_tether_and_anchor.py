@@ -101,6 +101,39 @@ def test_the_routed_anchor_holds_the_winner_alone(count, dim, data, curvature, a
     assert (np.delete(gradient, k, axis=0) == 0).all(), "losers have exactly no gradient"
 
 
+STEPS, NUMBERS = 5, 5
+"""Of a chunk: its plan is one action of 25 numbers."""
+
+
+@jax.jit
+def chunk_gradient(candidates, target, peak, curvature, alpha, valid):
+    """The gradient of the routed loss over the valid numbers of a chunk, whose mean is their sum over their number."""
+
+    def loss(candidates):
+        action = candidates[routing.route(candidates, target, valid).winner]
+        bc = losses.behaviour_cloning(action[None], target[None], valid[None])
+        q_values = q_value(action, peak, curvature)[None]
+        return losses.winner_only(bc, q_values, bc_coef=alpha * valid.sum(), q_coef=1.0, scale=1.0)
+
+    return jax.grad(loss)(candidates)
+
+
+@given(data=st.data(), curvature=curvatures, alpha=positive, steps=st.integers(1, STEPS))
+def test_the_anchor_of_a_chunk_holds_the_winner_over_its_valid_steps(data, curvature, alpha, steps):
+    """Steps beyond the end of an episode neither choose the winner nor pull at it; Q sees the whole plan."""
+    dim = STEPS * NUMBERS
+    candidates, target = data.draw(scenes(16, dim))
+    peak, valid = data.draw(vectors(dim)), np.repeat(np.arange(STEPS) < steps, NUMBERS).astype(float)
+    distances = (valid * (candidates - target) ** 2).sum(axis=-1)
+    assume(np.diff(np.sort(distances))[0] > 1e-12)
+    arrays = map(jnp.asarray, (candidates, target, peak))
+    gradient = np.asarray(chunk_gradient(*arrays, curvature, alpha, jnp.asarray(valid)))
+    k = int(np.argmin(distances))
+    expected = 2 * alpha * valid * (candidates[k] - target) - q_gradient(candidates[k], peak, curvature)
+    assert_gradient(gradient[k], expected, alpha)
+    assert (np.delete(gradient, k, axis=0) == 0).all()
+
+
 @shapes
 @given(data=st.data(), curvature=curvatures, alpha=positive)
 def test_a_saturated_coordinate_of_the_winner_feels_nothing(count, dim, data, curvature, alpha):

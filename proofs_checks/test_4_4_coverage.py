@@ -115,6 +115,7 @@ CASES = {
     "an interval, three modes": (np.array([[-0.6], [0.1], [0.8]]), 0.15),
     "a disc, four modes": (np.array([[0.5, 0.5], [-0.5, 0.5], [-0.5, -0.5], [0.5, -0.5]]), 0.2),
     "five dimensions, one mode": (np.array([[0.2, 0.0, -0.1, 0.0, 0.0]]), 0.6),
+    "a chunk of five steps of five numbers, one mode": (np.zeros((1, 25)), 0.95),
 }
 
 

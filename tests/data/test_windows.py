@@ -107,7 +107,7 @@ def test_mapped_data_give_the_same_chunks(chunking):
 def test_memory_of_a_window_depends_on_the_number_of_draws_alone():
     log = episodes(np.zeros(ROWS, bool), np.ones(ROWS))
     sizes = [
-        sum(leaf.nbytes for leaf in jax.tree.leaves(MappedData(log, Chunking(3)).window(lambda: np.array(numbers))))
+        sum(leaf.nbytes for leaf in jax.tree.leaves(MappedData(log, Chunking(3)).window(lambda n=numbers: np.array(n))))
         for numbers in ([0, 5, 9], [7, 7, 7])
     ]
     assert sizes[0] == sizes[1]
@@ -142,7 +142,7 @@ def test_tuples_without_order_are_refused():
         next_observations=rng.normal(size=(30, 3)),
     )
     for make in (ReplayData.from_transitions, MappedData):
-        with pytest.raises(DataError, match="no 5 consecutive steps of one episode.* or leave chunk and n_step at 1"):
+        with pytest.raises(DataError, match=r"no 5 consecutive steps of one episode.* or leave chunk and n_step at 1"):
             make(tuples, Chunking(5))
     assert isinstance(ReplayData.from_transitions(tuples).take(jnp.array([0])), drol.Batch)
 

@@ -23,6 +23,36 @@ def test_mean_less_half_a_deviation_has_a_gradient_where_members_agree():
     np.testing.assert_allclose(gradient, [[0.75, 0.25, 0.5], [0.25, 0.75, 0.5]], rtol=1e-5)
 
 
+@pytest.mark.parametrize("members", [2, 4, 10])
+def test_mean_less_rho_deviations(members):
+    """The population's deviation; rho = 0 is the mean, 1/2 its named form, and for two members 1 is the minimum."""
+    q_values = jax.random.normal(jax.random.key(members), (members, 5))
+    of = jax.jit(lambda q, rho: bellman.aggregate(q, "mean-std", rho))
+    np.testing.assert_allclose(of(q_values, 0.0), q_values.mean(axis=0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(of(q_values, 0.5), bellman.aggregate(q_values, "mean-half-std"), rtol=1e-5, atol=1e-6)
+    expected = np.mean(q_values, axis=0) - 1.7 * np.std(q_values, axis=0, ddof=0)
+    np.testing.assert_allclose(of(q_values, 1.7), expected, rtol=1e-5, atol=1e-6)
+    if members == 2:
+        np.testing.assert_allclose(of(q_values, 1.0), q_values.min(axis=0), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("how", bellman.AGGREGATIONS)
+def test_the_order_of_members_changes_nothing(how):
+    q_values = jax.random.normal(jax.random.key(0), (4, 5))
+    shuffled = q_values[jnp.array([2, 0, 3, 1])]
+    np.testing.assert_allclose(bellman.aggregate(shuffled, how), bellman.aggregate(q_values, how), rtol=1e-6)
+
+
+def test_members_that_agree_have_a_finite_gradient():
+    gradient = jax.grad(lambda q: bellman.aggregate(q, "mean-std", 2.0).sum())(jnp.ones((10, 3)))
+    np.testing.assert_allclose(gradient, 0.1)
+
+
+def test_rows_of_weight_0_have_no_error():
+    targets, weights = jnp.array([1.0, 5.0, 2.0]), jnp.array([0.0, 1.0, 1.0])
+    assert float(bellman.bellman_error(Q, targets, weights)) == pytest.approx((36 + 0.25) / 6)
+
+
 def test_target_stops_at_terminal_states_and_carries_no_gradient():
     target = bellman.bellman_target(jnp.array([1.0, 1.0]), jnp.array([1.0, 0.0]), jnp.array([10.0, 10.0]), 0.9)
     np.testing.assert_allclose(target, [10.0, 1.0])
