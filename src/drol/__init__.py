@@ -68,6 +68,8 @@ if TYPE_CHECKING:
     from drol.training.states import load_state as load_state
     from drol.training.states import save_state as save_state
     from drol.types import Batch as Batch
+    from drol.types import ChunkBatch as ChunkBatch
+    from drol.types import Chunking as Chunking
     from drol.types import Spec as Spec
     from drol.types import Units as Units
 
@@ -108,6 +110,8 @@ _HOMES = {
     "LoadedPolicy": "policy.loaded",
     "train_chunk": "training.loop",
     "Batch": "types",
+    "ChunkBatch": "types",
+    "Chunking": "types",
     "Spec": "types",
     "Units": "types",
     "DataError": "errors",

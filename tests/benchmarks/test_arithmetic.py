@@ -58,6 +58,25 @@ def test_the_hand_count_is_that_of_the_traced_products(name, options):
     assert beside == beside_the_method(name, algorithm, first=2 * 32)
 
 
+@pytest.mark.parametrize("name", sampled(ALGORITHMS, ["drol", "fql"]))
+def test_the_hand_count_holds_for_chunks_and_large_ensembles(name):
+    """Only first and last layers widen with a chunk."""
+    cls = algorithm_class(name)
+    critics = {"ensemble": 10} if "ensemble" in cls.__dataclass_fields__ else {}
+    algorithm, spec, rows = cls(hidden=(32, 24, 16), **critics), Spec(7, 3, 5), 64
+    jaxpr = arithmetic.traced_update(algorithm, spec, rows).jaxpr
+    live, _ = jax.interpreters.partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
+    beside = dense_flop(live) / rows - arithmetic.update_flop(algorithm, spec, 1)
+    assert beside == beside_the_method(name, algorithm, first=2 * 32)
+
+
+@pytest.mark.parametrize(("size", "more"), [("laptop", 1.06), ("paper", 1.025)])
+def test_a_chunk_of_five_costs_little(size, more):
+    algorithm = algorithm_class("drol")(hidden=SIZES[size].hidden)
+    one, five = (arithmetic.update_flop(algorithm, Spec(28, 5, chunk), 1) for chunk in (1, 5))
+    assert 1 < five / one < more
+
+
 def beside_the_method(name, algorithm, *, first):
     """What the programs do beyond the hand count, per row, for an observation of 7 numbers.
 
@@ -81,6 +100,15 @@ def test_the_compiler_counts_a_little_more_than_the_products(name, size):
     algorithm = algorithm_class(name)(hidden=SIZES[size].hidden)
     compiled = arithmetic.compiled_flop(algorithm, SPEC, BATCH)
     assert 1 < compiled / arithmetic.update_flop(algorithm, SPEC, BATCH) < 1.15
+
+
+@pytest.mark.parametrize("size", sampled(["laptop", "paper"], ["laptop"]))
+@pytest.mark.parametrize(("chunk", "ensemble"), sampled([(5, 2), (5, 10), (1, 10)], [(5, 10)]))
+def test_the_compiler_counts_a_little_more_for_chunks_and_large_ensembles(size, chunk, ensemble):
+    algorithm = algorithm_class("drol")(hidden=SIZES[size].hidden, ensemble=ensemble)
+    spec = Spec(SPEC.observation_dim, SPEC.action_dim, chunk)
+    compiled = arithmetic.compiled_flop(algorithm, spec, BATCH)
+    assert 1 < compiled / arithmetic.update_flop(algorithm, spec, BATCH) < 1.15
 
 
 def test_branches_count_by_their_mean():

@@ -151,6 +151,15 @@ def test_bench_act_writes_its_records(tmp_path, capsys):
     assert "plain p50" in capsys.readouterr().out
 
 
+def test_bench_act_on_chunks_runs_the_network_in_one_call_of_five(tmp_path, monkeypatch):
+    monkeypatch.setattr(act, "CALLS", 200)
+    file = tmp_path / "act.json"
+    assert drol("bench", "act", "--size", "laptop", "--batch", 1, "--chunk", 5, "--json", file) == 0
+    (record,) = json.loads(file.read_text())
+    assert record["chunk"] == 5
+    assert record["p50_us"] < record["mean_us"] < record["plain_mean_us"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

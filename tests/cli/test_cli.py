@@ -276,6 +276,11 @@ def test_bench_step_writes_its_records(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(timing, "SECONDS", 0.01)
     monkeypatch.setitem(SIZES, "laptop", dataclasses.replace(SIZES["laptop"], hidden=(32, 32)))
     file = tmp_path / "bench.json"
+    chunked = ("bench", "step", "--size", "laptop", "--candidates", 2, "--chunk", 3, "--ensemble", 4, "--json", file)
+    assert drol(*chunked) == 0
+    (record,) = json.loads(file.read_text())
+    assert (record["chunk"], record["ensemble"]) == (3, 4)
+    assert "literal_ms" not in record
     assert drol("bench", "step", "--size", "laptop", "--candidates", 2, "--json", file) == 0
     (record,) = json.loads(file.read_text())
     needed = {"size", "num_candidates", "step_ms", "literal_ms", "floor_ms", "product_gflops", "winner_critic_ms"}

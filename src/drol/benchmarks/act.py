@@ -1,6 +1,8 @@
 """Latency of a deployed policy, for one observation to a thousand per call."""
 
+import dataclasses
 import functools
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +13,7 @@ import numpy as np
 
 from drol.algorithms.drol import DROL
 from drol.benchmarks.step import SPEC
-from drol.policy import Policy
+from drol.policy import Policy, planning
 from drol.policy.files import load_policy, save_policy
 from drol.presets import SIZES
 
@@ -20,29 +22,33 @@ SECONDS = 2.0
 WARM_UP = 20
 
 
-def bench_act(sizes: Sequence[str], batches: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """Microseconds from NumPy observations to NumPy actions, one latent per action.
+def bench_act(sizes: Sequence[str], batches: Sequence[int], *, chunk: int = 1) -> Iterator[dict[str, Any]]:
+    """Microseconds from NumPy observations to NumPy actions, one latent per plan.
 
     Args:
         sizes: names of `drol.presets.SIZES`.
         batches: numbers of observations per call.
+        chunk: actions per plan; the network runs in one of so many calls.
 
     Yields:
-        size, batch_size, device, calls; p50_us and p99_us of the policy that `drol.load_policy` returns; plain_p50_us
-        and plain_p99_us of `jax.jit` around the same policy, called with its weights and a key.
+        size, chunk, batch_size, device, calls; mean_us, p50_us and p99_us of the policy that `drol.load_policy`
+        returns; plain_mean_us, plain_p50_us and plain_p99_us of `jax.jit` around the same policy, called with its
+        weights and a key.
     """
     for size in sizes:
         algorithm = DROL(hidden=SIZES[size].hidden)
-        state = algorithm.init(SPEC, key=jax.random.key(0))
+        state = algorithm.init(dataclasses.replace(SPEC, chunk=chunk), key=jax.random.key(0))
         with tempfile.TemporaryDirectory() as folder:
-            save_policy(algorithm.policy(state), folder)
+            save_policy(planning(algorithm.policy(state), chunk), folder)
             loaded = load_policy(folder)
         for batch in batches:
             observations = np.random.default_rng(0).normal(size=(batch, SPEC.observation_dim)).astype(np.float32)
             plain = functools.partial(_plain, loaded.policy)
             times = _latencies({"": loaded, "plain_": plain}, observations)
-            record: dict[str, Any] = {"size": size, "batch_size": batch, "device": jax.devices()[0].device_kind}
+            device = jax.devices()[0].device_kind
+            record: dict[str, Any] = {"size": size, "chunk": chunk, "batch_size": batch, "device": device}
             for name, latencies in times.items():
+                record[f"{name}mean_us"] = statistics.mean(latencies)
                 record[f"{name}p50_us"], record[f"{name}p99_us"] = np.percentile(latencies, [50, 99]).tolist()
             yield record | {"calls": len(times[""])}
 

@@ -47,9 +47,12 @@ def traced_update(algorithm: Algorithm, spec: Spec, batch: int) -> ClosedJaxpr:
     """The program of one update, from the arrays of state, batch and noise to those of state and metrics."""
 
     def inputs(key: jax.Array):
-        o, d = jnp.zeros((batch, spec.observation_dim)), jnp.zeros((batch, spec.action_dim))
-        transitions = Batch(o, d, jnp.zeros(batch), jnp.zeros(batch), o, d)
-        return algorithm.init(spec, key=key), transitions, algorithm.noise(spec, jnp.arange(batch), key=key)
+        o, d, row = (jnp.zeros(shape) for shape in ((batch, spec.observation_dim), (batch, spec.plan_dim), (batch,)))
+        transitions = Batch(o, d, row, row, o, d)
+        if spec.chunk > 1:
+            transitions = Batch(o, d, row, row, o, d, weights=row, valid=d, chunk=spec.chunk)
+        flat = spec.flat
+        return algorithm.init(flat, key=key), transitions, algorithm.noise(flat, jnp.arange(batch), key=key)
 
     def update(state, batch, noise):
         return algorithm.update(state, batch, noise)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from drol.algorithm import Algorithm, TrainState
+from drol.algorithm import Algorithm, TrainState, flattened
 from drol.algorithms.drol import DROL
 from drol.benchmarks import timing
 from drol.benchmarks.arithmetic import compiled_flop, update_flop
@@ -19,7 +19,7 @@ from drol.benchmarks.literal import literal_update
 from drol.data.replay import ReplayData
 from drol.ops.axis import global_rows
 from drol.presets import SIZES
-from drol.types import Spec
+from drol.types import Chunking, Spec
 
 SPEC = Spec(observation_dim=28, action_dim=5)
 BATCH = 256
@@ -33,6 +33,8 @@ def bench_step(
     seeds: int = 1,
     precision: str | None = None,
     literal: bool = True,
+    chunk: int = 1,
+    ensemble: int = 2,
 ) -> Iterator[dict[str, Any]]:
     """One record per size and routing budget, all measured in this process.
 
@@ -44,29 +46,34 @@ def bench_step(
         candidates: routing budgets K.
         seeds: the number of independent seeds in one program; times are then per update of all of them.
         precision: of matrix products, as `jax.default_matmul_precision` takes it.
-        literal: also measure eq. 8 taken literally; ignored for several seeds.
+        literal: also measure eq. 8 taken literally; ignored for several seeds, chunks and more than two critics.
+        chunk: actions per plan.
+        ensemble: the number of critics.
 
     Yields:
-        size, num_candidates, batch_size, seeds, precision, device; step_ms; draws_ms (sampling and noise alone, in a
-        separate loop); with `literal`, literal_ms (eq. 8, critic and gradient on all K), winner_critic_ms (eq. 8,
+        size, num_candidates, chunk, ensemble, batch_size, seeds, precision, device; step_ms; draws_ms (sampling and
+        noise alone, in a separate loop); with `literal`, literal_ms (eq. 8, critic and gradient on all K), winner_critic_ms (eq. 8,
         critic on winners only) and speedup (literal_ms / step_ms); gflop (matrix products of one update, by hand),
         compiled_gflop (all operations, by the compiler, in one update outside any loop), product_gflops (per second),
         floor_ms, share_of_floor; data_mb, networks_mb, optimizer_mb, temporary_mb (the compiled loop's own
         allocation). Every time has its range as `..._range`.
     """
     with jax.default_matmul_precision(precision):
-        data = random_data(jax.random.key(0))
+        data = random_data(jax.random.key(0), chunk)
+        literal = literal and seeds == 1 and chunk == 1 and ensemble == 2
         for size in sizes:
             for count in candidates:
-                algorithm = DROL(num_candidates=count, hidden=SIZES[size].hidden)
+                algorithm = DROL(num_candidates=count, hidden=SIZES[size].hidden, ensemble=ensemble)
                 yield {
                     "size": size,
                     "num_candidates": count,
+                    "chunk": chunk,
+                    "ensemble": ensemble,
                     "batch_size": BATCH,
                     "seeds": seeds,
                     "precision": precision or "default",
                     "device": jax.devices()[0].device_kind,
-                } | _measured(algorithm, data, seeds, literal and seeds == 1)
+                } | _measured(algorithm, data, seeds, literal)
 
 
 def _measured(algorithm: DROL, data: ReplayData, seeds: int, literal: bool) -> dict[str, Any]:
@@ -109,8 +116,8 @@ class Loop:
     def __init__(self, algorithm: Algorithm, data: ReplayData, update: Callable | None, seeds: int = 1):
         def one_update(state, data, key):
             sample_key, noise_key = jax.random.split(jax.random.fold_in(key, state.step))
-            batch = data.sample(BATCH, key=sample_key)
-            noise = algorithm.noise(data.spec, global_rows(BATCH, None), key=noise_key)
+            batch = flattened(algorithm, data.sample(BATCH, key=sample_key))
+            noise = algorithm.noise(data.spec.flat, global_rows(BATCH, None), key=noise_key)
             if update is None:
                 # Summed, so that the compiler cannot remove any of it.
                 total = jax.tree.reduce(jnp.add, jax.tree.map(jnp.sum, (batch, noise)))
@@ -124,7 +131,7 @@ class Loop:
             return jax.lax.fori_loop(0, length, lambda _, state: joint(state, data, keys), state)
 
         keys = jax.random.split(jax.random.key(1), seeds)
-        init = jax.jit(jax.vmap(lambda key: algorithm.init(data.spec, key=key)))
+        init = jax.jit(jax.vmap(lambda key: algorithm.init(data.spec.flat, key=key)))
         self._state = init(keys)
         if seeds == 1:
             self._state, keys = jax.tree.map(lambda x: x[0], self._state), keys[0]
@@ -165,8 +172,8 @@ def megabytes(tree: PyTree) -> float:
     return sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) / 1e6
 
 
-def random_data(key: jax.Array) -> ReplayData:
-    """Random transitions of the benchmark's shape."""
+def random_data(key: jax.Array, chunk: int = 1) -> ReplayData:
+    """Random transitions of the benchmark's shape: one long episode, drawn in chunks."""
     keys = jax.random.split(key, 3)
     rows = jnp.arange(TRANSITIONS)
     return ReplayData(
@@ -177,4 +184,5 @@ def random_data(key: jax.Array) -> ReplayData:
         index=rows,
         next_index=rows + 1,
         next_action_index=jnp.minimum(rows + 1, TRANSITIONS - 1),
+        chunking=Chunking(chunk),
     )

@@ -29,6 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     _add_sizes(step)
     _add_numbers(step, "--candidates", [1, 4, 16, 64, 256], "K")
     _add_numbers(step, "--seeds", [1], "S", "independent seeds in one program")
+    step.add_argument("--chunk", type=count(), default=1, metavar="H", help="actions per plan (default: 1)")
+    step.add_argument("--ensemble", type=count(), default=2, metavar="E", help="critics (default: 2)")
     step.add_argument(
         "--precision",
         choices=("default", "tensorfloat32", "highest"),
@@ -77,6 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         description="Times `drol.load_policy` on NumPy observations, next to a plain jitted call of the same policy.",
     )
     _add_sizes(act)
+    act.add_argument("--chunk", type=count(), default=1, metavar="H", help="actions per plan (default: 1)")
     _add_numbers(act, "--batch", [1, 4, 16, 64, 256, 1024], "N", "observations per call")
     scaling = benchmarks.add_parser(
         "scaling",

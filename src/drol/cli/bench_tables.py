@@ -67,8 +67,9 @@ def _step(parsed: argparse.Namespace) -> list[dict[str, Any]]:
 
     def measured():
         for seeds in parsed.seeds:
-            options = {"seeds": seeds, "precision": precision, "literal": not parsed.no_literal}
-            yield from bench_step(parsed.size, parsed.candidates, **options)
+            options = {"precision": precision, "chunk": parsed.chunk, "ensemble": parsed.ensemble}
+            literal = not parsed.no_literal
+            yield from bench_step(parsed.size, parsed.candidates, seeds=seeds, literal=literal, **options)
 
     several: Columns = {"seeds": lambda record: str(record["seeds"])} if parsed.seeds != [1] else {}
     times: Columns = {
@@ -193,12 +194,15 @@ def _act(parsed: argparse.Namespace) -> list[dict[str, Any]]:
     columns: Columns = {
         **_SIZE,
         "batch": lambda record: str(record["batch_size"]),
+        "mean": _number("mean_us", 0),
         "p50": _number("p50_us", 0),
         "p99": _number("p99_us", 0),
+        "plain mean": _number("plain_mean_us", 0),
         "plain p50": _number("plain_p50_us", 0),
         "plain p99": _number("plain_p99_us", 0),
     }
-    return _show("microseconds per call, NumPy to NumPy", bench_act(parsed.size, parsed.batch), columns)
+    measured = bench_act(parsed.size, parsed.batch, chunk=parsed.chunk)
+    return _show("microseconds per call, NumPy to NumPy", measured, columns)
 
 
 def _scaling(parsed: argparse.Namespace) -> list[dict[str, Any]]:

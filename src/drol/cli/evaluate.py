@@ -20,7 +20,7 @@ from drol.environments.results import (
     success_rate,
     unfinished,
 )
-from drol.errors import DataError
+from drol.errors import DataError, UsageError
 from drol.experiment import needs
 from drol.experiment.platform import check_platform
 from drol.experiment.progress import counting
@@ -33,7 +33,9 @@ from drol.sources import environment_in_file, environment_of, environment_of_tas
 if TYPE_CHECKING:
     from drol.environments import rollout
     from drol.environments.spec import EnvironmentSpec
+    from drol.policy import Policy
     from drol.policy import files as policies
+    from drol.policy.loaded import LoadedPolicy
     from drol.report import filming
 else:
     rollout, policies = lazy("drol.environments.rollout"), lazy("drol.policy.files")
@@ -68,6 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         help="processes (default: all cores, at most 8)",
     )
     parser.add_argument(
+        "--replan",
+        type=count(),
+        metavar="M",
+        help="execute the first M actions of a plan, then plan again (default: as stored)",
+    )
+    parser.add_argument(
         "--video",
         type=Path,
         metavar="FILE",
@@ -91,7 +99,7 @@ def run(parsed: argparse.Namespace) -> int:
         refuse_folder(parsed.json)
     if parsed.video is not None:
         filming.check_film(parsed.video)
-    loaded = policies.load_policy(parsed.path, kind=parsed.policy)
+    loaded = _loaded(parsed)
     spec = _environment(parsed.environment, loaded.facts, parsed.path)
     if spec is None:
         raise DataError(f"{parsed.path} does not name an environment to evaluate in; give one with --env")
@@ -109,6 +117,7 @@ def run(parsed: argparse.Namespace) -> int:
         "path": str(parsed.path),
         "task": parsed.environment or loaded.facts.get("task") or spec.id,
         "policy": loaded.policy.choice.how,
+        **_plans(loaded.policy),
         **_figures(results),
         "seed": parsed.seed,
         "limits": dataclasses.asdict(limits),
@@ -121,6 +130,28 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.json is not None:
         write_json(parsed.json, null_for_nan(summary | {"results": [as_record(result) for result in results]}))
     return 0 if unfinished(results) is None else 1
+
+
+def _loaded(parsed: argparse.Namespace) -> "LoadedPolicy":
+    """The policy, as the command line wants it to act.
+
+    Raises:
+        UsageError: if its plans are shorter than `--replan`.
+    """
+    try:
+        return policies.load_policy(parsed.path, kind=parsed.policy, replan=parsed.replan)
+    except DataError:
+        raise
+    except ValueError as error:
+        if parsed.replan is None:
+            raise
+        raise UsageError(f"--{error}; or leave it out") from None
+
+
+def _plans(policy: "Policy") -> dict[str, int]:
+    """How a policy plans, if it plans more than one action."""
+    chunk = policy.spec.chunk
+    return {} if chunk == 1 else {"chunk": chunk, "replan": policy.executed}
 
 
 @contextlib.contextmanager
@@ -158,10 +189,11 @@ def _show(summary: Mapping[str, Any], missing: str | None) -> None:
     episodes = counted(summary["episodes"], "episode")
     if missing is None and "cut" in summary:
         episodes += f", {summary['cut']} of them cut"
+    plans = "" if "chunk" not in summary else f", executes {summary['replan']} of {summary['chunk']} planned actions"
     timing = {"pre": ", success judged before the step", "post": ", success judged after the step"}
     print(
         f"{summary['task']}: {missing or ', '.join(figures)} "
-        f"({episodes}, policy {summary['policy']!r}, seed {summary['seed']}"
+        f"({episodes}, policy {summary['policy']!r}{plans}, seed {summary['seed']}"
         f"{timing.get(summary['environment']['success_timing'], '')})"
     )
 

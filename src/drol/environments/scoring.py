@@ -48,7 +48,8 @@ def evaluate(
     it can be called anywhere. Nothing has to be picklable.
 
     Args:
-        policy: a policy that acts in the environment's units; for one in the learner's units see `drol.in_units`.
+        policy: a policy that acts in the environment's units; for one in the learner's units see `drol.in_units`. Of
+            its plans the first `policy.executed` actions are executed, see `drol.Policy.in_chunks`.
         environment: where to evaluate; see `drol.environment`.
         episodes: number of episodes.
         seed: for the environments' resets and the policy's draws.

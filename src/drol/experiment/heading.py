@@ -36,7 +36,7 @@ def heading(configs: Sequence[RunConfig], data: Dataset, folder: Path, begun: in
         "data": f"{_size(data.train)}{_held_out(data.validation)}",
         "environment": _evaluation(config),
         "algorithm": f"{config.algorithm_name}: {_hyperparameters(configs)}",
-        "training": f"{config.updates:,} updates of {config.batch_size} transitions",
+        "training": f"{config.updates:,} updates of {config.batch_size} {_rows(config)}",
         "device": _device(),
         "folder": f"{several}{folder}{resumed}",
     }
@@ -68,6 +68,19 @@ def _evaluation(config: RunConfig) -> str:
         return "none: policies are not evaluated"
     assert config.eval_episodes is not None  # of a resolved configuration
     return f"{config.evaluated_in.id}, {counted(config.eval_episodes, 'episode')} every {config.eval_every:,} updates"
+
+
+def _rows(config: RunConfig) -> str:
+    """What a row of a batch is: a transition, or a chunk with what the policy does with it."""
+    steps = config.chunking().steps
+    if steps == 1:
+        return "transitions"
+    if config.chunk == 1:
+        return f"{steps}-step returns of single actions"
+    executed = "" if config.replan is None else f", of which the first {config.replan} are executed"
+    returns = "" if steps == config.chunk else f", {steps}-step returns"
+    public = ", public returns" if config.public_returns else ""
+    return f"chunks: plans of {config.chunk} actions{executed}{returns}{public}"
 
 
 def _hyperparameters(configs: Sequence[RunConfig]) -> str:

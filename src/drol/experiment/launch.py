@@ -13,6 +13,7 @@ from drol.data.dataset import Dataset
 from drol.data.mapped import scratch
 from drol.data.readers.columns import NOTHING
 from drol.data.replay import Replay, ReplayData, replay
+from drol.data.windows import share_of_whole_windows
 from drol.environments.results import as_record
 from drol.environments.rollout import Evaluator
 from drol.errors import DataError, UsageError, both
@@ -203,7 +204,8 @@ def _lead(request: Request, leader: Leader | None) -> list[Trained]:
         # Only once it is certain that there will be training.
         begun = sum(plan.record is not None for plan in plans)
         shown = folders[0].path.parent if request.is_several else folders[0].path
-        for line in (*heading(configs, data, shown, begun), *notes(request, configs[0], task, data.notes)):
+        further = (*data.notes, *_lost_chunks(data, configs[0]))
+        for line in (*heading(configs, data, shown, begun), *notes(request, configs[0], task, further)):
             request.tell(line)
         if not request.config.no_cache:
             stack.enter_context(kept_programs())
@@ -282,6 +284,28 @@ def notes(request: Request, config: RunConfig, task: Task, further: Sequence[str
         if (line := note(task.name, config.algorithm, task.label, given)) is not None:
             lines.insert(0, line)
     return lines
+
+
+MANY = 0.05
+"""More chunks than this that cannot be used are worth a note."""
+
+
+def _lost_chunks(data: Dataset, config: RunConfig) -> list[str]:
+    """What to know about data of which many chunks leave their episode.
+
+    Raises:
+        DataError: if all do.
+    """
+    chunking = config.chunking()
+    if chunking.steps == 1:
+        return []
+    lost = 1 - share_of_whole_windows(data.train, chunking)
+    if lost <= MANY:
+        return []
+    return [
+        f"{lost:.0%} of the chunks of {chunking.steps} steps run past the end of their episode: the critic does not "
+        f"learn from these, the actor from their beginning"
+    ]
 
 
 def _train(request: Request, plans: Sequence[_Planned], data: Dataset, leader: Leader | None) -> list[Outcome]:
