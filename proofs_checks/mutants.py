@@ -1,6 +1,7 @@
 """The mutation suite: deliberate defects of the library, and the checks that must catch each of them.
 
-mutants.toml holds defects of the formulas, shell_mutants.toml those of the code around them.
+mutants.toml holds defects of the formulas, shell_mutants.toml those of the code around them, and chunk_mutants.toml those
+of chunks of actions.
 
 `python -m proofs_checks.mutants` prints the table of README.md.
 """
@@ -26,8 +27,8 @@ def load(name: str) -> list[Mutant]:
     return [Mutant(**entry | {"caught_by": tuple(entry["caught_by"])}) for entry in entries]
 
 
-FORMULAS, SHELL = load("mutants.toml"), load("shell_mutants.toml")
-MUTANTS = FORMULAS + SHELL
+FORMULAS, SHELL, CHUNKS = load("mutants.toml"), load("shell_mutants.toml"), load("chunk_mutants.toml")
+MUTANTS = FORMULAS + SHELL + CHUNKS
 
 
 def table(mutants: list[Mutant] = MUTANTS) -> str:

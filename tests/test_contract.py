@@ -247,6 +247,7 @@ def test_the_policy_acts_within_bounds_and_repeats_with_its_key(algorithm, state
 
 ACTING = {
     "bc": {"actor": "actor"},
+    "bfn": {"flow": "flow", "critic": "critic"},
     "deflow": {"flow": "flow", "refiner": "refiner", "critic": "critic"},
     "drol": {"actor": "actor", "critic": "critic"},
     "fawac": {"flow": "flow", "critic": "critic"},
@@ -284,6 +285,7 @@ def test_the_policy_holds_the_networks_that_act(algorithm, state):
 
 
 LATENTS = {
+    "bfn": "next_latents",
     "deflow": "next_latent",
     "drol": "next_latents",
     "fawac": "next_latent",
@@ -307,7 +309,7 @@ def test_the_policy_draws_from_the_prior_of_training(algorithm, state, spec, key
         assert scipy.stats.ks_2samp(statistic(acted_on), statistic(trained_on)).pvalue > 1e-6
 
 
-TIMED = ["deflow", "fawac", "fbrac", "flow-bc", "fql", "ifql", "meanflow-ql", "reform"]
+TIMED = ["bfn", "deflow", "fawac", "fbrac", "flow-bc", "fql", "ifql", "meanflow-ql", "reform"]
 
 
 @pytest.mark.parametrize("algorithm", TIMED, indirect=True)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from drol.algorithm import TrainState as TrainState
     from drol.algorithm import step as step
     from drol.algorithms.bc import BC as BC
+    from drol.algorithms.bfn import BFN as BFN
     from drol.algorithms.deflow import DeFlow as DeFlow
     from drol.algorithms.drol import DROL as DROL
     from drol.algorithms.drol import DROLNoise as DROLNoise
@@ -80,6 +81,7 @@ _HOMES = {
     "TrainState": "algorithm",
     "step": "algorithm",
     "BC": "algorithms.bc",
+    "BFN": "algorithms.bfn",
     "DeFlow": "algorithms.deflow",
     "DROL": "algorithms.drol",
     "DROLNoise": "algorithms.drol",

@@ -23,6 +23,7 @@ class Preset:
         tuned: the values of DROL*, whose K (and once bc_coef) was tuned per task; None if none are published.
         beside: other differences between the published runs and runs with these values, in words.
         at_size: further fields, by the name of a size, for runs of that size only.
+        chunk: actions per plan in the published runs.
     """
 
     family: str
@@ -36,6 +37,7 @@ class Preset:
     tuned: Mapping[str, Any] | None = None
     beside: str | None = None
     at_size: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    chunk: int = 1
 
     def hyperparameters(self, *, tuned: bool = False, size: str | None = None) -> dict[str, Any]:
         """The fields to build the algorithm with: those of DROL(16), or with `tuned` those of DROL*.

@@ -60,7 +60,7 @@ def test_an_algorithm_from_elsewhere_is_named_by_its_place():
     ("name", "words"),
     [
         ("drool", "unknown algorithm 'drool'; did you mean 'drol'"),
-        ("sarsa", "known: bc, deflow"),
+        ("sarsa", "known: bc, bfn, deflow"),
         ("nowhere.at_all:Thing", "no algorithm at 'nowhere.at_all:Thing'.* PYTHONPATH"),
         ("drol.algorithms.fql:Thing", "has no 'Thing'; expected module:Class, found the classes FQL"),
         ("drol.types:Spec", "'Spec' is not a drol.Algorithm"),

@@ -98,6 +98,8 @@ CHANGES = {
     "n_step": 3,
     "replan": 1,
     "public_returns": True,
+    "protocol": "qam",
+    "sparse_rewards": True,
 }
 """Another value of everything that is fixed."""
 

@@ -30,6 +30,7 @@ ALGORITHMS = {
     "fawac": Registered("FAWAC", "drol.algorithms.fawac:FAWAC"),
     "fbrac": Registered("FBRAC", "drol.algorithms.fbrac:FBRAC"),
     "ifql": Registered("IFQL", "drol.algorithms.ifql:IFQL"),
+    "bfn": Registered("BFN", "drol.algorithms.bfn:BFN"),
     "fql": Registered("FQL", "drol.algorithms.fql:FQL"),
     "sorl": Registered("SORL", "drol.algorithms.sorl:SORL"),
     "deflow": Registered("DeFlow", "drol.algorithms.deflow:DeFlow"),

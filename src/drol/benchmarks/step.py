@@ -52,11 +52,11 @@ def bench_step(
 
     Yields:
         size, num_candidates, chunk, ensemble, batch_size, seeds, precision, device; step_ms; draws_ms (sampling and
-        noise alone, in a separate loop); with `literal`, literal_ms (eq. 8, critic and gradient on all K), winner_critic_ms (eq. 8,
-        critic on winners only) and speedup (literal_ms / step_ms); gflop (matrix products of one update, by hand),
-        compiled_gflop (all operations, by the compiler, in one update outside any loop), product_gflops (per second),
-        floor_ms, share_of_floor; data_mb, networks_mb, optimizer_mb, temporary_mb (the compiled loop's own
-        allocation). Every time has its range as `..._range`.
+        noise alone, in a separate loop); with `literal`, literal_ms (eq. 8, critic and gradient on all K),
+        winner_critic_ms (eq. 8, critic on winners only) and speedup (literal_ms / step_ms); gflop (matrix products of
+        one update, by hand), compiled_gflop (all operations, by the compiler, in one update outside any loop),
+        product_gflops (per second), floor_ms, share_of_floor; data_mb, networks_mb, optimizer_mb, temporary_mb (the
+        compiled loop's own allocation). Every time has its range as `..._range`.
     """
     with jax.default_matmul_precision(precision):
         data = random_data(jax.random.key(0), chunk)

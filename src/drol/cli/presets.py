@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from drol.algorithms.tables import BORROWED
 from drol.cli.terminal import SIMPLE, Column, Console, Table
-from drol.presets import SIZES, TITLES, preset_for, published
+from drol.presets import PROTOCOLS, SIZES, TITLES, preset_for, protocol_presets, published
 
 if TYPE_CHECKING:
     from drol.presets import Preset, Published
@@ -27,11 +27,20 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         metavar="NAME",
         help=f"one of {', '.join(NAMES)},\nor all: one compact table (default: drol)",
     )
+    parser.add_argument(
+        "--protocol",
+        choices=PROTOCOLS,
+        help="those of Q-chunking (qc) or of Q-learning with adjoint matching (qam) instead,\nwith chunks of actions",
+    )
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Print the tables."""
     console = Console()
+    if parsed.protocol is not None:
+        several = _methods_of(parsed.protocol) if parsed.algorithm == "all" else [parsed.algorithm]
+        _print_protocol(console, parsed.protocol, several)
+        return 0
     if parsed.algorithm == "all":
         _print_all()
     else:
@@ -73,6 +82,31 @@ def _print_one(console: Console, algorithm: str) -> None:
     console.print(table)
     notes = "".join(f" ({number}) {source}." for source, number in footnotes.items())
     console.print(f"Source: {sources}.{notes}{star}" if sources else f"Sources:{notes}")
+
+
+def _print_protocol(console: Console, protocol: str, algorithms: Iterable[str]) -> None:
+    """The presets of methods in a protocol with chunks, one table each."""
+    for algorithm in algorithms:
+        presets = tuple(protocol_presets(protocol, algorithm))
+        if not presets:
+            console.print(f"Protocol {protocol} publishes nothing for {TITLES[algorithm]}.")
+            continue
+        fields = _published(algorithm).fields
+        columns = [Column("family", no_wrap=True, min_width=28), Column("chunk", no_wrap=True)]
+        columns += [Column(field, no_wrap=True) for field in fields]
+        table = Table(*columns, "further", title=f"{TITLES[algorithm]} in protocol {protocol}")
+        for preset in presets:
+            mark = " (borrowed)" if preset.mark == "borrowed" else ""
+            numbers = (_number(preset.values.get(field)) for field in fields)
+            table.add_row(preset.family + mark, str(preset.chunk), *numbers, _further(preset))
+        console.print(table)
+        console.print(f"Source: {presets[0].source}.")
+    console.print(f"Methods in protocol {protocol}: {', '.join(_methods_of(protocol))}.")
+    console.print("Scene and puzzles have sparse rewards there: add --sparse-rewards.")
+
+
+def _methods_of(protocol: str) -> list[str]:
+    return [name for name in NAMES if any(protocol_presets(protocol, name))]
 
 
 def _published(algorithm: str) -> "Published":

@@ -30,7 +30,8 @@ from drol.experiment.resume import (
     with_tuples,
 )
 from drol.extras import lazy
-from drol.presets import SIZES, Size, preset_for
+from drol.files import listed
+from drol.presets import PROTOCOLS, SIZES, Preset, Size, preset_for
 from drol.training.folder import RunFolder
 from drol.training.settings import LENGTH, Settings, call_length
 from drol.types import Chunking
@@ -156,12 +157,13 @@ class RunConfig:
         group="data",
     )
 
-    chunk: int = option(
-        1,
+    chunk: int | None = option(
+        None,
         "count",
         "actions per plan: the policy plans, and the critic values, H actions at once",
         resume="fixed",
         at="chunk",
+        shown="1, or that of --protocol",
         metavar="H",
         group="chunks of actions",
     )
@@ -192,6 +194,25 @@ class RunConfig:
         resume="fixed",
         at="public_returns",
         group="chunks of actions",
+    )
+    protocol: str | None = option(
+        None,
+        "text",
+        "take chunk and hyperparameters from Q-chunking (qc), or from\nQ-learning with adjoint matching (qam)",
+        resume="fixed",
+        at="protocol",
+        choices=PROTOCOLS,
+        shown="the method's own paper",
+        group="chunks of actions",
+    )
+
+    sparse_rewards: bool = option(
+        False,
+        "flag",
+        "of OGBench's manipulation tasks: 0 where everything is done, else -1",
+        resume="fixed",
+        at="sparse_rewards",
+        group="data",
     )
 
     size: str = option(
@@ -365,7 +386,7 @@ class RunConfig:
 
     def chunking(self) -> Chunking:
         """How many steps make up a row of a batch."""
-        return Chunking(self.chunk, self.n_step, absorbing=not self.public_returns)
+        return Chunking(self.chunk or 1, self.n_step, absorbing=not self.public_returns)
 
     def limits(self) -> EvaluationLimits:
         """The limits that end an evaluation which would not end by itself."""
@@ -392,10 +413,14 @@ class RunConfig:
             hyperparameters = with_tuples(values_of(self.algorithm))
         else:
             preset, hyperparameters = _published(self, task, size)
+        chunk = 1 if self.chunk is None else self.chunk
+        if self.chunk is None and self.protocol is not None:
+            chunk = _of_protocol(self, task.name, self.protocol).chunk
         return dataclasses.replace(
             self,
             task=task.name,
             hyperparameters=hyperparameters,
+            chunk=chunk,
             data=None if self.data is None else Path(self.data).absolute(),
             updates=updates,
             eval_every=eval_every,
@@ -481,7 +506,7 @@ class RunConfig:
             DataError: if it is not such an object, or names a module that `named` does not name.
         """
         try:
-            values = found(record, OPTIONS)
+            values = {"chunk": 1} | found(record, OPTIONS)
             settings = Settings.from_record(record["settings"])
             preset, evaluated_in = checked_preset(record["preset"]), environment_in(record)
             config = cls(
@@ -520,6 +545,8 @@ def _published(config: RunConfig, task: "Task", size: Size) -> tuple[Mapping[str
     """The source of a named algorithm's hyperparameters, and their values."""
     name = config.algorithm_name
     preset, cls = preset_for(task.name, name), algorithm_class(name)
+    if config.protocol is not None:
+        preset = _of_protocol(config, task.name, config.protocol)
     if config.tuned and preset is None:
         raise UsageError(*both(f"no preset is published for {name} on {task.name}: leave --tuned out"))
     published = preset.hyperparameters(tuned=config.tuned, size=size.name) if preset else {}
@@ -528,8 +555,27 @@ def _published(config: RunConfig, task: "Task", size: Size) -> tuple[Mapping[str
     return source, with_tuples(values_of(chosen))
 
 
+def _of_protocol(config: RunConfig, task: str, protocol: str) -> Preset:
+    """A protocol's preset of the method on a task.
+
+    Raises:
+        UsageError: if it publishes none.
+    """
+    found = preset_for(task, config.algorithm_name, protocol)
+    if found is None:
+        others = [name for name in ALGORITHMS if preset_for(task, name, protocol) is not None]
+        remedy = f"it has values of {listed(others)} there" if others else "leave it out, and set --chunk yourself"
+        raise UsageError(
+            *both(f"--protocol {protocol} publishes nothing for {config.algorithm_name} on {task}: {remedy}")
+        )
+    return found
+
+
 def _refuse_contradictions(config: RunConfig) -> None:
     """Raise for options that contradict each other."""
+    if config.protocol is not None and (config.tuned or isinstance(config.algorithm, Algorithm)):
+        what = "--tuned has" if config.tuned else "an algorithm given as an object has"
+        raise UsageError(*both(f"{what} hyperparameters of its own: leave --protocol out"))
     doubled = isinstance(config.algorithm, Algorithm) and (config.hyperparameters or config.tuned)
     if doubled and config.updates_per_call is None:
         raise UsageError("an algorithm given as an object already has its hyperparameters: leave out others, and tuned")
@@ -538,16 +584,23 @@ def _refuse_contradictions(config: RunConfig) -> None:
     # A run on collected data may be resumed with their file given as --data.
     if config.updates_per_call is None and config.data is not None and config.collect is not None:
         raise UsageError(*both("--data and --collect cannot be combined: name a file, or collect one"))
-    if (config.n_step or config.chunk) < config.chunk:
-        raise UsageError(
-            *both(f"--n-step must be at least --chunk ({config.chunk}), found {config.n_step}: leave it out")
-        )
-    if (config.replan or 1) > config.chunk:
-        raise UsageError(
-            *both(f"--replan must not exceed --chunk ({config.chunk}), the actions of a plan; found {config.replan}")
-        )
+    _check_chunks(config)
     if not config.distributed and {config.coordinator, config.processes, config.process} != {None}:
         raise UsageError(*both("--coordinator, --processes and --process belong to --distributed: add it"))
+
+
+def _check_chunks(config: RunConfig) -> None:
+    """Raise for numbers that do not fit the actions of a plan; they are known once the run is resolved."""
+    chunk = config.chunk if config.protocol is None or config.chunk is not None else None
+    if chunk is None and config.protocol is not None:
+        return
+    chunk = chunk or 1
+    if (config.n_step or chunk) < chunk:
+        raise UsageError(*both(f"--n-step must be at least --chunk ({chunk}), found {config.n_step}: leave it out"))
+    if (config.replan or 1) > chunk:
+        raise UsageError(
+            *both(f"--replan must not exceed --chunk ({chunk}), the actions of a plan; found {config.replan}")
+        )
 
 
 OPTIONS = {field.name: declared for field in dataclasses.fields(RunConfig) if (declared := option_of(field))}

@@ -8,6 +8,7 @@ import numpy as np
 
 from drol.data.dataset import Dataset
 from drol.data.readers.columns import NOTHING
+from drol.data.rewards import sparse
 from drol.data.units import normalised
 from drol.errors import DataError, both
 from drol.experiment.collecting import collected
@@ -47,6 +48,8 @@ def load_inputs(config: RunConfig, task: Task, folder: Path, scratch: Path | Non
             progress=progress,
             expected=config.sha256,
         )
+    if config.sparse_rewards:
+        data = sparse(data, task.name)
     return normalised(data) if config.normalize_observations else data
 
 

@@ -48,7 +48,7 @@ from drol.files import WriteError, write_json
 from drol.machine import continued, machine
 from drol.numerics import check_precision, precision
 from drol.policy import Policy, in_units, planning
-from drol.presets import note
+from drol.presets import has_sparse_rewards, note
 from drol.processes import cores
 from drol.report.summary import write_summary
 from drol.seeding import episode_seed
@@ -175,7 +175,7 @@ def _follow(config: RunConfig) -> list[Trained]:
     led, state = devices.follow(config)
     if state is None:
         return []
-    policy = planning(led.build().policy(state), led.chunk, led.replan)
+    policy = planning(led.build().policy(state), led.chunk or 1, led.replan)
     return [Trained(led, None, Outcome(state, None, None), policy)]
 
 
@@ -216,7 +216,7 @@ def _lead(request: Request, leader: Leader | None) -> list[Trained]:
         except (DataError, OSError) as error:  # the runs themselves are complete
             request.warn(f"warning: no summary was written: {error}")
     policies = [
-        in_units(planning(c.build().policy(o.state), c.chunk, c.replan), data.units)
+        in_units(planning(c.build().policy(o.state), c.chunk or 1, c.replan), data.units)
         for c, o in zip(configs, outcomes, strict=True)
     ]
     return [Trained(*fields) for fields in zip(configs, folders, outcomes, policies, strict=True)]
@@ -279,9 +279,11 @@ def notes(request: Request, config: RunConfig, task: Task, further: Sequence[str
     settings = config.settings()
     if (line := slowed(settings.updates, settings.eval_every, settings.updates_per_call)) is not None:
         lines.insert(0, f"note: {line}")
+    if config.protocol is not None and has_sparse_rewards(task.name) and not config.sparse_rewards:
+        lines.insert(0, f"note: protocol {config.protocol} has sparse rewards here; for the same add --sparse-rewards")
     if isinstance(config.algorithm, str):
         given = {*request.config.hyperparameters, *request.sweep}
-        if (line := note(task.name, config.algorithm, task.label, given)) is not None:
+        if (line := note(task.name, config.algorithm, task.label, given, config.protocol)) is not None:
             lines.insert(0, line)
     return lines
 
@@ -376,7 +378,7 @@ def _run(plan: _Planned, sinks: Sequence[Sink], evaluate: Evaluate | None, data:
         facts,
         data.units,
         probes,
-        config.chunk,
+        config.chunk or 1,
         config.replan,
     )
 

@@ -112,5 +112,5 @@ def check_alike(configs: Sequence[RunConfig], paths: Sequence[Path]) -> None:
 def _shared(config: RunConfig) -> Mapping[str, object]:
     """What runs of one program have in common."""
     return dataclasses.asdict(config.settings()) | {
-        name: getattr(config, name) for name in ("chunk", "n_step", "public_returns")
+        name: getattr(config, name) for name in ("chunk", "n_step", "public_returns", "sparse_rewards")
     }

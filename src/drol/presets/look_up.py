@@ -1,9 +1,10 @@
 """What is published for a method on a task, and the note to print where defaults are used instead."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from drol.algorithms.registry import ALGORITHMS, TITLES, algorithm_class
+from drol.presets.protocols import protocol_presets
 from drol.published import Preset, Published
 
 
@@ -20,22 +21,26 @@ def published(algorithm: str) -> Published | None:
     return algorithm_class(algorithm).published if known else None
 
 
-def preset_for(task: str, algorithm: str = "drol") -> Preset | None:
+def preset_for(task: str, algorithm: str = "drol", protocol: str | None = None) -> Preset | None:
     """The preset of a task; its `mark` says if the values are not simply published ones.
 
     Args:
         task: the name of a task, with or without its number.
         algorithm: as in `published`.
+        protocol: `qc` or `qam`, whose presets have chunks; by default each method's own paper.
 
     Returns:
         None if nothing is published for the task.
     """
     found = published(algorithm)
-    presets = () if found is None else found.presets
+    if protocol is None:
+        presets: Iterable[Preset] = () if found is None else found.presets
+    else:
+        presets = protocol_presets(protocol, algorithm)
     return next((preset for preset in presets if re.fullmatch(preset.pattern, task)), None)
 
 
-def note(task: str, algorithm: str, label: str, given: Collection[str] = ()) -> str | None:
+def note(task: str, algorithm: str, label: str, given: Collection[str] = (), protocol: str | None = None) -> str | None:
     """What to know before training: which published numbers are missing, what to tune, how published runs differ.
 
     Args:
@@ -43,11 +48,12 @@ def note(task: str, algorithm: str, label: str, given: Collection[str] = ()) -> 
         algorithm: as in `published`.
         label: the task's name in messages.
         given: hyperparameters whose values the user chose.
+        protocol: as in `preset_for`.
 
     Returns:
         One line; None if the preset holds everything that was published.
     """
-    found, preset, title = published(algorithm), preset_for(task, algorithm), TITLES.get(algorithm, algorithm)
+    found, preset, title = published(algorithm), preset_for(task, algorithm, protocol), TITLES.get(algorithm, algorithm)
     advice = "" if found is None else f"; {found.advice}"
     if preset is None:
         return f"note: no hyperparameters are published for {label}, so {title}'s defaults apply{advice}"
