@@ -1,7 +1,7 @@
 """The mutation suite: deliberate defects of the library, and the checks that must catch each of them.
 
-mutants.toml holds defects of the formulas, shell_mutants.toml those of the code around them, and chunk_mutants.toml those
-of chunks of actions.
+mutants.toml holds defects of the formulas, shell_mutants.toml those of the code around them, and chunk_mutants.toml
+those of chunks of actions.
 
 `python -m proofs_checks.mutants` prints the table of README.md.
 """

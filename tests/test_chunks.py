@@ -342,11 +342,11 @@ class TestRouting:
         winners, _ = algorithm._route(state.actor, flat, noise, None)
         return state.actor.candidates(flat.observations, noise.candidates), noise.candidates, winners, flat
 
-    @pytest.mark.parametrize("steps", [None, 1, 2, 3, 7])
+    @pytest.mark.parametrize("steps", [0, 1, 2, 3, 7])
     def test_the_nearest_candidate_over_the_counted_numbers_wins(self, parts, steps):
         candidates, latents, winners, flat = self.routed(parts, routed_steps=steps)
         counted = np.array(flat.valid)
-        if steps is not None:
+        if steps:
             counted[:, steps * DIM :] = 0
         distances = (counted[:, None] * (np.asarray(candidates) - np.asarray(flat.actions)[:, None]) ** 2).sum(axis=-1)
         expected = np.take_along_axis(np.asarray(latents), distances.argmin(axis=1)[:, None, None], axis=1)[:, 0]

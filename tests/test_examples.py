@@ -38,6 +38,14 @@ def test_own_arrays_walks_home(options):
     assert load("own_arrays").main(**options) < 0.25
 
 
+@pytest.mark.parametrize("options", sampled([FEWER, {"updates": 1_000}], [FEWER]))
+def test_chunks_walk_home_by_plans(options, monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    whole, first = load("chunks").main(**options)
+    assert whole < 0.25
+    assert first < 0.25
+
+
 def test_pendulum_logs_state_their_units(tmp_path):
     assert -700 < load("pendulum_logs").main(tmp_path / "pendulum.npz", episodes=25) < -150
     data = files.load(tmp_path / "pendulum.npz")

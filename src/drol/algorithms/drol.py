@@ -121,9 +121,7 @@ class DROL(Trained):
     backup_candidates: int = static(1, "next actions per state, of which the best is backed up", low=1)
     hidden: tuple[int, ...] = fields.hidden()
     ensemble: int = fields.ensemble()
-    routed_steps: int | None = static(
-        None, "first steps of a chunk by which it is routed; all its recorded steps by default", low=1
-    )
+    routed_steps: int = static(0, "first steps of a chunk by which it is routed; 0: all its recorded steps", low=0)
     latent_radius: float | None = static(None, "radius R of the latent ball; sqrt(action dimension) by default", low=0)
     optimizer: optax.GradientTransformation | None = fields.optimizer()
 
@@ -187,7 +185,7 @@ class DROL(Trained):
         dim = actions.shape[-1]
         latents = latent.sample_ball(key, (self.num_candidates,), dim, self._radius(dim))
         shared = jnp.broadcast_to(latents, (actions.shape[0], *latents.shape))
-        routed = None if self.routed_steps is None else _first_steps(self.routed_steps, chunk, dim)
+        routed = None if self.routed_steps == 0 else _first_steps(self.routed_steps, chunk, dim)
         route = jax.vmap(lambda candidates, action: routing.route(candidates, action, routed))
         return route(state.actor.candidates(observations, shared), actions).winner
 
@@ -200,7 +198,7 @@ class DROL(Trained):
 
     def _routed(self, batch: Batch) -> Float[Array, "batch action"] | None:
         """Which numbers of the data's actions decide their routes; None if all do."""
-        if self.routed_steps is None or self.routed_steps >= batch.chunk:
+        if not 0 < self.routed_steps < batch.chunk:
             return batch.valid
         first = _first_steps(self.routed_steps, batch.chunk, batch.actions.shape[-1])
         return jnp.broadcast_to(first, batch.actions.shape) if batch.valid is None else first * batch.valid
