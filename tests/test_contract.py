@@ -367,6 +367,7 @@ def test_rewards_and_the_slow_critic_reach_values_only(algorithm, state, batch, 
 
 
 PURE_CLONES = {
+    "bfn": {"flow"},
     "flow-bc": {"flow"},
     "fql": {"flow"},
     "ifql": {"flow"},

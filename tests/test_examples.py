@@ -1,5 +1,6 @@
 """The examples run and show what they say."""
 
+import dataclasses
 import importlib.util
 from pathlib import Path
 
@@ -8,8 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import drol
 from drol.data import files
+from drol.data.dataset import Dataset
 from drol.doctor import examine
+from drol.presets import SIZES
 from tests.helpers.samples import sampled
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -46,6 +50,24 @@ def test_chunks_walk_home_by_plans(options, monkeypatch):
     assert first < 0.25
 
 
+def test_chunk_candidates_are_measured_and_measured_once(tmp_path, monkeypatch):
+    """On chunks of walks: with more candidates the winner is nearer."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    module = load("chunk_candidates")
+    arrays = load("own_arrays").logs(episodes=20)
+    walks = drol.from_arrays(**arrays, terminated=np.zeros(len(arrays["rewards"]), bool))
+    data = Dataset(walks, walks, {"files": []})
+    monkeypatch.setattr(module.drol, "load_data", lambda task, path: data)
+    monkeypatch.setitem(SIZES, "laptop", dataclasses.replace(SIZES["laptop"], hidden=(8,)))
+    options = {"chunks": (3,), "candidates": (1, 8), "updates": 10, "out": tmp_path / "records.json"}
+    one, eight = module.main(tmp_path / "log.npz", **options)
+    assert (one["candidates"], eight["candidates"], one["chunk"]) == (1, 8, 3)
+    assert eight["error"] < one["error"]
+    assert eight["covered"] >= one["covered"]
+    monkeypatch.setattr(module, "measured", None)
+    assert module.main(tmp_path / "log.npz", **options) == [one, eight]
+
+
 def test_pendulum_logs_state_their_units(tmp_path):
     assert -700 < load("pendulum_logs").main(tmp_path / "pendulum.npz", episodes=25) < -150
     data = files.load(tmp_path / "pendulum.npz")
@@ -76,7 +98,7 @@ def test_own_algorithm_learns_from_rewards(monkeypatch):
 
 def test_every_example_is_tested():
     names = {"custom_loop", "from_python", "own_algorithm", "own_arrays", "pendulum_logs", "routing_mechanism"}
-    names |= {"deploy", "many_seeds", "own_data", "sharded"}
+    names |= {"chunk_candidates", "chunks", "deploy", "many_seeds", "own_data", "sharded"}
     # The problem of routing_mechanism; tests/algorithms/test_bandit.py uses it too.
     names |= {"bandit"}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == names

@@ -82,7 +82,7 @@ def beside_the_method(name, algorithm, *, first):
 
     Guidance needs the gradient at the action alone; autodiff takes along that at the rest of the critic's input.
     """
-    if name in ("bc", "flow-bc", "fawac", "ifql") or (name == "iql" and algorithm.extraction == "awr"):
+    if name in ("bc", "bfn", "flow-bc", "fawac", "ifql") or (name == "iql" and algorithm.extraction == "awr"):
         return 0
     if name == "sorl":
         # Its critic sees the number of steps as well, and one state goes through the slow actor twice.

@@ -165,8 +165,8 @@ def implicit_values(
     *,
     expectile: ScalarLike,
     discount: ScalarLike,
-    q_agg: bellman.Aggregation,
-    rho: ScalarLike,
+    q_agg: bellman.Aggregation = "min",
+    rho: ScalarLike = 0.5,
     actor_q_agg: bellman.Aggregation = "min",
     actor_rho: ScalarLike = 0.5,
 ) -> tuple[Scalar, Float[Array, " batch"], Metrics]:

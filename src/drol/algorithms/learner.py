@@ -199,7 +199,7 @@ def temporal_difference(
     *,
     discount: ScalarLike,
     q_agg: bellman.Aggregation,
-    rho: ScalarLike,
+    rho: ScalarLike = 0.5,
 ) -> tuple[Scalar, Float[Array, "ensemble batch"], Metrics]:
     """The Bellman error of the critic at one next action per state (eq. 2), Q(s, a), and what to report."""
     next_q = bellman.aggregate(given.target_critic(given.batch.next_observations, next_actions), q_agg, rho)
