@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pytest
 
+from drol import DROL
+from drol.algorithm import hyperparameters
 from drol.errors import DataError
 from drol.report.runs import read_run, runs_in
 from drol.report.summary import as_csv, as_json, as_latex, as_markdown, cells, grouped, improvements, write_summary
@@ -131,3 +133,33 @@ def test_files_hold_everything(sweep):
     write_summary(sweep)
     assert json.loads((sweep / "summary.json").read_text()) == stored
     assert np.isfinite(stored["groups"][0]["mean_low"])
+
+
+def test_chunks_are_a_group_of_their_own(tmp_path):
+    write_run(tmp_path / "a", [0.2] * 3)
+    write_run(tmp_path / "b", [0.6] * 3, chunk=5, n_step=None, replan=None)
+    write_run(tmp_path / "c", [0.8] * 3, chunk=5, n_step=5, replan=5, seed=1)
+    write_run(tmp_path / "d", [0.1] * 3, chunk=5, n_step=None, replan=1)
+    methods = {group.method: group.seeds for group in grouped(runs_in([tmp_path]))}
+    assert methods == {
+        "DROL, chunk 1, replan None": (0,),
+        "DROL, chunk 5, replan None": (0, 1),
+        "DROL, chunk 5, replan 1": (0,),
+    }
+
+
+def test_runs_of_an_earlier_version_have_the_defaults_of_what_was_added_since(tmp_path):
+    """Else one more seed, trained with a later version, would be another method."""
+    now = hyperparameters(DROL(hidden=(8,)))
+    before = {name: value for name, value in now.items() if name not in ("rho", "actor_rho", "routed_steps")}
+    write_run(tmp_path / "a-before", [0.2] * 3, hyperparameters=before)
+    write_run(tmp_path / "b-after", [0.4] * 3, seed=1, hyperparameters=now)
+    write_run(tmp_path / "c-other", [0.9] * 3, seed=2, hyperparameters=now | {"rho": 1.0})
+    methods = {group.method: group.seeds for group in grouped(runs_in([tmp_path]))}
+    assert methods == {"DROL, rho 0.5": (0, 1), "DROL, rho 1": (2,)}
+
+
+def test_no_module_is_imported_for_a_summary_because_a_file_names_it(tmp_path):
+    write_run(tmp_path / "one", [0.2] * 3, algorithm="no_such_module:Method")
+    write_run(tmp_path / "two", [0.2] * 3, seed=1, algorithm="no_such_module:Method", hyperparameters={"more": 1.0})
+    assert len(grouped(runs_in([tmp_path]))) == 2

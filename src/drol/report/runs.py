@@ -101,6 +101,11 @@ def _facts(config: Mapping[str, Any]) -> dict[str, Any]:
     facts = dict(config["hyperparameters"])
     facts |= {name: config["settings"][name] for name in LENGTHS if name in config["settings"]}
     facts["size"] = config.get("size", "laptop")
+    facts["chunk"] = chunk = config.get("chunk") or 1
+    for name in ("n_step", "replan"):
+        given = config.get(name)
+        facts[name] = None if given == chunk else given  # the same as if it had been left out
+    facts |= {name: config.get(name, False) for name in ("public_returns", "sparse_rewards")}
     facts["normalize_observations"] = config.get("normalize_observations", False)
     facts["data"] = "+".join(file["sha256"][:8] for file in config["data"]["files"])
     environment = config.get("evaluated_in")

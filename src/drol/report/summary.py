@@ -6,15 +6,22 @@ import io
 import json
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from drol.algorithms import registry
+from drol.extras import lazy
 from drol.files import counted, null_for_nan, write_json
 from drol.presets import TITLES
 from drol.report.figure import DIGITS, MEASURES, Figure, Measure
 from drol.report.runs import RunRecord, runs_in
 from drol.report.statistics import RESAMPLES, Interval, improvement, interquartile_mean, interval, mean
+
+if TYPE_CHECKING:
+    from drol import algorithm
+else:
+    algorithm = lazy("drol.algorithm")
 
 SUMMARY = "summary.json"
 """What the folder of a sweep holds about its runs."""
@@ -107,7 +114,7 @@ class Members(NamedTuple):
 def collected(runs: Iterable[RunRecord]) -> list[Members]:
     """Runs in groups, in the order of tasks and runs."""
     tasks: dict[str, dict[tuple[str, Hashable], list[RunRecord]]] = {}
-    for run in runs:
+    for run in _completed(list(runs)):
         key = (run.algorithm, json.dumps(run.facts, sort_keys=True))
         tasks.setdefault(run.task, {}).setdefault(key, []).append(run)
     return [
@@ -115,6 +122,27 @@ def collected(runs: Iterable[RunRecord]) -> list[Members]:
         for groups in tasks.values()
         for members in groups.values()
     ]
+
+
+def _completed(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """The same runs; those of an earlier version with the hyperparameters that were added since, at their defaults.
+
+    The classes of algorithms know the defaults, so JAX is imported, but only if versions are mixed.
+    """
+    names: dict[str, set[str]] = {}
+    for run in runs:
+        names.setdefault(run.algorithm, set()).update(run.facts)
+    return [run if run.facts.keys() == names[run.algorithm] else _with_defaults(run) for run in runs]
+
+
+def _with_defaults(run: RunRecord) -> RunRecord:
+    if run.algorithm not in TITLES:
+        return run  # no module is imported just because a file names it
+    cls = registry.algorithm_class(run.algorithm)
+    fields = {field.name for field in dataclasses.fields(cls)}
+    known = {name: value for name, value in run.facts.items() if name in fields}
+    defaults = algorithm.hyperparameters(algorithm.from_record(cls, known))
+    return dataclasses.replace(run, facts=defaults | dict(run.facts))
 
 
 def grouped(runs: Iterable[RunRecord]) -> list[Group]:
