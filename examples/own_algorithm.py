@@ -71,7 +71,7 @@ class TD3BC(CriticLearner[Networks, jax.Array]):
             networks.critic, next_actions, given, discount=self.discount, q_agg="min"
         )
         actions = jnp.tanh(networks.actor(batch.observations))
-        bc_loss = jnp.mean(losses.behaviour_cloning(actions, batch.actions))
+        bc_loss = jnp.mean(losses.behaviour_cloning(actions, batch.actions, batch.valid))
         q_values = fixed.critic(batch.observations, actions)[0]
         actor_loss = bc_loss + self.alpha * losses.q_loss(q_values, normalize=True, axis_name=given.axis_name)
         return critic_loss + actor_loss, metrics | {"actor_loss": actor_loss, "bc_loss": bc_loss}

@@ -1,6 +1,7 @@
 """Deployed policies that plan several actions at once: files, the queue of a plan, resets, copies."""
 
 import copy
+import dataclasses
 import json
 import pickle
 
@@ -87,6 +88,23 @@ def test_rows_of_a_batch_have_their_own_plans(planning_policy):
     assert loaded(observations[:1], key=key).shape == (1, 3)
 
 
+def test_reset_of_no_row_changes_nothing(planning_policy):
+    loaded, key = planning_policy(), jax.random.key(5)
+    first = loaded(np.zeros((2, 4)), key=key)
+    for nobody in ([], (), np.array([], int), np.zeros(2, bool)):
+        loaded.reset(nobody)
+    second = loaded(np.zeros((2, 4)), key=key)
+    np.testing.assert_array_equal(np.stack([first, second], axis=1), planning_policy().plan(np.zeros((2, 4)), key=key))
+
+
+def test_policies_of_single_actions_have_no_replan(tmp_path):
+    algorithm = small("bc")
+    save_policy(algorithm.policy(init(algorithm, CHUNKED.flat, jax.random.key(0))), tmp_path / "policy")
+    assert load_policy(tmp_path / "policy", replan=1).policy.executed == 1
+    with pytest.raises(ValueError, match="this policy plans single actions, so it cannot execute 2 of a plan"):
+        load_policy(tmp_path / "policy", replan=2)
+
+
 def test_replan_executes_the_first_actions_of_fresh_plans(planning_policy, tmp_path):
     loaded, reference = planning_policy(replan=1), planning_policy()
     for step in range(3):
@@ -118,6 +136,15 @@ def test_a_file_with_impossible_chunks_is_refused(planning_policy, tmp_path, mon
     path.write_text(json.dumps(edited | {"checksum": _checksum(edited)}))
     with pytest.raises(DataError, match="does not match its arrays"):
         planning_policy()
+
+
+def test_rho_of_a_choice_is_stored_if_it_is_not_the_default(planner, tmp_path):
+    for rho in (0.5, 1.25):
+        choice = dataclasses.replace(planner.choice, how="best-of-n", q_agg="mean-std", rho=rho)
+        save_policy(dataclasses.replace(planner, choice=choice), tmp_path / "policy")
+        stored = json.loads((tmp_path / "policy" / "policy.json").read_text())["config"]
+        assert ("rho" in stored) == (rho != 0.5)
+        assert load_policy(tmp_path / "policy").policy.choice == choice
 
 
 def test_in_units_every_action_of_a_plan_is_rescaled(planner):

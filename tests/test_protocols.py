@@ -46,7 +46,7 @@ def test_every_preset_builds_its_method(protocol, name):
         ("qam", "fawac", SCENE, {"inverse_temperature": 6.4}, 5),
         ("qc", "fql", SCENE, {"alpha": 300, "ensemble": 2, "q_agg": "mean"}, 5),
         ("qc", "bfn", "puzzle-3x3-play-singletask-task4-v0", {"num_samples": 64}, 5),
-        ("qc", "rebrac", SCENE, {"alpha_actor": 0.1}, 1),
+        ("qc", "rebrac", SCENE, {"alpha_actor": 0.1, "q_agg": "mean"}, 1),
         ("qc", "fql", "cube-single-play-singletask-task2-v0", {"alpha": 300}, 5),
     ],
 )
@@ -123,3 +123,30 @@ def test_the_tables_of_a_protocol(protocol, capsys, monkeypatch):
     assert "cube-single-play (borrowed)" in printed
     assert drol("presets", "--protocol", protocol) == 0
     assert re.search(f"Protocol {protocol} publishes nothing for DROL", capsys.readouterr().out)
+
+
+def notes_of(capsys, tmp_path, *options):
+    """The notes of a short run on a log of three episodes."""
+    rng = np.random.default_rng(0)
+    columns = {"observations": rng.normal(size=(60, 3)), "actions": rng.uniform(-1, 1, (60, 2))}
+    ends = np.arange(60) % 20 == 19
+    np.savez(tmp_path / "log.npz", **columns, rewards=np.zeros(60), terminated=np.zeros(60, bool), truncated=ends)
+    out = ("--updates", 2, "--eval-every", 2, "--hidden", 4, "--out", tmp_path / "run")
+    assert drol("train", tmp_path / "log.npz", *out, *options) == 0
+    return [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+
+
+def test_a_rho_that_changes_nothing_is_noted(capsys, tmp_path):
+    notes = notes_of(capsys, tmp_path, "--rho", 1.0)
+    assert "note: rho changes nothing, because q_agg is mean, not mean-std" in notes
+
+
+def test_many_lost_chunks_are_noted(capsys, tmp_path):
+    notes = notes_of(capsys, tmp_path, "--chunk", 5)
+    assert any(re.match(r"note: 2\d% of the chunks of 5 steps run past the end", line) for line in notes), notes
+
+
+def test_a_replan_longer_than_the_plan_is_refused(tmp_path, capsys):
+    notes_of(capsys, tmp_path, "--chunk", 3, "--replan", 2)
+    assert drol("evaluate", tmp_path / "run", "--replan", 4) == 2
+    assert "--replan 4 is more than the policy plans (3 actions): leave it out" in capsys.readouterr().err

@@ -214,14 +214,22 @@ def flattened(algorithm: Algorithm, batch: Batch | ChunkBatch) -> Batch:
     """
     if not isinstance(batch, ChunkBatch):
         return batch
-    if not hasattr(algorithm, "discount"):
-        name = type(algorithm).__name__
-        raise ValueError(
-            f"the rewards of a chunk are summed with the hyperparameter `discount`, which {name} does not have; "
-            f"declare it, or `discount: ClassVar[None] = None` if {name} uses no rewards"
-        )
+    check_discount(type(algorithm))
     discount: ScalarLike | None = getattr(algorithm, "discount")  # noqa: B009  (declared by subclasses)
     return flat_batch(batch, 1.0 if discount is None else discount)
+
+
+def check_discount(cls: type[Algorithm]) -> None:
+    """Refuse chunks for an algorithm that does not say by what their rewards are discounted.
+
+    Raises:
+        ValueError: saying what to declare.
+    """
+    if not hasattr(cls, "discount") and "discount" not in {field.name for field in dataclasses.fields(cls)}:
+        raise ValueError(
+            f"the rewards of a chunk are summed with the hyperparameter `discount`, which {cls.__name__} does not "
+            f"have; declare it, or `discount: ClassVar[None] = None` if {cls.__name__} uses no rewards"
+        )
 
 
 def checked_start(spec: Spec, key: Key) -> Key:
@@ -337,8 +345,8 @@ def _check_widths(algorithm: Algorithm, state: TrainState, batch: Batch) -> None
         if found != width and batch.chunk > 1 and name == "action_dim":
             raise ValueError(
                 f"the state's networks were built for plans of {width} numbers, but the batch has {batch.chunk} "
-                f"actions of {batch.spec.action_dim}; make a state with algorithm.init(batch.spec, key=...), where "
-                f"batch is drawn from the chunked data"
+                f"actions of {batch.spec.action_dim}; make a state with algorithm.init(data.spec.flat, key=...), where "
+                f"data are those that the batch is drawn from"
             )
         if found != width:
             raise ValueError(

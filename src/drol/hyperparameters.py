@@ -179,6 +179,12 @@ def _numbers(value: jax.Array) -> np.ndarray | None:
     return np.asarray(value)
 
 
+def plain(value: jax.Array | float, otherwise: float) -> float:
+    """A continuous hyperparameter as a Python number, for what is static; `otherwise` while it is traced or swept."""
+    numbers = _numbers(value) if isinstance(value, jax.Array) else np.asarray(value)
+    return otherwise if numbers is None or numbers.ndim else float(str(numbers))
+
+
 def shown(value: object) -> str:
     """A value for `repr`: numbers in the fewest digits, short sweeps in full, and otherwise only type and shape."""
     numbers = _numbers(value) if isinstance(value, jax.Array) else None

@@ -48,6 +48,9 @@ def test_the_losses_by_a_straight_computation():
 def test_the_policy_takes_the_best_of_as_many_samples(key):
     algorithm = BFN(hidden=(8,), num_samples=SAMPLES, flow_steps=STEPS)
     policy = algorithm.policy(init(algorithm, SPEC, key))
+    sharp = BFN(hidden=(8,), actor_q_agg="mean-std", actor_rho=1.5)
+    chosen = sharp.policy(init(sharp, SPEC, key)).choice
+    assert (chosen.q_agg, chosen.rho) == ("mean-std", 1.5)
     assert (policy.choice.how, policy.choice.num_samples, policy.choice.q_agg) == ("best-of-n", SAMPLES, "mean")
     observation, latents = jax.random.normal(key, (SPEC.observation_dim,)), policy.noise(key=key)
     samples = policy.sample(observation, latents)

@@ -47,7 +47,7 @@ def walked(log: Transitions, start: int, chunk: int, steps: int, discount: float
     return {
         "return": total,
         "mask": mask,
-        "weight": float(len(counted) == steps or mask == 0),
+        "weight": float(len(counted) == steps or (absorbing and mask == 0)),
         "valid": [float(step < len(counted)) for step in range(chunk)],
         "actions": log.actions[rows[:chunk]].ravel(),
         "next_observation": log.observations[log.next_index[row]],

@@ -21,6 +21,7 @@ from drol.algorithms.learner import (
     temporal_difference,
 )
 from drol.algorithms.metrics import CRITIC, reported
+from drol.hyperparameters import plain
 from drol.nn.critic import CriticEnsemble
 from drol.nn.flow import VectorField, flow_actions
 from drol.ops import bellman
@@ -55,13 +56,13 @@ class BFN(CriticLearner[BFNNetworks, BFNNoise]):
     published: ClassVar[Published | None] = PUBLISHED
     metrics: ClassVar[Mapping[str, str]] = reported(*CRITIC, "flow_loss")
 
-    num_samples: int = static(32, "samples of which the best is taken, in the target and when acting", low=1)
+    num_samples: int = static(4, "samples of which the best is taken, in the target and when acting", low=1)
     discount: ScalarLike = fields.discount()
     tau: ScalarLike = fields.tau()
     learning_rate: ScalarLike = fields.learning_rate()
     q_agg: bellman.Aggregation = fields.q_agg()
     rho: ScalarLike = fields.rho()
-    actor_q_agg: bellman.Aggregation = fields.actor_q_agg()
+    actor_q_agg: bellman.Aggregation = fields.actor_q_agg(where="that rank samples")
     actor_rho: ScalarLike = fields.actor_rho()
     flow_steps: int = fields.flow_steps()
     hidden: tuple[int, ...] = fields.hidden()
@@ -102,13 +103,13 @@ class BFN(CriticLearner[BFNNetworks, BFNNoise]):
         return jnp.take_along_axis(samples, jnp.argmax(ranks, axis=1)[:, None, None], axis=1)[:, 0]
 
     def policy(self, state: CriticState[BFNNetworks]) -> FlowPolicy:
-        # Policies hold no tracers, so rho cannot be one of theirs.
-        ranking = "mean-half-std" if self.actor_q_agg == "mean-std" else self.actor_q_agg
+        samples = self.num_samples
+        choice = Choice("best-of-n", samples, min(8, samples), self.actor_q_agg, plain(self.actor_rho, Choice.rho))
         return FlowPolicy(
             flow=state.networks.flow,
             refiner=None,
             critic=state.networks.critic,
-            choice=Choice("best-of-n", self.num_samples, min(8, self.num_samples), q_agg=ranking),
+            choice=choice,
             flow_steps=self.flow_steps,
         )
 

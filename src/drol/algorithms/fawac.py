@@ -84,7 +84,7 @@ class FAWAC(CriticLearner[FAWACNetworks, FAWACNoise]):
     learning_rate: ScalarLike = fields.learning_rate()
     q_agg: bellman.Aggregation = fields.q_agg()
     rho: ScalarLike = fields.rho()
-    actor_q_agg: bellman.Aggregation = fields.actor_q_agg()
+    actor_q_agg: bellman.Aggregation = fields.actor_q_agg(where="in the advantage")
     actor_rho: ScalarLike = fields.actor_rho()
     flow_steps: int = fields.flow_steps()
     hidden: tuple[int, ...] = fields.hidden()

@@ -27,24 +27,24 @@ def max_gradient_norm(default: float) -> Any:
     return scalar(default, "global norm to which the gradients of each Adam are clipped")
 
 
-def q_agg(default: bellman.Aggregation = "mean") -> Any:
-    """The aggregation in the Bellman target."""
-    return static(default, "aggregation of the critics in the Bellman target", choices=bellman.AGGREGATIONS)
+def q_agg(default: bellman.Aggregation = "mean", where: str = "in the Bellman target") -> Any:
+    """The aggregation of the slow critics."""
+    return static(default, f"aggregation of the critics {where}", choices=bellman.AGGREGATIONS)
 
 
 def rho() -> Any:
-    """The pessimism of the Bellman target."""
-    return scalar(0.5, "standard deviations subtracted there from the critics' mean, if q_agg is mean-std")
+    """The pessimism of `q_agg`."""
+    return scalar(0.5, "standard deviations that q_agg mean-std subtracts from the critics' mean")
 
 
-def actor_q_agg(default: bellman.Aggregation = "mean") -> Any:
-    """The aggregation in the actor's loss."""
-    return static(default, "aggregation of the critics in the actor's loss", choices=bellman.AGGREGATIONS)
+def actor_q_agg(default: bellman.Aggregation = "mean", where: str = "in the actor's loss") -> Any:
+    """The aggregation of the online critics."""
+    return static(default, f"aggregation of the critics {where}", choices=bellman.AGGREGATIONS)
 
 
 def actor_rho() -> Any:
-    """The pessimism of the actor's loss."""
-    return scalar(0.5, "standard deviations subtracted there from the critics' mean, if actor_q_agg is mean-std")
+    """The pessimism of `actor_q_agg`."""
+    return scalar(0.5, "standard deviations that actor_q_agg mean-std subtracts from the critics' mean")
 
 
 def normalize_q(default: bool) -> Any:

@@ -59,7 +59,7 @@ class IFQL(CriticLearner[IFQLNetworks, FlowNoise]):
     num_samples: int = static(32, "actions among which the critic chooses when acting", low=1)
     expectile: ScalarLike = scalar(0.9, "expectile kappa of V's regression", high=1.0)
     discount: ScalarLike = fields.discount()
-    q_agg: bellman.Aggregation = fields.q_agg("min")
+    q_agg: bellman.Aggregation = fields.q_agg("min", "in the target of V")
     rho: ScalarLike = fields.rho()
     tau: ScalarLike = fields.tau()
     learning_rate: ScalarLike = fields.learning_rate()

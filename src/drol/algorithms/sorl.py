@@ -17,6 +17,7 @@ from drol.algorithms.learner import per_row
 from drol.algorithms.metrics import CRITIC, reported
 from drol.algorithms.optimizers import Trained, adam, descend, first_state, leaves, optimizer_of
 from drol.algorithms.tables import D4RL, UNKNOWN, Column, OGBench
+from drol.hyperparameters import plain
 from drol.nn.critic import CriticEnsemble
 from drol.nn.flow import VectorField, shortcut_actions
 from drol.numerics import threefry
@@ -283,13 +284,8 @@ class SORL(Trained):
 
     def policy(self, state: SORLState) -> ShortcutPolicy:
         actor, critic = state.networks.actor, state.networks.critic
-        choice = Choice(q_agg=self._ranking)
+        choice = Choice(q_agg=self.q_agg, rho=plain(self.rho, Choice.rho))
         return ShortcutPolicy(actor=actor, critic=critic, choice=choice, steps=self.inference_steps)
-
-    @property
-    def _ranking(self) -> bellman.Aggregation:
-        """How the policy ranks samples: as the target does, but with a fixed rho, since policies hold no tracers."""
-        return "mean-half-std" if self.q_agg == "mean-std" else self.q_agg
 
     def operations(self, spec: Spec) -> int | float:
         # The numbers of steps, drawn for the targets and for the actor, are equally likely.

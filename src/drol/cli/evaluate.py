@@ -138,14 +138,13 @@ def _loaded(parsed: argparse.Namespace) -> "LoadedPolicy":
     Raises:
         UsageError: if its plans are shorter than `--replan`.
     """
-    try:
-        return policies.load_policy(parsed.path, kind=parsed.policy, replan=parsed.replan)
-    except DataError:
-        raise
-    except ValueError as error:
-        if parsed.replan is None:
-            raise
-        raise UsageError(f"--{error}; or leave it out") from None
+    loaded = policies.load_policy(parsed.path, kind=parsed.policy)
+    if parsed.replan is None:
+        return loaded
+    if parsed.replan > (chunk := loaded.policy.spec.chunk):
+        plans = "single actions" if chunk == 1 else f"{chunk} actions"
+        raise UsageError(f"--replan {parsed.replan} is more than the policy plans ({plans}): leave it out")
+    return policies.load_policy(parsed.path, kind=parsed.policy, replan=parsed.replan)
 
 
 def _plans(policy: "Policy") -> dict[str, int]:

@@ -591,10 +591,8 @@ def _refuse_contradictions(config: RunConfig) -> None:
 
 def _check_chunks(config: RunConfig) -> None:
     """Raise for numbers that do not fit the actions of a plan; they are known once the run is resolved."""
-    chunk = config.chunk if config.protocol is None or config.chunk is not None else None
-    if chunk is None and config.protocol is not None:
+    if (chunk := config.chunk) is None:
         return
-    chunk = chunk or 1
     if (config.n_step or chunk) < chunk:
         raise UsageError(*both(f"--n-step must be at least --chunk ({chunk}), found {config.n_step}: leave it out"))
     if (config.replan or 1) > chunk:

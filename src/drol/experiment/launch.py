@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jax
 
-from drol.algorithm import Algorithm, TrainState
+from drol.algorithm import Algorithm, TrainState, check_discount
 from drol.algorithms.registry import algorithm_class
 from drol.data.dataset import Dataset
 from drol.data.mapped import scratch
@@ -48,7 +48,7 @@ from drol.files import WriteError, write_json
 from drol.machine import continued, machine
 from drol.numerics import check_precision, precision
 from drol.policy import Policy, in_units, planning
-from drol.presets import has_sparse_rewards, note
+from drol.presets import has_sparse_rewards, note, preset_for
 from drol.processes import cores
 from drol.report.summary import write_summary
 from drol.seeding import episode_seed
@@ -241,6 +241,8 @@ def _planned(request: Request) -> list[_Planned]:
             folder.refuse_existing()
         if not request.resume:
             plans.append(_Planned(new_config(config, member), folder, None, request.width))
+            if plans[-1].config.chunking().steps > 1:
+                check_discount(cls)
             continue
         # A new run among old ones takes their configuration.
         source = folder if there else folders[begun.index(True)]
@@ -279,12 +281,29 @@ def notes(request: Request, config: RunConfig, task: Task, further: Sequence[str
     settings = config.settings()
     if (line := slowed(settings.updates, settings.eval_every, settings.updates_per_call)) is not None:
         lines.insert(0, f"note: {line}")
+    lines[:0] = _without_effect(request, config)
     if config.protocol is not None and has_sparse_rewards(task.name) and not config.sparse_rewards:
         lines.insert(0, f"note: protocol {config.protocol} has sparse rewards here; for the same add --sparse-rewards")
     if isinstance(config.algorithm, str):
         given = {*request.config.hyperparameters, *request.sweep}
         if (line := note(task.name, config.algorithm, task.label, given, config.protocol)) is not None:
             lines.insert(0, line)
+    return lines
+
+
+def _without_effect(request: Request, config: RunConfig) -> list[str]:
+    """Notes on hyperparameters that were given and change nothing, or values of a protocol used otherwise."""
+    given = {*request.config.hyperparameters, *request.sweep}
+    lines = []
+    for rho, how in (("rho", "q_agg"), ("actor_rho", "actor_q_agg")):
+        if rho in given and config.hyperparameters.get(how) != "mean-std":
+            lines.append(
+                f"note: {rho} changes nothing, because {how} is {config.hyperparameters.get(how)}, not mean-std"
+            )
+    if config.protocol is not None and isinstance(config.algorithm, str):
+        preset = preset_for(config.task, config.algorithm, config.protocol)
+        if preset is not None and (config.chunk, config.n_step or preset.chunk) != (preset.chunk, preset.chunk):
+            lines.append(f"note: the values of protocol {config.protocol} here belong to chunks of {preset.chunk}")
     return lines
 
 

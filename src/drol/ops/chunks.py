@@ -48,9 +48,9 @@ def last_mask(masks: PerStep, counts: PerStep) -> PerRow:
     return jnp.min(jnp.where(counts > 0, masks, 1), axis=-1)
 
 
-def row_weights(counts: PerStep, last: PerRow) -> PerRow:
-    """1 if the return of a row is known: all its steps count, or it has come to a true end."""
-    return jnp.maximum(counts[..., -1], 1 - last)
+def row_weights(counts: PerStep, last: PerRow, *, absorbing: bool = True) -> PerRow:
+    """1 if the return of a row is known: all its steps count, or it has come to a true end, after which none would."""
+    return jnp.maximum(counts[..., -1], 1 - last) if absorbing else counts[..., -1]
 
 
 def padded(actions: Float[Array, "*batch chunk action"], counts: PerStep) -> Float[Array, "*batch chunk action"]:
@@ -79,7 +79,7 @@ def flat_batch(batch: ChunkBatch, discount: Scalar | float) -> Batch:
         masks=discount ** (batch.rewards.shape[-1] - 1) * last,
         next_observations=batch.next_observations,
         next_actions=batch.next_actions.reshape(rows, chunk * action),
-        weights=row_weights(counts, last),
+        weights=row_weights(counts, last, absorbing=batch.absorbing),
         valid=None if chunk == 1 else jnp.repeat(counts[:, :chunk], action, axis=-1),
         chunk=chunk,
     )

@@ -31,7 +31,7 @@ POLICIES: dict[str, type[Policy]] = {
 }
 """The classes by their names in policy files."""
 
-CHOOSING = {"kind": "how", "num_samples": "num_samples", "dense_topk": "dense_topk", "q_agg": "q_agg"}
+CHOOSING = {"kind": "how", "num_samples": "num_samples", "dense_topk": "dense_topk", "q_agg": "q_agg", "rho": "rho"}
 """The entries of a description that make up a policy's choice, and the fields of `Choice` that they hold."""
 
 
@@ -52,6 +52,8 @@ def describe(policy: Policy) -> dict[str, Any]:
             description |= _shape(field, value)
         elif isinstance(value, Choice):
             description |= {name: getattr(value, of_choice) for name, of_choice in CHOOSING.items()}
+            if value.rho == Choice.rho:  # not written: earlier versions have no other
+                del description["rho"]
         elif value != field.metadata.get("unwritten", dataclasses.MISSING):
             description[field.name] = value
     return description

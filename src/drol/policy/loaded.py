@@ -134,7 +134,9 @@ class LoadedPolicy:
             row: of a batch, the rows whose episodes begin (a number, several, or a mask); all by default.
         """
         if self._queue is not None:
-            self._queue.clear(row if row is None or isinstance(row, int) else np.asarray(row))
+            chosen = row if row is None else np.asarray(row)
+            # No row at all: NumPy makes an empty list one of floats.
+            self._queue.clear(chosen.astype(int) if chosen is not None and chosen.size == 0 else chosen)
 
     def _planned(self, observations: np.ndarray, key: jax.Array | None) -> np.ndarray:
         """The numbers of a new plan for every observation, (n, h action)."""

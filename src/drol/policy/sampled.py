@@ -88,6 +88,8 @@ class SampledPolicy(Policy):
         if self.choice.needs_critic and self.critic is None:
             raise ValueError(f"policy kind {self.choice.how!r} ranks samples by Q, but this policy has no critic")
         check_count("chunk", self.chunk, MOST_NUMBERS)
+        if self.replan is not None and self.chunk == 1 and self.replan != 1:
+            raise ValueError(f"this policy plans single actions, so it cannot execute {self.replan!r} of a plan")
         if self.replan is not None:
             check_count("replan", self.replan, self.chunk)
         if self.chunk > 1 and self.flat.action_dim % self.chunk:
@@ -109,4 +111,4 @@ class SampledPolicy(Policy):
             squared = jnp.sum((samples[:, None] - samples[None]) ** 2, axis=-1)
             isolation = jnp.sum(squared, axis=-1) / max(choice.num_samples - 1, 1)
             samples = samples[jnp.argsort(isolation)[: choice.dense_topk]]
-        return samples[jnp.argmax(aggregate(self.q_values(observation, samples), choice.q_agg))]
+        return samples[jnp.argmax(aggregate(self.q_values(observation, samples), choice.q_agg, choice.rho))]

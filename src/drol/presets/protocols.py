@@ -16,7 +16,7 @@ from drol.published import Preset
 PROTOCOLS = ("qc", "qam")
 
 SOURCES = {
-    "qc": "Q-chunking paper (Li et al. 2025), hyperparameters of h = 5",
+    "qc": "Q-chunking paper (Li et al. 2025), hyperparameters",
     "qam": "repository of Q-learning with adjoint matching (arXiv 2601.14234): experiments/reproduce.py",
 }
 
@@ -72,7 +72,7 @@ QAM: dict[str, Row] = {
 }
 QC: dict[str, Row] = {
     "fql": _column("alpha", 300.0, 100.0, 100.0, 300.0, 300.0),
-    "rebrac": [{"alpha_actor": 0.1, "alpha_critic": 0.1}] * 5,
+    "rebrac": [{"alpha_actor": 0.1}] * 5,
     "ifql": [{"expectile": 0.9, "num_samples": 32}] * 5,
     "bfn": [{"num_samples": count} for count in (32, 32, 32, 32, 64)],
 }
@@ -80,8 +80,11 @@ QC: dict[str, Row] = {
 SINGLE_ACTIONS = ("rebrac",)
 """Methods that QC runs without chunks."""
 
-BESIDE = {"rebrac": "the actor's noise stays on when it acts"}
-"""What else differs in the runs of QAM."""
+BESIDE = {
+    ("qam", "rebrac"): "the actor's noise stays on when it acts",
+    ("qc", "rebrac"): "the weight of the critic's penalty is not stated, so the default applies",
+}
+"""What else to know about a method in a protocol."""
 
 
 def protocol_presets(protocol: str, algorithm: str) -> Iterator[Preset]:
@@ -104,12 +107,12 @@ def has_sparse_rewards(task: str) -> bool:
 
 def _preset(protocol: str, algorithm: str, family: Family, own: Mapping[str, float | int]) -> Preset:
     shared: dict[str, Any] = {} if family.discount == 0.99 else {"discount": family.discount}
-    beside = None
+    if protocol == "qc" and algorithm in ("rebrac", "ifql"):
+        shared |= {"q_agg": "mean"}
     if protocol == "qam":
         shared |= {"ensemble": 10, "q_agg": "mean-std", "rho": family.rho}
         if algorithm == "rebrac":
             shared |= {"actor_q_agg": "mean-std", "actor_rho": family.rho}
-        beside = BESIDE.get(algorithm)
     single = protocol == "qc" and algorithm in SINGLE_ACTIONS
     return Preset(
         family=family.name,
@@ -118,7 +121,7 @@ def _preset(protocol: str, algorithm: str, family: Family, own: Mapping[str, flo
         pattern=_pattern(family.name),
         values={**own, **shared},
         source=SOURCES[protocol],
-        beside=beside,
+        beside=BESIDE.get((protocol, algorithm)),
         chunk=1 if single else family.chunk,
     )
 
