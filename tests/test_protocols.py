@@ -10,8 +10,10 @@ from drol.algorithms.registry import ALGORITHMS, algorithm_class
 from drol.data.dataset import Dataset
 from drol.data.rewards import sparse
 from drol.errors import DataError, UsageError
+from drol.experiment import launch
 from drol.experiment.config import RunConfig
 from drol.presets import PROTOCOLS, has_sparse_rewards, preset_for, protocol_presets
+from drol.types import Chunking
 from tests.helpers.chunked import episodes
 from tests.helpers.commands import drol
 
@@ -150,3 +152,14 @@ def test_a_replan_longer_than_the_plan_is_refused(tmp_path, capsys):
     notes_of(capsys, tmp_path, "--chunk", 3, "--replan", 2)
     assert drol("evaluate", tmp_path / "run", "--replan", 4) == 2
     assert "--replan 4 is more than the policy plans (3 actions): leave it out" in capsys.readouterr().err
+
+
+def test_held_out_episodes_shorter_than_a_chunk_are_left_out():
+    """The run trains; it has no held-out metrics, because there is nothing to draw them from."""
+    long, short = episodes([False] * 12, [1] * 12), episodes([False, True], [1, 1])
+    assert launch._held_out(short, Chunking(5)) is None
+    assert launch._held_out(None, Chunking(5)) is None
+    held = launch._held_out(long, Chunking(5))
+    assert held is not None
+    assert held.spec.chunk == 5
+    assert launch._held_out(short, Chunking()) is not None

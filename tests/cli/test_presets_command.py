@@ -9,10 +9,12 @@ from drol.algorithms.registry import ALGORITHMS, algorithm_class
 from drol.cli import train as train_command
 from drol.cli.generated import given_options
 from drol.cli.parser import Parser
+from drol.data.dataset import Dataset
 from drol.errors import DataError
-from drol.experiment import launch
 from drol.experiment.config import RunConfig
+from drol.experiment.notes import notes as run_notes
 from drol.presets import SIZES, TITLES
+from tests.helpers.chunked import episodes
 from tests.helpers.commands import drol, error_of
 from tests.helpers.published_presets import FIELDS, PRESETS
 
@@ -151,7 +153,8 @@ def notes(task, *arguments):
     """What `drol train` announces before it trains."""
     request = train_command.requested(parse(task, *arguments))
     config = request.config.resolved()
-    return launch.notes(request, config, config.resolved_task(), ())
+    log, given = episodes([True], [1]), {*request.config.hyperparameters, *request.sweep}
+    return run_notes(config, config.resolved_task(), Dataset(log, None, {}), given)
 
 
 def test_what_is_published_needs_no_note(tmp_path, capsys):

@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from drol.data.transitions import Transitions
-from drol.data.windows import actions_after, share_of_whole_windows, windows_from
+from drol.data.windows import actions_after, check_windows, windows_from
 from drol.numerics import threefry
 from drol.types import Batch, ChunkBatch, Chunking, Key, Spec, positive_integer
 
@@ -117,8 +117,7 @@ class ReplayData(eqx.Module):
         Raises:
             DataError: if no episode has that many steps.
         """
-        if chunking.steps > 1:
-            share_of_whole_windows(data, chunking)
+        check_windows(data, chunking)
         names = ("observations", "actions", "rewards", "masks", "index", "next_index", "next_action_index")
         tables: dict[str, Any] = {name: jnp.asarray(getattr(data, name)) for name in names}
         return cls(**tables, chunking=chunking)
@@ -216,8 +215,7 @@ class MappedData:
     shareable = False
 
     def __init__(self, transitions: Transitions, chunking: Chunking = SINGLE_STEPS):
-        if chunking.steps > 1:
-            share_of_whole_windows(transitions, chunking)
+        check_windows(transitions, chunking)
         self._transitions, self._chunking = transitions, chunking
 
     @property

@@ -60,21 +60,26 @@ def _columns(parts: list[Table]) -> Table:
 
 
 def share_of_whole_windows(transitions: Transitions, chunking: Chunking) -> float:
-    """The share of transitions that begin a window whose return is known.
-
-    Raises:
-        DataError: if there is none, as in shuffled tuples.
-    """
+    """The share of transitions that begin a window whose return is known; 0 where nothing follows anything."""
     masks, links = transitions.masks, transitions.next_action_index
     row = np.arange(len(transitions), dtype=links.dtype)
+    if (links == row).all():
+        return 0.0  # there is no order, even if some transitions are true ends
     inside, ended = np.ones(len(row), bool), np.zeros(len(row), bool)
     for _ in range(chunking.steps - 1):
         ended |= inside & (masks[row] == 0)
         inside &= links[row] != row
         row = links[row]
-    share = float(np.mean(inside | ended))
-    # Where no transition has a successor there is no order, even if some are true ends.
-    if share == 0 or (links == np.arange(len(links))).all():
+    return float(np.mean(inside | ended))
+
+
+def check_windows(transitions: Transitions, chunking: Chunking) -> None:
+    """Refuse data from which no chunk can be drawn, such as shuffled tuples.
+
+    Raises:
+        DataError: saying what is needed.
+    """
+    if chunking.steps > 1 and share_of_whole_windows(transitions, chunking) == 0:
         raise DataError(
             *both(
                 f"no {chunking.steps} consecutive steps of one episode are in these data, so chunks cannot be drawn "
@@ -82,4 +87,3 @@ def share_of_whole_windows(transitions: Transitions, chunking: Chunking) -> floa
                 f"where episodes end, or leave --chunk and --n-step at 1"
             )
         )
-    return share

@@ -13,6 +13,7 @@ from drol.data.dataset import Dataset
 from drol.data.mapped import scratch
 from drol.data.readers.columns import NOTHING
 from drol.data.replay import Replay, ReplayData, replay
+from drol.data.transitions import Transitions
 from drol.data.windows import share_of_whole_windows
 from drol.environments.results import as_record
 from drol.environments.rollout import Evaluator
@@ -39,6 +40,7 @@ from drol.experiment.many import (
     refuse_twice,
     stored_config,
 )
+from drol.experiment.notes import notes
 from drol.experiment.platform import check_platform
 from drol.experiment.progress import RunProgress, TrainingProgress
 from drol.experiment.records import Json
@@ -48,12 +50,11 @@ from drol.files import WriteError, write_json
 from drol.machine import continued, machine
 from drol.numerics import check_precision, precision
 from drol.policy import Policy, in_units, planning
-from drol.presets import has_sparse_rewards, note, preset_for
 from drol.processes import cores
 from drol.report.summary import write_summary
 from drol.seeding import episode_seed
 from drol.signals import stop_requests
-from drol.sources import Task, parse_task
+from drol.sources import parse_task
 from drol.training.distributed import Leader
 from drol.training.folder import RunFolder
 from drol.training.keeper import Evaluate, Run, initial
@@ -61,7 +62,7 @@ from drol.training.pack import fastest_width
 from drol.training.probes import Probes, probes_of
 from drol.training.records import Sink, TensorBoardSink, WandbSink
 from drol.training.run import Outcome, train_runs
-from drol.training.settings import slowed
+from drol.types import Chunking
 
 Tell = Callable[[str], None]
 """Prints a line for the user."""
@@ -204,8 +205,9 @@ def _lead(request: Request, leader: Leader | None) -> list[Trained]:
         # Only once it is certain that there will be training.
         begun = sum(plan.record is not None for plan in plans)
         shown = folders[0].path.parent if request.is_several else folders[0].path
-        further = (*data.notes, *_lost_chunks(data, configs[0]))
-        for line in (*heading(configs, data, shown, begun), *notes(request, configs[0], task, further)):
+        given = {*request.config.hyperparameters, *request.sweep}
+        further = notes(configs[0], task, data, given, resumed=request.resume)
+        for line in (*heading(configs, data, shown, begun), *further):
             request.tell(line)
         if not request.config.no_cache:
             stack.enter_context(kept_programs())
@@ -273,60 +275,11 @@ def _path(request: Request, start: str, name: str) -> Path:
     return Path(out, name) if request.is_several else Path(out)
 
 
-def notes(request: Request, config: RunConfig, task: Task, further: Sequence[str]) -> list[str]:
-    """The notes to print before training."""
-    lines = [f"note: {line}" for line in further]
-    if request.resume:
-        return lines
-    settings = config.settings()
-    if (line := slowed(settings.updates, settings.eval_every, settings.updates_per_call)) is not None:
-        lines.insert(0, f"note: {line}")
-    lines[:0] = _without_effect(request, config)
-    if config.protocol is not None and has_sparse_rewards(task.name) and not config.sparse_rewards:
-        lines.insert(0, f"note: protocol {config.protocol} has sparse rewards here; for the same add --sparse-rewards")
-    if isinstance(config.algorithm, str):
-        given = {*request.config.hyperparameters, *request.sweep}
-        if (line := note(task.name, config.algorithm, task.label, given, config.protocol)) is not None:
-            lines.insert(0, line)
-    return lines
-
-
-def _without_effect(request: Request, config: RunConfig) -> list[str]:
-    """Notes on hyperparameters that were given and change nothing, or values of a protocol used otherwise."""
-    given = {*request.config.hyperparameters, *request.sweep}
-    lines = []
-    for rho, how in (("rho", "q_agg"), ("actor_rho", "actor_q_agg")):
-        if rho in given and config.hyperparameters.get(how) != "mean-std":
-            lines.append(
-                f"note: {rho} changes nothing, because {how} is {config.hyperparameters.get(how)}, not mean-std"
-            )
-    if config.protocol is not None and isinstance(config.algorithm, str):
-        preset = preset_for(config.task, config.algorithm, config.protocol)
-        if preset is not None and (config.chunk, config.n_step or preset.chunk) != (preset.chunk, preset.chunk):
-            lines.append(f"note: the values of protocol {config.protocol} here belong to chunks of {preset.chunk}")
-    return lines
-
-
-MANY = 0.05
-"""More chunks than this that cannot be used are worth a note."""
-
-
-def _lost_chunks(data: Dataset, config: RunConfig) -> list[str]:
-    """What to know about data of which many chunks leave their episode.
-
-    Raises:
-        DataError: if all do.
-    """
-    chunking = config.chunking()
-    if chunking.steps == 1:
-        return []
-    lost = 1 - share_of_whole_windows(data.train, chunking)
-    if lost <= MANY:
-        return []
-    return [
-        f"{lost:.0%} of the chunks of {chunking.steps} steps run past the end of their episode: the critic does not "
-        f"learn from these, the actor from their beginning"
-    ]
+def _held_out(validation: Transitions | None, chunking: Chunking) -> ReplayData | None:
+    """Held-out data; None if there are none, or too few consecutive steps for one chunk."""
+    if validation is None or (chunking.steps > 1 and share_of_whole_windows(validation, chunking) == 0):
+        return None
+    return ReplayData.from_transitions(validation, chunking)
 
 
 def _train(request: Request, plans: Sequence[_Planned], data: Dataset, leader: Leader | None) -> list[Outcome]:
@@ -334,7 +287,7 @@ def _train(request: Request, plans: Sequence[_Planned], data: Dataset, leader: L
     config = plans[0].config
     chunking = config.chunking()
     training = replay(data.train, chunking=chunking)
-    validation = None if data.validation is None else ReplayData.from_transitions(data.validation, chunking)
+    validation = _held_out(data.validation, chunking)
     with contextlib.ExitStack() as stack:
         evaluator, probes = _evaluator(config, training, stack), probes_of(data.train, chunking)
         width = 1 if sharded or not training.shareable else _width(request, plans, training)
