@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from drol.algorithms.meanflow_ql import MeanFlowQL as MeanFlowQL
     from drol.algorithms.rebrac import ReBRAC as ReBRAC
     from drol.algorithms.reform import ReFORM as ReFORM
+    from drol.algorithms.rlpd import RLPD as RLPD
+    from drol.algorithms.sac import SAC as SAC
     from drol.algorithms.sorl import SORL as SORL
     from drol.data.replay import ReplayData as ReplayData
     from drol.data.transitions import from_arrays as from_arrays
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from drol.policy import Policy as Policy
     from drol.policy import PolicyInUnits as PolicyInUnits
     from drol.policy import ShortcutPolicy as ShortcutPolicy
+    from drol.policy import SquashedPolicy as SquashedPolicy
     from drol.policy import SteeredPolicy as SteeredPolicy
     from drol.policy import in_units as in_units
     from drol.policy.files import load_policy as load_policy
@@ -95,6 +98,8 @@ _HOMES = {
     "MeanFlowQL": "algorithms.meanflow_ql",
     "ReBRAC": "algorithms.rebrac",
     "ReFORM": "algorithms.reform",
+    "RLPD": "algorithms.rlpd",
+    "SAC": "algorithms.sac",
     "SORL": "algorithms.sorl",
     "from_arrays": "data.transitions",
     "ReplayData": "data.replay",
@@ -105,6 +110,7 @@ _HOMES = {
     "Policy": "policy",
     "PolicyInUnits": "policy",
     "ShortcutPolicy": "policy",
+    "SquashedPolicy": "policy",
     "SteeredPolicy": "policy",
     "in_units": "policy",
     "load_policy": "policy.files",

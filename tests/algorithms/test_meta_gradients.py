@@ -27,6 +27,8 @@ UNUSED = {
     ("deflow", True): {"target_divergence"},  # belongs to the multiplier
     ("iql", False): {"bc_coef", "actor_rho"},  # of the other extraction, and of the advantages
     ("iql", True): {"inverse_temperature"},  # likewise
+    ("sac", False): {"initial_temperature"},  # of `init`
+    ("rlpd", False): {"initial_temperature"},
 }
 """What a variant (the algorithm, and whether it has options) does not use, so that its derivative is 0."""
 

@@ -17,6 +17,9 @@ from drol.training.loop import train_chunk
 from tests.helpers.batches import SPEC, random_batch
 from tests.helpers.small_algorithms import small
 
+LATER = ("bfn", "sac", "rlpd")
+"""Algorithms that are not older than chunks."""
+
 VARIANTS = {
     "drol of one candidate": ("drol", {"num_candidates": 1}),
     "drol that backs up the best of four": ("drol", {"backup_candidates": 4, "q_agg": "mean-half-std"}),
@@ -24,7 +27,7 @@ VARIANTS = {
     "rebrac with public momentum": ("rebrac", {"public_momentum": True}),
     "sorl with the public update": ("sorl", {"public_update": True}),
     "fql with normalised Q": ("fql", {"normalize_q": True, "q_agg": "min"}),
-    **{name: (name, {}) for name in ALGORITHMS if name != "bfn"},
+    **{name: (name, {}) for name in ALGORITHMS if name not in LATER},
 }
 """What is traced: the name of an algorithm that is older than chunks, and options other than its defaults."""
 

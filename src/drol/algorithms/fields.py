@@ -57,14 +57,34 @@ def hidden() -> Any:
     return static((512, 512, 512, 512), "hidden widths of every network", low=1)
 
 
-def ensemble() -> Any:
+def ensemble(default: int = 2) -> Any:
     """The number of critics."""
-    return static(2, "members of the critic ensemble", low=1)
+    return static(default, "members of the critic ensemble", low=1)
 
 
 def flow_steps() -> Any:
     """The number of steps of a flow."""
     return static(10, "Euler steps of every flow", low=1)
+
+
+def target_entropy() -> Any:
+    """The entropy that a learned temperature maintains."""
+    return scalar(-0.5, "entropy that the temperature maintains, in nats per number of the action", low=-100.0)
+
+
+def initial_temperature() -> Any:
+    """Where a learned temperature starts."""
+    return scalar(1.0, "temperature before the first update", low=1e-6)
+
+
+def backup_entropy(default: bool) -> Any:
+    """Whether values include the entropy of later actions."""
+    return static(default, "add the entropy of the next action to the Bellman target")
+
+
+def layer_norm(default: bool) -> Any:
+    """Whether critics are normalised."""
+    return static(default, "normalise the hidden layers of the critics")
 
 
 def optimizer() -> Any:

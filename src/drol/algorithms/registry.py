@@ -36,6 +36,8 @@ ALGORITHMS = {
     "deflow": Registered("DeFlow", "drol.algorithms.deflow:DeFlow"),
     "meanflow-ql": Registered("MeanFlow-QL", "drol.algorithms.meanflow_ql:MeanFlowQL"),
     "reform": Registered("ReFORM", "drol.algorithms.reform:ReFORM"),
+    "sac": Registered("SAC", "drol.algorithms.sac:SAC"),
+    "rlpd": Registered("RLPD", "drol.algorithms.rlpd:RLPD"),
     "drol": Registered("DROL", "drol.algorithms.drol:DROL"),
 }
 """In the order in which tables list them."""

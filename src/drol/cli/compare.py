@@ -46,7 +46,7 @@ TASKS = ("cube-single-play-singletask-task2-v0", "pointmaze-medium-navigate-sing
 COMMAND = (sys.executable, "-m", "drol.cli.main")
 """This program, to be run in a separate process."""
 
-COMPARED = tuple(name for name in ALGORITHMS if name != "bfn")
+COMPARED = tuple(name for name in ALGORITHMS if name not in ("bfn", "sac", "rlpd"))
 """The methods of the paper's tables, which are compared by default."""
 
 

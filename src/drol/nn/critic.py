@@ -12,14 +12,23 @@ from drol.types import Key, Spec
 
 
 class CriticEnsemble(eqx.Module):
-    """Independent MLPs on concat(s, a) with layer norm after each hidden activation and a scalar output.
+    """Independent MLPs on concat(s, a), by default with layer norm after each hidden activation, and a scalar output.
 
     The members' parameters are stacked on a leading ensemble axis.
     """
 
     members: MLP
 
-    def __init__(self, spec: Spec, hidden: Sequence[int], *, ensemble: int = 2, conditions: int = 0, key: Key):
+    def __init__(
+        self,
+        spec: Spec,
+        hidden: Sequence[int],
+        *,
+        ensemble: int = 2,
+        conditions: int = 0,
+        layer_norm: bool = True,
+        key: Key,
+    ):
         """Build the networks.
 
         Args:
@@ -27,12 +36,13 @@ class CriticEnsemble(eqx.Module):
             hidden: widths of the hidden layers.
             ensemble: number of members.
             conditions: number of scalar inputs that follow the action.
+            layer_norm: normalise after each hidden activation.
             key: random key of the weights.
         """
         fan_in = spec.observation_dim + spec.plan_dim + conditions
 
         def member(member_key: Key) -> MLP:
-            return MLP(fan_in, hidden, 1, layer_norm=True, key=member_key)
+            return MLP(fan_in, hidden, 1, layer_norm=layer_norm, key=member_key)
 
         self.members = eqx.filter_vmap(member)(jax.random.split(key, ensemble))
 

@@ -10,6 +10,7 @@ from drol.policy.flow import ShortcutPolicy as ShortcutPolicy
 from drol.policy.latent import LatentPolicy as LatentPolicy
 from drol.policy.mean import MeanPolicy as MeanPolicy
 from drol.policy.queue import PlanQueue as PlanQueue
+from drol.policy.squashed import SquashedPolicy as SquashedPolicy
 from drol.policy.steered import SteeredPolicy as SteeredPolicy
 from drol.policy.units import PolicyInUnits as PolicyInUnits
 from drol.policy.units import in_units as in_units

@@ -17,6 +17,7 @@ from drol.policy.flow import FlowPolicy, ShortcutPolicy
 from drol.policy.latent import LatentPolicy
 from drol.policy.mean import MeanPolicy
 from drol.policy.sampled import SampledPolicy
+from drol.policy.squashed import SquashedPolicy
 from drol.policy.steered import SteeredPolicy
 from drol.policy.units import PolicyInUnits
 from drol.types import Key, Spec, Units
@@ -27,6 +28,7 @@ POLICIES: dict[str, type[Policy]] = {
     "shortcut": ShortcutPolicy,
     "steered": SteeredPolicy,
     "mean": MeanPolicy,
+    "squashed": SquashedPolicy,
     "in-units": PolicyInUnits,
 }
 """The classes by their names in policy files."""
