@@ -36,6 +36,7 @@ LAYERS = [
     {"data"},
     {"sources"},
     {"algorithms", "doctor", "training"},
+    {"online"},
     {"presets"},
     {"report"},
     {"experiment"},

@@ -78,8 +78,8 @@ def test_actions_are_the_first_of_plans_by_episode_and_plan(flat_policy, slots, 
 @pytest.mark.parametrize("replan", [None, 2])
 def test_an_episode_makes_as_few_plans_as_it_can(flat_policy, replan, monkeypatch):
     """ceil(length / executed), counted where the network is called."""
-    calls, act = [], rollouts._act
-    monkeypatch.setattr(rollouts, "_act", lambda *arguments: calls.append(1) or act(*arguments))
+    calls, act = [], rollouts.plans_of
+    monkeypatch.setattr(rollouts, "plans_of", lambda *arguments: calls.append(1) or act(*arguments))
     policy = planning(flat_policy, CHUNK, replan)
     for length in (1, 2, 3, 4, 9):
         calls.clear()

@@ -51,9 +51,9 @@ def test_returns_lengths_and_verdicts_are_those_of_the_environment(policy):
 def test_one_compilation_for_many_evaluations(policy):
     with Evaluator(TOY, slots=5) as evaluator:
         evaluator.run(policy, episodes=7, seed=0)
-        before = episodes._act._cache_size()
+        before = episodes.plans_of._cache_size()
         evaluator.run(jax.tree.map(lambda x: x + 1, policy), episodes=3, seed=1)
-        assert episodes._act._cache_size() == before
+        assert episodes.plans_of._cache_size() == before
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ EVALUATION = 0x4556414C
 
 
 @jax.jit
-def _act(
+def plans_of(
     policy: Policy,
     observations: Float[Array, "slots observation"],
     episodes: Int[Array, " slots"],
@@ -156,7 +156,7 @@ class Rollout:
         # Copies, because JAX may still read a NumPy buffer after the call returns, and these are overwritten later.
         episodes = jnp.array(np.maximum(self._running, 0))
         observations, plans = jnp.array(self._observations), jnp.array(self._plans.plans)
-        return np.asarray(_act(self._policy, observations, episodes, plans, self._key))
+        return np.asarray(plans_of(self._policy, observations, episodes, plans, self._key))
 
     def _observe(self, slot: int, result: StepResult) -> None:
         self._observations[slot] = result.observation

@@ -4,6 +4,7 @@ from drol.policy.choice import POLICY_KINDS as POLICY_KINDS
 from drol.policy.choice import Choice as Choice
 from drol.policy.choice import PolicyKind as PolicyKind
 from drol.policy.contract import Policy as Policy
+from drol.policy.contract import exploring as exploring
 from drol.policy.contract import planning as planning
 from drol.policy.flow import FlowPolicy as FlowPolicy
 from drol.policy.flow import ShortcutPolicy as ShortcutPolicy

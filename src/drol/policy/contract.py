@@ -17,6 +17,11 @@ def planning(policy: "Policy", chunk: int, replan: int | None = None) -> "Policy
     return policy if chunk == 1 else policy.in_chunks(chunk, replan)
 
 
+def exploring(policy: "Policy") -> "Policy":
+    """The policy as it gathers experience: one that is judged at its centre draws its actions instead."""
+    return policy.with_kind("one") if policy.choice.how == "centre" else policy
+
+
 class Policy(eqx.Module):
     """A function from one observation to a plan of h actions, for most policies just one; use `jax.vmap` for a batch.
 

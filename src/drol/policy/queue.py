@@ -1,6 +1,6 @@
 """The part of a plan that is still to be executed, for several episodes side by side."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -30,6 +30,14 @@ class PlanQueue:
     def rows(self) -> int:
         """The number of episodes."""
         return len(self._left)
+
+    def kept(self) -> dict[str, np.ndarray]:
+        """What is left of all plans, for `restore`."""
+        return {"actions": self._actions.copy(), "left": self._left.copy(), "plans": self.plans.copy()}
+
+    def restore(self, kept: Mapping[str, np.ndarray]) -> None:
+        """Go on where `kept` was called."""
+        self._actions, self._left, self.plans = (np.array(kept[name]) for name in ("actions", "left", "plans"))
 
     def clear(self, row: int | np.ndarray | None = None) -> None:
         """Begin an episode: forget its plan, and count its plans from 0.

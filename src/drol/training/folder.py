@@ -76,6 +76,8 @@ class RunFolder:
         self.metrics = JsonLines(self.path / "metrics.jsonl")
         self.evaluations = JsonLines(self.path / "evaluations.jsonl")
         self.probes = JsonLines(self.path / "probes.jsonl")
+        self.episodes = JsonLines(self.path / "episodes.jsonl")
+        self.steps = self.path / "steps"
         self.checkpoints = self.path / "checkpoints"
         self.policy = self.path / "policy"
         self.policies = self.path / "policies"

@@ -78,16 +78,21 @@ class Keeper:
         run: the run.
         spec: the dimensions of the data.
         validation: held-out transitions, if any.
+        start: a state to begin with, and the key of its updates; by default fresh networks, and a key of the seed.
 
     Attributes:
         pending: whether a request to stop postponed an evaluation until the run is resumed.
     """
 
-    def __init__(self, run: Run, spec: Spec, validation: ReplayData | None):
+    def __init__(
+        self, run: Run, spec: Spec, validation: ReplayData | None, start: tuple[TrainState, Key] | None = None
+    ):
         settings = run.settings
         self.run = run
         self._validation = validation
         self.state, self.key, self._held_out_key = initial(run.algorithm, spec, settings.seed)
+        if start is not None:
+            self.state, self.key = start
         self._elapsed, self._began = 0.0, time.monotonic()
         self.pending = False
         self.divergence = run.folder.read_divergence()
@@ -141,7 +146,7 @@ class Keeper:
         """
         self._checkpoints.finish()
         self.state, self._metrics = state, metrics
-        if self._evaluation_due:
+        if self.evaluates_at(self.update):
             self._checkpoints.save(state, self.key, metrics)
             if stopping:
                 self.pending = True
@@ -180,15 +185,15 @@ class Keeper:
         """Release the checkpoints' threads."""
         self._checkpoints.close()
 
-    @property
-    def _evaluation_due(self) -> bool:
+    def evaluates_at(self, update: int) -> bool:
+        """Whether the run is checkpointed and evaluated after this update."""
         settings = self.run.settings
-        return self.update % settings.eval_every == 0 or self.update == settings.updates
+        return (update - settings.start) % settings.eval_every == 0 or update == settings.updates
 
     def _record(self) -> None:
         """Evaluate if due, then write the line of this update; on a request to stop, postpone both."""
         line = dict(self._metrics or {})
-        if self._evaluation_due:
+        if self.evaluates_at(self.update):
             try:
                 raise_if_stopped()
                 line |= self._held_out()

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, PyTree
 
 from drol.algorithm import Algorithm, TrainState, step
+from drol.data.growing import GrowingData
 from drol.data.replay import ReplayData, draw_numbers
 from drol.numerics import threefry
 from drol.types import Key, Metrics
@@ -18,7 +19,7 @@ State = TypeVar("State", bound=TrainState)
 
 @functools.partial(jax.jit, static_argnames=("batch_size", "length"), donate_argnames="state")
 def train_chunk(
-    algorithm: Algorithm, state: State, data: ReplayData, key: Key, *, batch_size: int, length: int
+    algorithm: Algorithm, state: State, data: ReplayData | GrowingData, key: Key, *, batch_size: int, length: int
 ) -> tuple[State, Metrics, Bool[Array, ""]]:
     """Run `length` updates in one compiled call; the state's buffers are donated.
 
@@ -38,7 +39,7 @@ def train_chunk(
 
 @functools.partial(jax.jit, static_argnames=("batch_size", "length"))
 def last_finite(
-    algorithm: Algorithm, state: State, data: ReplayData, key: Key, *, batch_size: int, length: int
+    algorithm: Algorithm, state: State, data: ReplayData | GrowingData, key: Key, *, batch_size: int, length: int
 ) -> tuple[State, Metrics]:
     """Rerun a chunk that went wrong, up to the first update whose loss or result is not finite.
 
@@ -65,7 +66,7 @@ def last_finite(
 
 @functools.partial(jax.jit, static_argnames="batch_size")
 def finite_transitions(
-    data: ReplayData, key: Key, update: Int[Array, ""], *, batch_size: int
+    data: ReplayData | GrowingData, key: Key, update: Int[Array, ""], *, batch_size: int
 ) -> tuple[Int[Array, " batch"], Bool[Array, " batch"]]:
     """The transitions that an update draws, and which of them are free of NaN and infinity."""
     sample_key, _ = draw_keys(key, update)
@@ -96,7 +97,7 @@ def draw_keys(key: Key, update: Int[Array, ""] | int) -> tuple[Key, Key]:
 
 
 def _sampled_step(
-    algorithm: Algorithm, state: State, data: ReplayData, key: Key, batch_size: int
+    algorithm: Algorithm, state: State, data: ReplayData | GrowingData, key: Key, batch_size: int
 ) -> tuple[State, Metrics]:
     sample_key, noise_key = draw_keys(key, state.step)
     return data.everywhere(step(algorithm, state, data.sample(batch_size, key=sample_key), key=noise_key))
@@ -104,7 +105,7 @@ def _sampled_step(
 
 @functools.partial(jax.jit, static_argnames=("batch_size", "batches"))
 def held_out_metrics(
-    algorithm: Algorithm, state: TrainState, data: ReplayData, key: Key, *, batch_size: int, batches: int
+    algorithm: Algorithm, state: TrainState, data: ReplayData | GrowingData, key: Key, *, batch_size: int, batches: int
 ) -> Metrics:
     """The metrics of `step` on validation data, averaged over batches; no parameter changes.
 

@@ -17,6 +17,9 @@ class Settings:
 
     Checkpoints kept: the `keep_last` newest, and those at multiples of `keep_every` updates (0: none of these).
 
+    A run that continues another one begins at update `start`: `updates` includes those before, and evaluations are
+    counted from there.
+
     Raises:
         ValueError: if a number is not positive, or calls do not fit between evaluations.
     """
@@ -28,6 +31,7 @@ class Settings:
     updates_per_call: int = 500
     keep_last: int = 2
     keep_every: int = 0
+    start: int = 0
 
     def __post_init__(self):
         for field in ("updates", "batch_size", "eval_every", "keep_last"):
@@ -37,7 +41,7 @@ class Settings:
             raise ValueError(f"keep_every must not be negative, found {self.keep_every}")
         checked_seed(self.seed)
         length = self.updates_per_call
-        if length < 2 or self.updates % length or self.eval_every % length:
+        if length < 2 or (self.updates - self.start) % length or self.eval_every % length:
             raise ValueError(
                 f"updates ({self.updates}) and eval_every ({self.eval_every}) must be multiples of the {length} "
                 f"updates that run in one compiled call, a number that is fixed for the life of a run and at least 2"
