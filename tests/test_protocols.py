@@ -10,7 +10,7 @@ from drol.algorithms.registry import ALGORITHMS, algorithm_class
 from drol.data.dataset import Dataset
 from drol.data.rewards import sparse
 from drol.errors import DataError, UsageError
-from drol.experiment import launch
+from drol.experiment import parts
 from drol.experiment.config import RunConfig
 from drol.presets import PROTOCOLS, has_sparse_rewards, preset_for, protocol_presets
 from drol.types import Chunking
@@ -157,9 +157,9 @@ def test_a_replan_longer_than_the_plan_is_refused(tmp_path, capsys):
 def test_held_out_episodes_shorter_than_a_chunk_are_left_out():
     """The run trains; it has no held-out metrics, because there is nothing to draw them from."""
     long, short = episodes([False] * 12, [1] * 12), episodes([False, True], [1, 1])
-    assert launch._held_out(short, Chunking(5)) is None
-    assert launch._held_out(None, Chunking(5)) is None
-    held = launch._held_out(long, Chunking(5))
+    assert parts.held_out(short, Chunking(5)) is None
+    assert parts.held_out(None, Chunking(5)) is None
+    held = parts.held_out(long, Chunking(5))
     assert held is not None
     assert held.spec.chunk == 5
-    assert launch._held_out(short, Chunking()) is not None
+    assert parts.held_out(short, Chunking()) is not None

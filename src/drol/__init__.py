@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from drol.errors import DrolError as DrolError
     from drol.errors import UsageError as UsageError
     from drol.experiment.config import RunConfig as RunConfig
+    from drol.experiment.finetune import finetune as finetune
+    from drol.experiment.online import OnlineConfig as OnlineConfig
     from drol.experiment.run import Interrupted as Interrupted
     from drol.experiment.run import Result as Result
     from drol.experiment.run import train as train
@@ -126,6 +128,8 @@ _HOMES = {
     "DrolError": "errors",
     "UsageError": "errors",
     "RunConfig": "experiment.config",
+    "OnlineConfig": "experiment.online",
+    "finetune": "experiment.finetune",
     "Result": "experiment.run",
     "Interrupted": "experiment.run",
     "train": "experiment.run",

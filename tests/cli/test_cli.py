@@ -19,7 +19,7 @@ from drol.cli import evaluate as evaluate_command
 from drol.cli import train as train_command
 from drol.cli.main import COMMANDS, main
 from drol.environments.rollout import Evaluator
-from drol.experiment import launch
+from drol.experiment import parts
 from drol.experiment.progress import RunProgress
 from drol.policy import POLICY_KINDS
 from drol.presets import SIZES
@@ -91,7 +91,7 @@ def test_every_evaluation_has_episodes_of_its_own_and_seeds_have_others():
     policy = algorithm.policy(algorithm.init(Spec(3, 2), key=jax.random.key(0)))
 
     def asked(run_seed):
-        evaluate = launch._evaluation(evaluator, RunConfig(task=TASK, seed=run_seed, eval_episodes=4), None)
+        evaluate = parts.evaluation_of(evaluator, RunConfig(task=TASK, seed=run_seed, eval_episodes=4), None)
         for update in range(0, 50_000, 1000):
             evaluate(policy, update)
 
@@ -312,5 +312,5 @@ def test_the_kinds_of_policy_are_those_of_the_library():
 
 
 def test_the_chosen_algorithm_is_seen_before_the_full_parse():
-    assert train_command._chosen_algorithm(["TASK", "--algorithm", "other", "--help"]) == "other"
-    assert train_command._chosen_algorithm(["TASK"]) == "drol"
+    assert train_command.chosen_algorithm(["TASK", "--algorithm", "other", "--help"]) == "other"
+    assert train_command.chosen_algorithm(["TASK"]) == "drol"

@@ -16,7 +16,10 @@ from drol.extras import quiet
 from drol.sources.d4rl.tasks import TASKS
 from drol.sources.ogbench.collection import COLLECTIBLE, collect
 from drol.sources.ogbench.collection import parse_collection as parse
-from drol.sources.ogbench.experts import Collector, _cells_at_distance, _cube_reachable, _maze_cells, _own_draws
+from drol.sources.ogbench.experts import Collector, _cube_reachable
+from drol.sources.ogbench.mazes import cells_at_distance, maze_cells
+from drol.sources.ogbench.recording import own_draws
+from tests.helpers.random_actors import write_actors
 from tests.helpers.samples import sampled
 
 STEPS = 40
@@ -26,7 +29,7 @@ def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-# Source: seohongpark/ogbench: data_gen_scripts/commands.sh, all of whose data sets without a trained expert these are.
+# Source: seohongpark/ogbench: data_gen_scripts/commands.sh, all of whose data sets without a humanoid these are.
 COMMANDS = """
 env                 | kind     | episodes | steps | random action
 pointmaze-medium    | navigate | 1000     | 1001  | 0
@@ -55,6 +58,21 @@ puzzle-3x3          | noisy    | 1000     | 1001  | 0.2
 puzzle-4x4          | noisy    | 1000     | 1001  | 0.2
 puzzle-4x5          | noisy    | 3000     | 1001  | 0.2
 puzzle-4x6          | noisy    | 5000     | 1001  | 0.2
+antmaze-medium      | navigate | 1000     | 1001  | 0
+antmaze-large       | navigate | 1000     | 1001  | 0
+antmaze-giant       | navigate | 500      | 2001  | 0
+antmaze-teleport    | navigate | 1000     | 1001  | 0
+antmaze-medium      | stitch   | 5000     | 201   | 0
+antmaze-large       | stitch   | 5000     | 201   | 0
+antmaze-giant       | stitch   | 5000     | 201   | 0
+antmaze-teleport    | stitch   | 5000     | 201   | 0
+antmaze-medium      | explore  | 10000    | 501   | 0
+antmaze-large       | explore  | 10000    | 501   | 0
+antmaze-teleport    | explore  | 10000    | 501   | 0
+antsoccer-arena     | navigate | 1000     | 1001  | 0
+antsoccer-medium    | navigate | 4000     | 1001  | 0
+antsoccer-arena     | stitch   | 5000     | 201   | 0
+antsoccer-medium    | stitch   | 8000     | 501   | 0
 """
 
 
@@ -165,12 +183,17 @@ def test_published_numbers():
     assert parse("puzzle-4x6-noisy").random_action == 0.2
     assert parse("scene-noisy").random_action == 0.1
     assert parse("scene-play").random_action == 0
-    assert len(COLLECTIBLE) == 26
+    assert len(COLLECTIBLE) == 41
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("cube-singel-play", "nearest is 'cube-single-play'"), ("antmaze-large-navigate", "nearest is"), ("", "expected")],
+    [
+        ("cube-singel-play", "nearest is 'cube-single-play'"),
+        ("antmaze-giant-explore", "nearest is"),
+        ("", "expected"),
+        ("humanoidmaze-medium-navigate", "40 million steps"),
+    ],
 )
 def test_unknown_names_are_refused_with_the_nearest(name, words, tmp_path):
     with pytest.raises(DataError, match=words):
@@ -191,7 +214,7 @@ def test_bad_requests_are_refused_before_any_work(tmp_path):
 
 def test_own_draws_are_independent_of_the_environment():
     """One seed, two generators: an episode's noise level must not be its start position in disguise."""
-    own = np.array([_own_draws(seed).random() for seed in range(500)])
+    own = np.array([own_draws(seed).random() for seed in range(500)])
     environment = np.array([np.random.default_rng(seed).random() for seed in range(500)])
     assert abs(np.corrcoef(own, environment)[0, 1]) < 0.2
 
@@ -210,18 +233,18 @@ def test_the_reachable_region_of_a_scene():
 
 def test_maze_cells():
     maze = np.array([[1, 1, 1, 1, 1], [1, 0, 0, 0, 1], [1, 1, 1, 0, 1], [1, 1, 1, 1, 1]])
-    free, junctions = _maze_cells(maze)
+    free, junctions = maze_cells(maze)
     assert free == [(1, 1), (1, 2), (1, 3), (2, 3)]
     assert junctions == [(1, 1), (1, 3), (2, 3)]
-    assert _cells_at_distance(maze, (1, 1), 3) == [(2, 3)]
-    assert _cells_at_distance(maze, (1, 1), 4) == []
+    assert cells_at_distance(maze, (1, 1), 3) == [(2, 3)]
+    assert cells_at_distance(maze, (1, 1), 4) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COLLECTIBLE)
-def test_every_data_set_can_be_collected(name):
+def test_every_data_set_can_be_collected(name, tmp_path):
     with quiet():  # workers ignore the warnings of OGBench's spaces
-        episode = Collector(parse(name), 120).episode(0, 0)
+        episode = Collector(parse(name), 120, write_actors(tmp_path)).episode(0, 0)
     assert len(episode["observations"]) == 120
     assert episode["terminals"].sum() == 1
     assert episode["terminals"][-1]

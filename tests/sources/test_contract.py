@@ -13,18 +13,43 @@ from drol.sources import OWN, PUBLISHED, SOURCES, environment_of_record, parse_t
 from drol.sources.registry import D4RL
 from tests.helpers.own_logs import walk
 
-EXAMPLES = ("minari:D4RL/pen/human-v2", "pen-human-v1", "scene-play-singletask-task2-v0", "log.npz")
+EXAMPLES = (
+    "minari:D4RL/pen/human-v2",
+    "pen-human-v1",
+    "scene-play-singletask-task2-v0",
+    "online-ant",
+    "Pendulum-v1",
+    "log.npz",
+)
 
 
 @pytest.mark.parametrize(("name", "source"), list(zip(EXAMPLES, SOURCES, strict=True)))
 def test_a_name_belongs_to_one_source(name, source):
     assert [other for other in SOURCES if other.claims(name)] == [source]
     assert source_of(name) is parse_task(name).source is source
-    assert source.data_needs(name) or source is OWN
+    assert source.data_needs(name) or source is OWN or not source.has_data(name)
     assert "/" not in parse_task(name).label
+    assert source.reward(name)(-1.0) == -1.0
 
 
-@pytest.mark.parametrize(("name", "source"), list(zip(EXAMPLES[:3], PUBLISHED, strict=True)))
+def test_environments_without_data_say_so(tmp_path):
+    for name in ("online-antball", "Pendulum-v1", "tests.helpers.toy_environment:DrolToy-v0"):
+        task = parse_task(name)
+        assert not task.source.has_data(name)
+        assert task.environment is not None
+        with pytest.raises(DataError, match="is an environment without data; learn in it with `drol finetune"):
+            drol.load_data(name)
+    assert parse_task("tests.helpers.toy_environment:DrolToy-v0").label == "DrolToy-v0"
+    with pytest.raises(DataError, match="there is no environment 'NoSuchThing-v0'"):
+        parse_task("NoSuchThing-v0")
+
+
+def test_antmaze_of_d4rl_earns_one_less_than_its_environment_gives():
+    """As its data do."""
+    assert parse_task("antmaze-large-play-v2").source.reward("antmaze-large-play-v2")(1.0) == 0.0
+
+
+@pytest.mark.parametrize(("name", "source"), list(zip(EXAMPLES[:4], PUBLISHED, strict=True)))
 def test_an_environment_survives_its_record_and_has_a_factory_of_ours(name, source):
     spec = parse_task(name).environment
     assert environment_of_record(spec.as_record()) == spec
@@ -37,7 +62,7 @@ def test_a_record_names_no_factory():
     record = EnvironmentSpec("Pendulum-v1").as_record()
     assert set(record) == {"id", "kind", "options"}
     assert environment_of_record(record | {"factory": "os:system"}).factory == GYMNASIUM
-    with pytest.raises(DataError, match="a 'kind' \\(one of gymnasium, d4rl, minari\\)"):
+    with pytest.raises(DataError, match="a 'kind' \\(one of gymnasium, d4rl, minari, ogbench-online\\)"):
         environment_of_record(record | {"kind": "os:system"})
 
 

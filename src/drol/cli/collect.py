@@ -1,4 +1,4 @@
-"""`drol collect`: collect a data set with the experts that come with OGBench and D4RL."""
+"""`drol collect`: collect a data set with scripted and trained experts."""
 
 import argparse
 from pathlib import Path
@@ -39,12 +39,20 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         "(default: ENV-DATASET-v0.npz, for D4RL .hdf5)",
     )
 
+    parser.add_argument(
+        "--experts",
+        type=Path,
+        metavar="DIR",
+        help="folder of the trained ants that `drol expert` made, for antmaze and antsoccer\n(default: those that come "
+        "with the package)",
+    )
+
 
 def run(parsed: argparse.Namespace) -> int:
     """Collect, and print where the files are."""
     require_all(needs.of_collection(parsed.dataset))
     source = collector_of(parsed.dataset)
     out = parsed.out or Path(source.file_name(parsed.dataset))
-    paths = collect_data_set(source, parsed.dataset, parsed.episodes, parsed.seed, out, parsed.workers)
+    paths = collect_data_set(source, parsed.dataset, parsed.episodes, parsed.seed, out, parsed.workers, parsed.experts)
     print(f"wrote {' and '.join(map(str, paths))}")
     return 0

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from drol.cli.numbers import count, number, seconds, seed, sha256_of
 from drol.cli.options import columns
 from drol.experiment.config import OPTIONS, RunConfig
 from drol.experiment.names import is_plain
+from drol.experiment.online import ONLINE_OPTIONS, OnlineConfig
 from drol.experiment.options import Option
 from drol.experiment.resume import Held
 
@@ -21,32 +23,48 @@ GROUPS = {
 """The text below a heading."""
 
 
-def add_options(parser: argparse.ArgumentParser) -> dict[str, argparse._ActionsContainer]:
+def add_options(
+    parser: argparse.ArgumentParser, *, leave_out: Collection[str] = (), further: type[OnlineConfig] | None = None
+) -> dict[str, argparse._ActionsContainer]:
     """Add the options that a run's configuration declares; those not given are absent from the parsed result.
+
+    Args:
+        parser: of the command.
+        leave_out: names of options that it does not have.
+        further: another configuration, whose options come first.
 
     Returns:
         The groups by heading.
     """
     groups: dict[str, argparse._ActionsContainer] = {"": parser}
-    for field in dataclasses.fields(RunConfig):
-        option = OPTIONS.get(field.name)
-        if option is None:
-            continue
-        if option.group not in groups:
-            groups[option.group] = parser.add_argument_group(option.group, GROUPS.get(option.group))
-        is_positional = field.name == "task"
-        groups[option.group].add_argument(
-            field.name if is_positional else _option_name(field.name),
-            help=_with_default(option.help, option.shown or _shown(field.default)),
-            **({} if is_positional else {"default": argparse.SUPPRESS}),
-            **_keywords(option),
-        )
+    for cls, options in ((further, ONLINE_OPTIONS), (RunConfig, OPTIONS)):
+        for field in () if cls is None else dataclasses.fields(cls):
+            if (option := options.get(field.name)) is not None and (cls is further or field.name not in leave_out):
+                _add_option(parser, groups, field, option)
     return groups
+
+
+def _add_option(
+    parser: argparse.ArgumentParser,
+    groups: dict[str, argparse._ActionsContainer],
+    field: dataclasses.Field,
+    option: Option,
+) -> None:
+    if option.group not in groups:
+        groups[option.group] = parser.add_argument_group(option.group, GROUPS.get(option.group))
+    is_positional = field.name == "task"
+    groups[option.group].add_argument(
+        field.name if is_positional else _option_name(field.name),
+        help=_with_default(option.help, option.shown or _shown(field.default)),
+        **({} if is_positional else {"default": argparse.SUPPRESS}),
+        **_keywords(option),
+    )
 
 
 def given_options(parsed: argparse.Namespace) -> dict[str, Held]:
     """The options of a run that were given, by name, and the given hyperparameters by name in `hyperparameters`."""
-    given: dict[str, Held] = {name: value for name, value in vars(parsed).items() if name in OPTIONS}
+    known = {**OPTIONS, **ONLINE_OPTIONS}
+    given: dict[str, Held] = {name: value for name, value in vars(parsed).items() if name in known}
     hyperparameters = given_hyperparameters(parsed)
     return given | ({"hyperparameters": hyperparameters} if hyperparameters else {})
 
@@ -78,6 +96,8 @@ def _keywords(option: Option) -> dict[str, Any]:
         return {"choices": option.choices}
     if option.type == "count":
         return {"type": count(option.low), **named}
+    if option.type == "number":
+        return {"type": number(low=0), **named}
     if option.type == "bounds":
         return {"type": number(), "nargs": "+", **named}
     readers = {"path": Path, "seed": seed, "seconds": seconds, "columns": columns, "sha256": sha256_of}

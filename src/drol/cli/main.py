@@ -22,6 +22,7 @@ COMMANDS = {
     "collect": "collect a data set with the experts of OGBench or of D4RL's maze2d",
     "doctor": "examine a data set before training on it",
     "train": "train a policy on a task",
+    "finetune": "go on training a policy while it acts in its environment",
     "evaluate": "roll out a trained policy and report its success rate",
     "runs": "list runs with their state, progress and score",
     "summary": "scores by task, method and swept value, with their uncertainty",
@@ -30,6 +31,7 @@ COMMANDS = {
     "verify": "check a certificate, and roll its episodes out again",
     "compare": "train every method on the same data and make a table of the results",
     "presets": "list tasks, hyperparameters and sizes",
+    "expert": "train the ant that collects antmaze and antsoccer data",
     "install-d4rl": "install D4RL's environments, which pip alone cannot",
     "bench": "measure speed on this machine",
 }

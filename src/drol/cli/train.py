@@ -47,9 +47,9 @@ def add_arguments(parser: Parser, arguments: list[str]) -> None:
     run.add_argument(
         "--resume", action="store_true", help="continue the run in its folder; with --updates MORE, extend it"
     )
-    cls = algorithm_class(_chosen_algorithm(arguments))
+    cls = algorithm_class(chosen_algorithm(arguments))
     add_hyperparameters(parser, cls)
-    parser.explain = functools.partial(_explain, cls)
+    parser.explain = functools.partial(explain, cls)
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -81,14 +81,13 @@ def requested(parsed: argparse.Namespace) -> "launch.Request":
     )
 
 
-def _explain(cls: type, option: str) -> str | None:
+def explain(cls: type, option: str) -> str | None:
     """What to say about an unknown option, if it is another algorithm's hyperparameter."""
     return foreign_hyperparameter(cls, option.lstrip("-").removeprefix("no-").replace("-", "_"))
 
 
-def _chosen_algorithm(arguments: list[str]) -> str:
+def chosen_algorithm(arguments: list[str], chosen: str = "drol") -> str:
     """The value of --algorithm, needed before the full parse because its fields become options."""
-    chosen = "drol"
     for word, following in itertools.pairwise([*arguments, ""]):
         if word == "--algorithm" and not following.startswith("-"):
             chosen = following or chosen

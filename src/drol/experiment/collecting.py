@@ -1,6 +1,7 @@
 """Collect data sets with experts, showing a progress bar."""
 
 from pathlib import Path
+from typing import Any
 
 from drol.errors import DataError, UsageError, both
 from drol.experiment.progress import counting
@@ -26,7 +27,13 @@ def collected(task: Task, episodes: int, seed: int, folder: Path, workers: int) 
 
 
 def collect_data_set(
-    source: Source, data_set: str, episodes: int | None, seed: int, out: Path, workers: int
+    source: Source,
+    data_set: str,
+    episodes: int | None,
+    seed: int,
+    out: Path,
+    workers: int,
+    experts: Path | None = None,
 ) -> list[Path]:
     """Collect a data set with an expert, showing progress.
 
@@ -39,4 +46,5 @@ def collect_data_set(
     if out.suffix != suffix:
         raise UsageError(*both(f"--out must be a file name ending in {suffix}, found {str(out)!r}"))
     with counting(f"collecting {data_set}") as progress:
-        return source.collect(data_set, out=out, episodes=episodes, seed=seed, workers=workers, progress=progress)
+        given: dict[str, Any] = {"episodes": episodes, "seed": seed, "workers": workers, "experts": experts}
+        return source.collect(data_set, out=out, progress=progress, **given)

@@ -342,6 +342,8 @@ class RunConfig:
 
     updates_per_call: int | None = None
     """Updates in one compiled call; derived from `updates` and `eval_every`, and fixed for the life of a run."""
+    start: int = 0
+    """The update at which the run continues another one; see `drol.finetune`."""
     evaluated_in: EnvironmentSpec | None = None
     """Where policies are evaluated; derived from `task` and `env`."""
     preset: Mapping[str, str | bool] | None = None
@@ -471,7 +473,7 @@ class RunConfig:
         return record | {
             "hyperparameters": plain_mapping(self.hyperparameters),
             "evaluated_in": self.evaluated_in and self.evaluated_in.as_record(),
-            "settings": settings | {LENGTH: self.updates_per_call},
+            "settings": settings | {LENGTH: self.updates_per_call} | ({"start": self.start} if self.start else {}),
             "preset": self.preset and dict(self.preset),
         }
 

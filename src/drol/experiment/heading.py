@@ -13,6 +13,7 @@ from drol.data.dataset import Dataset
 from drol.data.transitions import Transitions
 from drol.experiment.config import RunConfig
 from drol.files import counted
+from drol.online.settings import OnlineSettings
 from drol.processes import cores
 
 LABEL = 13
@@ -39,6 +40,27 @@ def heading(configs: Sequence[RunConfig], data: Dataset, folder: Path, begun: in
         "training": f"{config.updates:,} updates of {config.batch_size} {_rows(config)}",
         "device": _device(),
         "folder": f"{several}{folder}{resumed}",
+    }
+    return [line for label, fact in facts.items() for line in _wrapped(label, fact)]
+
+
+def online_heading(
+    config: RunConfig, online: OnlineSettings, data: Dataset | None, folder: Path, resumed: bool
+) -> list[str]:
+    """The same of a run that learns online."""
+    acts = f"{online.steps:,} steps in {counted(online.environments, 'environment')}"
+    first = f", the first {online.warm_up:,} without updates ({online.warm_up_by} acts)" if online.warm_up else ""
+    share = "" if online.prior_share is None else f", {online.prior_share:.0%} of them from the data"
+    facts = {
+        "task": config.task,
+        "data": "none" if data is None else _size(data.train),
+        "environment": _evaluation(config),
+        "algorithm": f"{config.algorithm_name}: {_hyperparameters([config])}",
+        "begins": "with fresh networks" if config.start == 0 else f"after {config.start:,} updates on data",
+        "acting": f"{acts}{first}, blocks of {online.rows} steps",
+        "training": f"{online.updates:,} updates of {config.batch_size} {_rows(config)}{share}",
+        "device": _device(),
+        "folder": f"{folder}{' (resumed)' if resumed else ''}",
     }
     return [line for label, fact in facts.items() for line in _wrapped(label, fact)]
 

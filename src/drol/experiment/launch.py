@@ -12,10 +12,7 @@ from drol.algorithms.registry import algorithm_class
 from drol.data.dataset import Dataset
 from drol.data.mapped import scratch
 from drol.data.readers.columns import NOTHING
-from drol.data.replay import Replay, ReplayData, replay
-from drol.data.transitions import Transitions
-from drol.data.windows import share_of_whole_windows
-from drol.environments.results import as_record
+from drol.data.replay import Replay, replay
 from drol.environments.rollout import Evaluator
 from drol.errors import DataError, UsageError, both
 from drol.experiment import devices, needs
@@ -41,8 +38,10 @@ from drol.experiment.many import (
     stored_config,
 )
 from drol.experiment.notes import notes
+from drol.experiment.online import PLACE
+from drol.experiment.parts import evaluation_of, evaluator_of, held_out, run_of, sinks_of
 from drol.experiment.platform import check_platform
-from drol.experiment.progress import RunProgress, TrainingProgress
+from drol.experiment.progress import TrainingProgress
 from drol.experiment.records import Json
 from drol.experiment.resume import Changes
 from drol.extras import require_all
@@ -50,19 +49,15 @@ from drol.files import WriteError, write_json
 from drol.machine import continued, machine
 from drol.numerics import check_precision, precision
 from drol.policy import Policy, in_units, planning
-from drol.processes import cores
 from drol.report.summary import write_summary
-from drol.seeding import episode_seed
-from drol.signals import stop_requests
 from drol.sources import parse_task
 from drol.training.distributed import Leader
 from drol.training.folder import RunFolder
-from drol.training.keeper import Evaluate, Run, initial
+from drol.training.keeper import initial
 from drol.training.pack import fastest_width
-from drol.training.probes import Probes, probes_of
-from drol.training.records import Sink, TensorBoardSink, WandbSink
+from drol.training.probes import probes_of
+from drol.training.records import Sink
 from drol.training.run import Outcome, train_runs
-from drol.types import Chunking
 
 Tell = Callable[[str], None]
 """Prints a line for the user."""
@@ -249,6 +244,10 @@ def _planned(request: Request) -> list[_Planned]:
         # A new run among old ones takes their configuration.
         source = folder if there else folders[begun.index(True)]
         stored, record = stored_config(source, request.given), source.read_config()
+        if PLACE in record:
+            raise DataError(
+                *both(f"{source.path} learns online; continue it with `drol finetune {source.path} --steps N --resume`")
+            )
         given = dict(request.given) | {"hyperparameters": {**given_values(request.given), **member.values}}
         if request.seeds is not None:
             given["seed"] = member.seed
@@ -275,21 +274,14 @@ def _path(request: Request, start: str, name: str) -> Path:
     return Path(out, name) if request.is_several else Path(out)
 
 
-def _held_out(validation: Transitions | None, chunking: Chunking) -> ReplayData | None:
-    """Held-out data; None if there are none, or too few consecutive steps for one chunk."""
-    if validation is None or (chunking.steps > 1 and share_of_whole_windows(validation, chunking) == 0):
-        return None
-    return ReplayData.from_transitions(validation, chunking)
-
-
 def _train(request: Request, plans: Sequence[_Planned], data: Dataset, leader: Leader | None) -> list[Outcome]:
     sharded = request.config.shard_batch or leader is not None
     config = plans[0].config
     chunking = config.chunking()
     training = replay(data.train, chunking=chunking)
-    validation = _held_out(data.validation, chunking)
+    validation = held_out(data.validation, chunking)
     with contextlib.ExitStack() as stack:
-        evaluator, probes = _evaluator(config, training, stack), probes_of(data.train, chunking)
+        evaluator, probes = evaluator_of(config, training.spec, stack), probes_of(data.train, chunking)
         width = 1 if sharded or not training.shareable else _width(request, plans, training)
         bars = stack.enter_context(TrainingProgress(config.settings().updates)) if request.progress else None
         runs = []
@@ -300,10 +292,14 @@ def _train(request: Request, plans: Sequence[_Planned], data: Dataset, leader: L
             write_json(plan.folder.config, record)
             if leader is not None:
                 leader.brief(record)
-            sinks = [stack.enter_context(contextlib.closing(sink)) for sink in _sinks(plan.config, plan.folder, record)]
+            sinks = [
+                stack.enter_context(contextlib.closing(sink)) for sink in sinks_of(plan.config, plan.folder, record)
+            ]
             bar = None if bars is None else bars.of(plan.folder.path.name if len(plans) > 1 else "training")
             sinks += [*request.sinks, *([] if bar is None else [bar])]
-            runs.append(_run(plan, sinks, _evaluation(evaluator, plan.config, bar), data, probes))
+            runs.append(
+                run_of(plan.config, plan.folder, sinks, evaluation_of(evaluator, plan.config, bar), data.units, probes)
+            )
         if sharded:
             training = replay(data.train, jax.devices(), chunking=chunking)
         try:
@@ -314,16 +310,6 @@ def _train(request: Request, plans: Sequence[_Planned], data: Dataset, leader: L
             raise WriteError(error.errno or 0, error.path, error.remedy, again) from error
 
 
-def _evaluator(config: RunConfig, training: Replay, stack: contextlib.ExitStack) -> Evaluator | None:
-    if config.evaluated_in is None:
-        return None
-    with stop_requests():
-        workers = config.workers or min(cores(), 8)
-        evaluator = stack.enter_context(Evaluator(config.evaluated_in, workers=workers, limits=config.limits()))
-        evaluator.check(training.spec)
-    return evaluator
-
-
 def _record(request: Request, plan: _Planned, data: Dataset, evaluator: Evaluator | None) -> Json:
     """The new content of config.json."""
     if plan.record is not None:
@@ -331,28 +317,6 @@ def _record(request: Request, plan: _Planned, data: Dataset, evaluator: Evaluato
     environment = evaluator and evaluator.describe()
     facts = {"precision": precision(), "width": plan.width, "data": data.source, "environment": environment}
     return plan.config.to_json() | facts | machine()
-
-
-def _run(plan: _Planned, sinks: Sequence[Sink], evaluate: Evaluate | None, data: Dataset, probes: Probes) -> Run:
-    config = plan.config
-    facts = {
-        "task": config.task,
-        "environment": config.evaluated_in and config.evaluated_in.as_record(),
-        "algorithm": config.algorithm_name,
-        "seed": config.seed,
-    }
-    return Run(
-        config.build(),
-        plan.folder,
-        config.settings(),
-        evaluate,
-        sinks,
-        facts,
-        data.units,
-        probes,
-        config.chunk or 1,
-        config.replan,
-    )
 
 
 def _width(request: Request, plans: Sequence[_Planned], data: Replay) -> int:
@@ -371,26 +335,3 @@ def _width(request: Request, plans: Sequence[_Planned], data: Replay) -> int:
     width = fastest_width(trial, data, batch_size=plans[0].config.batch_size, devices=jax.devices())
     request.tell(f"{width} of {len(plans)} runs share a program")
     return width
-
-
-def _sinks(config: RunConfig, folder: RunFolder, record: Json) -> list[Sink]:
-    sinks: list[Sink] = []
-    if config.tensorboard:
-        sinks.append(TensorBoardSink(folder.path / "tensorboard"))
-    if config.wandb:
-        sinks.append(WandbSink(config.wandb, record, folder.path))
-    return sinks
-
-
-def _evaluation(evaluator: Evaluator | None, config: RunConfig, shown: RunProgress | None) -> Evaluate | None:
-    """Rollouts of a run's policy, seeded by its seed and the update; None where there is no environment."""
-    if evaluator is None:
-        return None
-    episodes, progress = config.eval_episodes, None if shown is None else shown.evaluating
-    assert episodes is not None
-
-    def evaluate(policy: Policy, update: int) -> list[Json]:
-        seed = episode_seed(config.seed, update)
-        return [as_record(result) for result in evaluator.run(policy, episodes=episodes, seed=seed, progress=progress)]
-
-    return evaluate

@@ -16,7 +16,7 @@ T = TypeVar("T")
 Rule = Literal["fixed", "extend", "free"]
 """What a resumed run may do with an option: nothing, make it larger, or change it."""
 
-OptionType = Literal["text", "path", "count", "seed", "seconds", "flag", "bounds", "columns", "sha256"]
+OptionType = Literal["text", "path", "count", "number", "seed", "seconds", "flag", "bounds", "columns", "sha256"]
 """What an option holds; `bounds` are one number or one per dimension, `seconds` may be infinite."""
 
 Value = bool | int | float | str | Path | tuple[int | float, ...] | Mapping[str, str | None] | None
@@ -122,6 +122,12 @@ def _count(value: Given, option: Option) -> int:
     return number
 
 
+def _number(value: Given, option: Option) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"must be a positive number, found {value!r:.100}")
+    return float(value)
+
+
 def _seed(value: Given, option: Option) -> int:
     try:
         return checked_seed(value)
@@ -165,6 +171,7 @@ _CHECKS: dict[OptionType, Callable[[Given, Option], Value]] = {
     "text": _text,
     "path": _path,
     "count": _count,
+    "number": _number,
     "seed": _seed,
     "seconds": _seconds,
     "flag": _flag,

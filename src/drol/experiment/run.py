@@ -83,7 +83,7 @@ def train(config: RunConfig, *, resume: bool = False, progress: bool = True, sin
         Interrupted: on a request to stop.
         OSError: if the disk cannot be written to; the last checkpoint is kept.
     """
-    (result,) = _results(_request(config, resume=resume, progress=progress, sinks=sinks))
+    (result,) = results_of(launch(_request(config, resume=resume, progress=progress, sinks=sinks)))
     if result.divergence is not None:
         raise DivergedError(result.divergence)
     return result
@@ -120,22 +120,26 @@ def train_many(
     """
     request = _request(config, resume=resume, progress=progress, sinks=())
     seeds = list(seeds) if seeds is not None else [config.seed]
-    return _results(dataclasses.replace(request, seeds=seeds, sweep=sweep or {}, width=width))
+    return results_of(launch(dataclasses.replace(request, seeds=seeds, sweep=sweep or {}, width=width)))
 
 
 def _request(config: RunConfig, *, resume: bool, progress: bool, sinks: Sequence[Sink]) -> Request:
-    tell: Tell = _print if progress else logger.info
+    tell: Tell = print_note if progress else logger.info
     given = config.resolved().changes() if resume else {}
     return Request(config, given, resume=resume, sinks=sinks, tell=tell, warn=logger.warning, progress=progress)
 
 
-def _print(line: str) -> None:
+def print_note(line: str) -> None:
     """Print a note, with options named as in Python."""
     print(both(line)[0])
 
 
-def _results(request: Request) -> list[Result]:
-    trained = launch(request)
+def results_of(trained: Sequence[Trained]) -> list[Result]:
+    """The results of runs.
+
+    Raises:
+        Interrupted: if training was asked to stop.
+    """
     results = [_result(run) for run in trained]
     if not results:
         raise DrolError("process 0 of this run failed; its own output says why")

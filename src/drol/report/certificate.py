@@ -194,6 +194,8 @@ def last_machine(config: Mapping[str, Any]) -> dict[str, Any]:
 def _sums(folder: RunFolder, updates: Sequence[int]) -> Iterator[tuple[str, str]]:
     """The checksum of every file that is evidence, by its name inside the folder."""
     paths = [folder.path / name for name in RECORDS]
+    # Of a run that learns online: every episode in which it did, and every step.
+    paths += [path for path in (folder.path / "episodes.jsonl", *sorted(folder.steps.glob("*.npz"))) if path.is_file()]
     for update in updates:
         paths += sorted(folder.evaluated_policy(update).iterdir())
     for path in paths:

@@ -37,6 +37,7 @@ class Curve:
         seeds: of the runs, in the order of the rows of `values`.
         updates: those at which all runs have a value.
         values: of the metric.
+        start: the update from which the runs learned online; None if they did not.
         ended_by: why the curve ends before runs do, in words; None if it does not.
     """
 
@@ -46,6 +47,7 @@ class Curve:
     seeds: tuple[int, ...]
     updates: Int[np.ndarray, " points"]
     values: Float[np.ndarray, "seeds points"]
+    start: int | None
     ended_by: str | None
 
     @property
@@ -147,5 +149,6 @@ def _curve(members: Members, metric: str) -> Curve | None:
         seeds=tuple(run.seed for run in runs),
         updates=np.array(shared),
         values=values,
+        start=first.start,
         ended_by=ended_by,
     )

@@ -53,6 +53,8 @@ STYLE: dict[Any, Any] = {
 PANEL = (2.9, 2.1)
 """Width and height of a panel, in inches."""
 
+SWITCH = "online from here"
+
 MOST_ACROSS = 3
 """Panels in a row."""
 
@@ -179,6 +181,8 @@ def _draw(place: "mpl_axes.Axes", line: Curve, number: int, band: Band) -> None:
         place.fill_between(line.updates, *ends, color=style["color"], alpha=0.18, linewidth=0)
     elif band == "seeds" and len(line.seeds) > 1:
         place.plot(line.updates, line.values.T, color=style["color"], linewidth=0.6, alpha=0.5)
+    if line.start:
+        place.axvline(line.start, color="0.4", linewidth=0.8, linestyle=(0, (1, 1)), label=SWITCH)
 
 
 def _label(place: "mpl_axes.Axes", task: str | None, metric: str) -> None:
@@ -202,6 +206,8 @@ def _legend(figure: "mpl_figure.Figure", lines: Sequence[Curve], methods: Sequen
         ended = "; ".join(dict.fromkeys(line.ended_by for line in own if line.ended_by))
         label = f"{method} ({seeds}{f'; ends early: {ended}' if ended else ''})"
         handles.append(mpl_lines.Line2D([], [], label=label, **_style(number)))
+    if any(line.start for line in lines):
+        handles.append(mpl_lines.Line2D([], [], label=SWITCH, color="0.4", linewidth=0.8, linestyle=(0, (1, 1))))
     figure.legend(
         handles=handles, loc="outside upper center", ncols=min(len(handles), 2), frameon=False, handlelength=3
     )

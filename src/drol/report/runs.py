@@ -23,6 +23,7 @@ class RunRecord:
         task, algorithm, seed: as configured.
         facts: everything else that distinguishes runs: hyperparameters, lengths, size, data.
         updates, update: planned, and recorded so far.
+        start: the update from which it learned online; None if it did not.
         state: unfinished runs are those that no process trains at the moment.
         lines: of `metrics.jsonl`.
         figure: of the last evaluations so far; None if there was none, or the run diverged.
@@ -35,6 +36,7 @@ class RunRecord:
     facts: Mapping[str, Any]
     updates: int
     update: int
+    start: int | None
     state: State
     lines: tuple[Mapping[str, Any], ...]
     figure: Figure | None
@@ -90,6 +92,7 @@ def read_run(path: Path) -> RunRecord:
         facts=_facts(config),
         updates=settings["updates"],
         update=update,
+        start=settings.get("start", 0) if "online" in config else None,
         state=state,
         lines=lines,
         figure=None if diverged else figure(lines),
@@ -107,6 +110,10 @@ def _facts(config: Mapping[str, Any]) -> dict[str, Any]:
         facts[name] = None if given == chunk else given  # the same as if it had been left out
     facts |= {name: config.get(name, False) for name in ("public_returns", "sparse_rewards")}
     facts["normalize_observations"] = config.get("normalize_observations", False)
+    online = config.get("online")
+    facts["online"] = (
+        " ".join(f"{name}={online[name]}" for name in sorted(online)) if isinstance(online, dict) else None
+    )
     facts["data"] = "+".join(file["sha256"][:8] for file in config["data"]["files"])
     environment = config.get("evaluated_in")
     if isinstance(environment, dict):

@@ -215,9 +215,18 @@ def _update_contradictions(certificate: Certificate) -> Iterator[str]:
     there = [line["update"] for line in certificate.evaluations]
     if there != sorted(set(there)):
         yield "an evaluation is listed twice, or out of order"
-    for update in [*range(every, planned, every), planned]:
+    for update in _scheduled(certificate.content["configuration"], planned, every):
         if update not in there:
             yield f"the evaluation at update {update:,} is left out"
+
+
+def _scheduled(configuration: Mapping[str, Any], planned: int, every: int) -> list[int]:
+    """The updates of all evaluations that were planned; of a run that continues another one, those of both."""
+    start = configuration["settings"].get("start", 0)
+    before = configuration.get("continues")
+    every_before = before.get("eval_every") if isinstance(before, Mapping) else None
+    earlier = [*range(every_before, start, every_before), start] if start and isinstance(every_before, int) else []
+    return [*earlier, *range(start + every, planned, every), planned]
 
 
 def _episode_contradictions(certificate: Certificate) -> Iterator[str]:

@@ -133,6 +133,14 @@ class Source(abc.ABC):
         """Whether an environment belongs to this source."""
         return False
 
+    def has_data(self, name: str) -> bool:
+        """Whether a task has data; environments alone have none."""
+        return True
+
+    def reward(self, name: str) -> Callable[[float], float]:
+        """The reward in a task's data, given the environment's: the data of some tasks have others."""
+        return float
+
     @abc.abstractmethod
     def data_needs(self, name: str) -> Needs:
         """The packages needed to read a data set; its name need not be known."""
@@ -205,6 +213,7 @@ class Source(abc.ABC):
         episodes: int | None,
         seed: int,
         workers: int,
+        experts: Path | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[Path]:
         """Collect a data set with an expert.
@@ -215,6 +224,8 @@ class Source(abc.ABC):
             episodes: how many; defaults to the number that was published.
             seed: determines the files.
             workers: number of processes, if several can be used.
+            experts: the folder of trained experts, where data are collected by such; those that come with the package
+                by default.
             progress: called with (done so far, total).
 
         Returns:

@@ -10,6 +10,7 @@ from drol.errors import DataError
 from drol.extras import lazy, require
 from drol.sources.d4rl import source as d4rl
 from drol.sources.minari import source as minari
+from drol.sources.ogbench import online
 from drol.sources.ogbench.source import OGBENCH
 from drol.sources.registry import PUBLISHED, parse_task
 
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 else:
     gymnasium = lazy("gymnasium", "train")
 
-FACTORIES = {"gymnasium": GYMNASIUM, d4rl.KIND: d4rl.FACTORY, minari.KIND: minari.FACTORY}
+FACTORIES = {
+    "gymnasium": GYMNASIUM,
+    d4rl.KIND: d4rl.FACTORY,
+    minari.KIND: minari.FACTORY,
+    online.KIND: online.FACTORY,
+}
 """Record kind -> factory. Factories are fixed here, never read from a file."""
 
 Json = bool | int | float | str | list[Any] | dict[str, Any] | None

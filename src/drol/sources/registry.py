@@ -2,26 +2,21 @@
 
 import contextlib
 import dataclasses
-from typing import TYPE_CHECKING
 
 from drol.data.readers.formats import namesake
 from drol.environments.spec import EnvironmentSpec
 from drol.errors import DataError, nearest
-from drol.extras import MissingExtraError, lazy, quiet, require
-from drol.modules import import_named
+from drol.extras import MissingExtraError
+from drol.sources.bare import BARE, registered
 from drol.sources.contract import Source, Task
 from drol.sources.d4rl.source import D4RL
 from drol.sources.minari.source import MINARI
+from drol.sources.ogbench.online import OGBENCH_ONLINE
 from drol.sources.ogbench.source import OGBENCH
 from drol.sources.own import OWN
 
-if TYPE_CHECKING:
-    import gymnasium
-else:
-    gymnasium = lazy("gymnasium", "train")
-
-PUBLISHED: tuple[Source, ...] = (MINARI, D4RL, OGBENCH)
-SOURCES: tuple[Source, ...] = (*PUBLISHED, OWN)
+PUBLISHED: tuple[Source, ...] = (MINARI, D4RL, OGBENCH, OGBENCH_ONLINE)
+SOURCES: tuple[Source, ...] = (*PUBLISHED, BARE, OWN)
 """In the order in which they are tried for a name."""
 
 NOWHERE = "none"
@@ -86,19 +81,7 @@ def environment_of(name: str) -> EnvironmentSpec | None:
         return None
     if any(source.claims(name) for source in PUBLISHED):
         return parse_task(name).environment
-    require("gymnasium", "train")
-    module, _, known = name.rpartition(":")
-    try:
-        with quiet():
-            if module:
-                import_named(module)
-            gymnasium.spec(known)
-    except (gymnasium.error.Error, ImportError) as error:
-        raise DataError(
-            f"there is no environment {name!r} ({error}); expected a task, a gymnasium id such as Pendulum-v1, or "
-            f"module:Id-v0, whose module registers it"
-        ) from None
-    return EnvironmentSpec(name)
+    return registered(name)
 
 
 def environment(name: str) -> EnvironmentSpec:

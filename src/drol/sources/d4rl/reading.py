@@ -13,7 +13,7 @@ from drol.data.readers.hdf5 import read_hdf5
 from drol.data.transitions import to_transitions
 from drol.errors import DataError
 from drol.files import listed
-from drol.sources.d4rl.tasks import D4RLTask, task
+from drol.sources.d4rl.tasks import SHIFTED, D4RLTask, task
 from drol.sources.download import Progress, download, verify_record
 
 NEEDED = ("observations", "actions", "rewards", "terminals")
@@ -57,7 +57,7 @@ def load(
     log = read(name, file)
     # As for the published results, actions out of range are clipped, not refused.
     train = to_transitions(dataclasses.replace(log, actions=np.clip(log.actions, -1, 1)))
-    if known.family == "antmaze":
+    if known.family == SHIFTED:
         train = dataclasses.replace(train, rewards=train.rewards - 1)
     source = {
         "kind": "d4rl",

@@ -8,7 +8,7 @@ from drol.environments.spec import EnvironmentSpec
 from drol.errors import DataError
 from drol.extras import lazy
 from drol.sources.contract import GYMNASIUM, HDF5, Budget, Needs, Request, Source, Task
-from drol.sources.d4rl.tasks import TASKS, is_d4rl, task
+from drol.sources.d4rl.tasks import SHIFTED, TASKS, is_d4rl, task
 
 if TYPE_CHECKING:
     from drol.data.dataset import Dataset
@@ -43,6 +43,10 @@ class D4RLSource(Source):
     def makes(self, spec: EnvironmentSpec) -> bool:
         """Whether it is in the table."""
         return spec.factory == FACTORY and is_d4rl(spec.id)
+
+    def reward(self, name: str) -> Callable[[float], float]:
+        """antmaze's rewards are lowered by 1, as in the data."""
+        return (lambda reward: reward - 1) if task(name).family == SHIFTED else float
 
     def data_needs(self, name: str) -> Needs:
         """h5py; reading needs none of D4RL's packages."""
@@ -82,6 +86,7 @@ class D4RLSource(Source):
         episodes: int | None,
         seed: int,
         workers: int,
+        experts: Path | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[Path]:
         """See `drol.sources.d4rl.maze2d.collect`; an episode counts as many steps as the task's time limit."""

@@ -12,6 +12,9 @@ from drol.errors import DataError, nearest
 
 Family = Literal["antmaze", "adroit", "maze2d", "locomotion"]
 
+SHIFTED: Family = "antmaze"
+"""The family whose rewards are lowered by 1: -1 and 0 instead of 0 and 1."""
+
 HOST = "http://rail.eecs.berkeley.edu/datasets/offline_rl"
 
 

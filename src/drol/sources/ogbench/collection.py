@@ -1,4 +1,4 @@
-"""Data sets collected locally with OGBench's own scripted experts, in parallel processes.
+"""Data sets collected locally with OGBench's scripted experts and with trained ants, in parallel processes.
 
 The settings are those of OGBench's published data sets (Park et al., 2025, appendix on data collection, and
 seohongpark/ogbench: data_gen_scripts/commands.sh). An episode depends only on the seed and its number, so the file
@@ -20,13 +20,19 @@ from drol.files import clear_write_errors, write_atomic
 from drol.processes import pool, ready
 from drol.seeding import checked_seed
 from drol.signals import stop_requests
+from drol.sources.ogbench.actors import load_actor
 
 CUBES = ("cube-single", "cube-double", "cube-triple", "cube-quadruple")
 PUZZLES = ("puzzle-3x3", "puzzle-4x4", "puzzle-4x5", "puzzle-4x6")
 MANIPULATION = (*CUBES, "scene", *PUZZLES)
 MAZES = ("pointmaze-medium", "pointmaze-large", "pointmaze-giant", "pointmaze-teleport")
-COLLECTIBLE = tuple(f"{env}-{kind}" for env in MANIPULATION for kind in ("play", "noisy")) + tuple(
-    f"{env}-{kind}" for env in MAZES for kind in ("navigate", "stitch")
+ANT_MAZES = ("antmaze-medium", "antmaze-large", "antmaze-giant", "antmaze-teleport")
+SOCCER = ("antsoccer-arena", "antsoccer-medium")
+EXPLORED = ("antmaze-medium", "antmaze-large", "antmaze-teleport")
+COLLECTIBLE = (
+    *(f"{env}-{kind}" for env in MANIPULATION for kind in ("play", "noisy")),
+    *(f"{env}-{kind}" for env in (*MAZES, *ANT_MAZES, *SOCCER) for kind in ("navigate", "stitch")),
+    *(f"{env}-explore" for env in EXPLORED),
 )
 
 
@@ -40,19 +46,29 @@ class Collection:
     @property
     def steps(self) -> int:
         """States per episode."""
+        if self.dataset_type == "explore":
+            return 501
         if self.dataset_type == "stitch":
-            return 201
-        return 2001 if self.env == "pointmaze-giant" else 1001
+            return 501 if self.env == "antsoccer-medium" else 201
+        return 2001 if self.env.endswith("maze-giant") else 1001
 
     @property
     def episodes(self) -> int:
         """Number of episodes in the published training set."""
         larger = {"cube-triple": 3000, "cube-quadruple": 5000, "puzzle-4x5": 3000, "puzzle-4x6": 5000}
+        larger |= {"pointmaze-giant": 500, "antmaze-giant": 500, "antsoccer-medium": 4000}
+        if self.dataset_type == "explore":
+            return 10_000
         if self.dataset_type == "stitch":
-            return 5000
-        if self.env == "pointmaze-giant":
-            return 500
+            return 8000 if self.env == "antsoccer-medium" else 5000
         return larger.get(self.env, 1000)
+
+    @property
+    def actors(self) -> tuple[str, ...]:
+        """The trained actors that collect it; none where the experts are scripted."""
+        if self.env in SOCCER:
+            return ("ant", "antball")
+        return ("ant",) if self.env in ANT_MAZES else ()
 
     @property
     def random_action(self) -> float:
@@ -66,13 +82,18 @@ def parse_collection(name: str) -> Collection:
     """The data set called `name`, for instance `cube-single-play` (a trailing `-v0` is accepted).
 
     Raises:
-        DataError: if no scripted expert can collect it; the message suggests the nearest that can be collected.
+        DataError: if there is no expert that can collect it; the message suggests the nearest that can be collected.
     """
     short = name.removesuffix("-v0")
+    if short.startswith("humanoidmaze"):
+        raise DataError(
+            f"cannot collect {name!r}: its expert takes 40 million steps of training, which is weeks on a processor, "
+            f"so none comes with drol; the published data can be downloaded"
+        )
     if short not in COLLECTIBLE:
         near = nearest(short, COLLECTIBLE, cutoff=0.3)
         raise DataError(
-            f"cannot collect {name!r}: expected ENV-DATASET with a scripted expert; the nearest is {near[0]!r}"
+            f"cannot collect {name!r}: expected ENV-DATASET with an expert; the nearest is {near[0]!r}"
             if near
             else f"cannot collect {name!r}: expected one of {', '.join(COLLECTIBLE)}"
         )
@@ -88,6 +109,7 @@ def collect(
     seed: int = 0,
     workers: int = 1,
     steps: int | None = None,
+    actors: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Path, Path]:
     """Collect a data set and write it in OGBench's format to `out` and, for validation, to `*-val.npz` next to it.
@@ -100,6 +122,7 @@ def collect(
         seed: determines the files; the same seed gives the same bytes for any number of `workers`.
         workers: number of processes.
         steps: states per episode, by default as many as OGBench published.
+        actors: the folder of the trained actors, for data with ants; by default those that come with the package.
         progress: called with (episodes done, total episodes).
 
     Returns:
@@ -113,6 +136,8 @@ def collect(
     """
     collection = parse_collection(name)
     require("ogbench", "ogbench")
+    for actor in collection.actors:
+        load_actor(actor, actors)  # raises, if it is not there
     paths = _output_paths(Path(out))
     count = collection.episodes if episodes is None else episodes
     steps = collection.steps if steps is None else steps
@@ -122,7 +147,7 @@ def collect(
         )
     seed = checked_seed(seed)
     total = count + max(1, count // 10)
-    results = _episodes(collection, total, seed, steps, workers, progress)
+    results = _episodes(total, seed, (collection, steps, actors), workers, progress)
     # The training file is written last: if it exists, so does the validation file.
     for path, part in zip(reversed(paths), (results[count:], results[:count]), strict=True):
         arrays = {key: np.concatenate([episode[key] for episode in part]) for key in part[0]}
@@ -131,12 +156,16 @@ def collect(
 
 
 def _episodes(
-    collection: Collection, total: int, seed: int, steps: int, workers: int, progress: Callable[[int, int], None] | None
+    total: int,
+    seed: int,
+    given: tuple[Collection, int, Path | None],
+    workers: int,
+    progress: Callable[[int, int], None] | None,
 ) -> list[dict[str, np.ndarray]]:
-    """All episodes in order, each collected by the first free worker."""
+    """All episodes in order, each collected by the first free worker, whose collector is made with what is `given`."""
     results: dict[int, dict[str, np.ndarray]] = {}
     collector = "drol.sources.ogbench.experts:Collector"
-    with stop_requests(), pool(min(workers, total), collector, collection, steps) as processes:
+    with stop_requests(), pool(min(workers, total), collector, *given) as processes:
         waiting = iter(range(total))
         assigned = {}
         for worker in processes:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from drol.data.readers.formats import looks_like_a_path
 from drol.environments.spec import GYMNASIUM as REGISTERED
@@ -84,11 +84,12 @@ class OGBenchSource(Source):
         episodes: int | None,
         seed: int,
         workers: int,
+        experts: Path | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[Path]:
         """See `drol.sources.ogbench.collection.collect`."""
-        made = collection.collect(data_set, out=out, episodes=episodes, seed=seed, workers=workers, progress=progress)
-        return list(made)
+        given: dict[str, Any] = {"episodes": episodes, "seed": seed, "workers": workers, "actors": experts}
+        return list(collection.collect(data_set, out=out, progress=progress, **given))
 
 
 OGBENCH = OGBenchSource()

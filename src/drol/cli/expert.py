@@ -1,0 +1,63 @@
+"""`drol expert`: train the ants that collect OGBench's locomotion data."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from drol.cli.numbers import count, seed
+from drol.experiment import needs
+from drol.extras import lazy, require_all
+from drol.sources.ogbench.online import TASKS
+
+if TYPE_CHECKING:
+    from drol.experiment import expert
+else:
+    expert = lazy("drol.experiment.expert")
+
+NAMES = ("ant", "antball")
+
+
+def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
+    """Declare the command's options."""
+    parser.add_argument(
+        "expert",
+        choices=NAMES,
+        help="ant: follows directions, for antmaze and antsoccer (about an hour on two cores);\nantball: moves the "
+        "ball, for antsoccer (about two hours; needs EGL)",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="the run goes to DIR/NAME, the actor to DIR/NAME.npz"
+    )
+    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="of everything (default: 0)")
+    parser.add_argument(
+        "--steps",
+        type=count(),
+        metavar="N",
+        help="environment steps (default: 400,000 for ant, 2,000,000 for antball)",
+    )
+    parser.add_argument("--workers", type=count(), metavar="W", help="processes (default: all cores, at most 8)")
+    parser.add_argument("--resume", action="store_true", help="continue the run in its folder")
+    parser.epilog = (
+        "The recipe is OGBench's, soft actor-critic in its online ant; that of the ball is shortened.\n"
+        "An actor is kept only if it passes: 90 m per 1,000 steps over 50 episodes, or half of 50 episodes\n"
+        "with the ball at the goal. `drol collect antmaze-large-navigate --experts DIR` uses it."
+    )
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Train, judge, and say how it went."""
+    require_all(needs.RUNS | needs.of_environment(TASKS[NAMES.index(parsed.expert)]))
+    judged = expert.train_expert(
+        parsed.expert,
+        parsed.out,
+        seed=parsed.seed,
+        steps=parsed.steps,
+        workers=parsed.workers,
+        resume=parsed.resume,
+    )
+    said = f"{judged.value:.3g} {judged.recipe.words} over {expert.GATE_EPISODES} episodes"
+    if judged.file is None:
+        print(f"{parsed.expert}: {said}, and {judged.recipe.least:g} are needed: it did not pass, and no actor is kept")
+        return 1
+    print(f"{parsed.expert}: {said}; the actor is {judged.file}")
+    return 0
