@@ -8,7 +8,7 @@ from drol.algorithm import hyperparameters
 from drol.algorithms.drol import AUTHORS
 from drol.algorithms.reform import ELSEWHERE
 from drol.algorithms.registry import ALGORITHMS, TITLES, algorithm_class
-from drol.algorithms.tables import BORROWED
+from drol.algorithms.tables import LENDERS, borrowed
 from drol.presets import SIZES, note, preset_for
 from drol.sources.d4rl.tasks import TASKS
 from drol.sources.ogbench.names import known_tasks
@@ -180,12 +180,16 @@ def test_reform_borrows_where_it_was_not_run():
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_pointmaze_borrows_each_methods_own_row(name):
-    preset = preset_for("pointmaze-medium-navigate-singletask-v0", name)
-    assert preset.hyperparameters() == preset_for("antmaze-large-navigate-singletask-v0", name).hyperparameters()
+@pytest.mark.parametrize("family", LENDERS)
+def test_families_without_a_preset_borrow_each_methods_own_row(name, family):
+    preset = preset_for(f"{family}-singletask-v0", name)
+    lender = preset_for(f"{LENDERS[family]}-singletask-v0", name)
+    assert preset.hyperparameters() == lender.hyperparameters()
     assert preset.tuned is None
-    if FIELDS[name]:
-        assert (preset.source, preset.mark) == (BORROWED, "borrowed")
+    if lender.mark == "unknown":
+        assert (preset.source, preset.mark, preset.unknown) == (lender.source, "unknown", lender.unknown)
+    elif FIELDS[name]:
+        assert (preset.source, preset.mark) == (borrowed(LENDERS[family]), "borrowed")
 
 
 def test_iql_has_smaller_networks_on_manipulation_at_paper_size_only():
@@ -208,7 +212,7 @@ def test_drol_star_is_drols_alone():
 
 def test_what_nobody_published():
     assert preset_for("maze2d-umaze-v1") is None
-    assert preset_for("antmaze-medium-navigate-singletask-v0", "fql") is None
+    assert preset_for("humanoidmaze-giant-navigate-singletask-v0", "fql") is None
     assert preset_for("cube-single-play-singletask-v0", "something") is None
 
 

@@ -64,10 +64,10 @@ def test_one_row_in_full(capsys, monkeypatch):
     ]
     (soccer,) = [line for line in lines if "antsoccer-arena-navigate (1)" in line]
     assert [cell.strip() for cell in soccer.split("│")[2:4]] == ["1", "expectile 0.9, discount 0.995"]
-    (pen,) = [line for line in lines if "pen-cloned-v1 (4)" in line]
+    (pen,) = [line for line in lines if "pen-cloned-v1 (6)" in line]
     assert [cell.strip() for cell in pen.split("│")[2:4]] == ["3", "expectile 0.8"]
     printed = " ".join(" ".join(lines).split())
-    assert "(4) in the published runs the actor has dropout of 0.1, which is not implemented; " in printed
+    assert "(6) in the published runs the actor has dropout of 0.1, which is not implemented; " in printed
 
 
 def test_all_methods_in_one_table(capsys, monkeypatch):

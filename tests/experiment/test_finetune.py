@@ -77,7 +77,11 @@ def test_the_records_go_on_where_those_of_the_data_end(trained, undisturbed):
     assert {line.get("step") for line in evaluations} == {None, 80, 120, 160}
     config = json.loads((undisturbed.folder / "config.json").read_text())
     assert config["settings"] | {"start": 40, "updates": 100} == config["settings"]
-    assert config["continues"] == {"folder": str(trained.folder.absolute()), "update": 40, "eval_every": 20}
+    expected = {"folder": str(trained.folder.absolute()), "update": 40, "updates": 40, "eval_every": 20}
+    assert config["continues"] | expected == config["continues"]
+    assert config["continues"]["hyperparameters"]["num_candidates"] == 4
+    # The figure is that of the time online.
+    assert undisturbed.figure.evaluations == 3
     assert config["online"]["warm_up"] == 40
     assert undisturbed.config.start == 40
 
@@ -159,7 +163,7 @@ def test_from_nothing_with_half_of_each_batch_from_the_data(log, tmp_path):
     result = finetune(config, dataclasses.replace(ONLINE, prior_share=0.5, warm_up_by="random"))
     assert int(result.state.step) == 60
     assert [line["step"] for line in lines(result.folder)] == [80, 120, 160]
-    bare = dataclasses.replace(config, out=tmp_path / "bare")
+    bare = dataclasses.replace(config, out=tmp_path / "bare", action_low=None, action_high=None)
     without = finetune(bare, dataclasses.replace(ONLINE, warm_up_by="random", no_data=True))
     assert json.loads((without.folder / "config.json").read_text())["data"] == {"kind": "none", "files": []}
 
@@ -213,6 +217,52 @@ def test_who_cannot_learn_online_is_refused(log, trained, undisturbed, tmp_path,
         drol.train(dataclasses.replace(undisturbed.config, env=ENVIRONMENT), resume=True, progress=False)
     with pytest.raises(DataError, match="does not learn online"):
         finetune(trained.folder, out=trained.folder, resume=True)
+
+
+def test_what_the_data_alone_decide_is_refused_without_them(trained, tmp_path):
+    bare = drol.RunConfig(task="Pendulum-v1", algorithm=drol.RLPD(hidden=(8,), ensemble=2), out=tmp_path / "a")
+    with pytest.raises(UsageError, match="prior_share draws from data, and this run has none"):
+        finetune(bare, dataclasses.replace(ONLINE, prior_share=0.5))
+    with pytest.raises(UsageError, match="normalize_observations is about data, and this run has none"):
+        finetune(dataclasses.replace(bare, normalize_observations=True))
+    with pytest.raises(UsageError, match="sparse_rewards is for OGBench's manipulation tasks"):
+        finetune(dataclasses.replace(bare, sparse_rewards=True))
+    with pytest.raises(UsageError, match="no_data is for runs that begin with nothing"):
+        finetune(trained.folder, dataclasses.replace(ONLINE, no_data=True), out=tmp_path / "b")
+    with pytest.raises(UsageError, match="hyperparameters belongs into the configuration"):
+        finetune(bare, hyperparameters={"tau": 0.1})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_without_an_environment_can_be_given_one(log, tmp_path):
+    algorithm = drol.FQL(hidden=(8,), flow_steps=2)
+    config = drol.RunConfig(task=str(log), algorithm=algorithm, out=tmp_path / "run", **OFFLINE)
+    bounded = dataclasses.replace(config, action_low=-3.0, action_high=1.0)
+    trained = drol.train(bounded, progress=False)
+    result = finetune(trained.folder, dataclasses.replace(ONLINE, steps=80), out=tmp_path / "online")
+    assert [line["step"] for line in lines(result.folder) if "step" in line] == [80]
+
+
+def test_another_run_than_the_named_one_is_not_resumed(log, trained, undisturbed, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(trained.folder, other)
+    with pytest.raises(DataError, match=r"continues .*walks, not .*other"):
+        finetune(other, dataclasses.replace(ONLINE, steps=240), out=undisturbed.folder, resume=True)
+
+
+def test_a_second_continuation_may_begin_while_the_first_goes_on(trained, tmp_path):
+    """The run that is continued is held only while it is read."""
+
+    class Second:
+        def write(self, update, metrics):
+            if update == 60:
+                finetune(trained.folder, dataclasses.replace(ONLINE, steps=80), out=tmp_path / "second")
+
+        def close(self):
+            pass
+
+    finetune(trained.folder, out=tmp_path / "first", sinks=[Second()])
+    assert (tmp_path / "second" / "policy").is_dir()
 
 
 def test_plots_certificates_and_summaries_know_both_phases(trained, undisturbed, tmp_path):

@@ -27,7 +27,7 @@ def train(folder, *, online=ONLINE, settings=SETTINGS, workers=1, environment=TO
     run = Run(trained or algorithm(), folder, settings, **options)
     limits = EvaluationLimits(step_seconds=20.0)
     with EnvironmentPool(environment, workers=workers, slots=online.environments, limits=limits) as pool:
-        outcome = train_online(run, online, pool, prior or Prior(SPEC, SINGLE, data()), **further)
+        outcome = train_online(run, online, pool, prior or Prior(SPEC, SINGLE, data), **further)
     return outcome
 
 

@@ -6,9 +6,15 @@ import subprocess
 import sys
 import time
 
+import jax
+import jax.numpy as jnp
 import pytest
 
+from drol.algorithm import TrainState
+from drol.environments.pool import EnvironmentPool
 from drol.errors import DataError
+from drol.processes import WorkerError
+from drol.training.checkpoint import Checkpoints
 from drol.training.folder import RunFolder
 from tests.helpers.toy_online import StopAt, online_records, train
 from tests.helpers.toy_run import assert_identical, new_folder
@@ -137,3 +143,46 @@ def test_an_environment_that_does_not_repeat_is_refused_unless_episodes_may_begi
         train(folder)
     outcome = train(folder, restart=True)
     assert int(outcome.state.step) == 48
+    given_up = [line for line in folder.episodes.read() if line.get("cut") == "restarted"]
+    assert given_up
+    assert all(line["step"] == 104 for line in given_up)
+
+
+def test_a_crash_before_the_first_seal_of_a_continued_run_leaves_it_as_if_it_had_not_begun(tmp_path):
+    """Written, but not vouched for: the state to continue from is read again."""
+    state, key = {"w": jnp.ones(3), "step": jnp.asarray(40)}, jax.random.key(0)
+    for first, expected in ((40, None), (0, DataError)):
+        folder = tmp_path / str(first)
+        checkpoints = Checkpoints(folder, first=40)
+        checkpoints.save(SimpleState(**state), key)
+        checkpoints._manager.wait_until_finished()
+        checkpoints.close()
+        again = Checkpoints(folder, first=first)
+        if expected is None:
+            assert again.newest_intact() is None
+        else:
+            with pytest.raises(expected, match="holds no intact checkpoint"):
+                again.newest_intact()
+        again.close()
+
+
+class SimpleState(TrainState):
+    """An array and a number of updates."""
+
+    w: jax.Array
+    step: jax.Array
+
+
+def test_environments_that_fail_while_they_are_taken_back_are_started_again(undisturbed, tmp_path, monkeypatch):
+    folder = stopped(tmp_path / "run")
+    real, calls = EnvironmentPool.exchange, []
+
+    def failing(self, method, arguments, *more):
+        calls.append(method)
+        if len(calls) == 2:
+            self.close()
+            raise WorkerError("died")
+        return real(self, method, arguments, *more)
+
+    monkeypatch.setattr(EnvironmentPool, "exchange", failing)
+    assert_identical(train(folder).state, undisturbed[1])

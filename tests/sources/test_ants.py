@@ -17,12 +17,15 @@ from drol.environments.groups import EnvironmentGroup
 from drol.environments.spec import EnvironmentSpec
 from drol.errors import DataError
 from drol.experiment.expert import layers_of
+from drol.experiment.notes import notes
+from drol.extras import quiet
 from drol.seeding import make_reproducible, reset_seeded
 from drol.sources import parse_task
 from drol.sources.ogbench import ants
 from drol.sources.ogbench.actors import Actor, load_actor, save_actor
 from drol.sources.ogbench.collection import collect, parse_collection
 from drol.sources.ogbench.mazes import Guide, cells_at_distance, maze_cells
+from tests.helpers.commands import drol as command
 from tests.helpers.commands import error_of
 from tests.helpers.random_actors import random_layers, write_actors
 
@@ -377,6 +380,27 @@ def test_the_command_says_what_is_missing(tmp_path, capsys):
     assert "there is no expert ant.npz" in said
     assert "drol expert ant" in said
     assert not (tmp_path / "a.npz").exists()
+
+
+def test_who_collected_is_said(actors, tmp_path, capsys, monkeypatch):
+    for module in ("actors", "collection"):
+        monkeypatch.setattr(f"drol.sources.ogbench.{module}.SHIPPED", actors)
+    out = tmp_path / "a.npz"
+    with quiet():
+        given = ("--episodes", 1, "--out", out, "--workers", 1)
+        assert command("collect", "antsoccer-arena-stitch", *given) == 0
+    assert "collected here with drol's experts (ant and antball), not the published set" in capsys.readouterr().out
+    name = "antmaze-medium-navigate-singletask-task1-v0"
+    config = drol.RunConfig(task=name, collect=3, updates=2, eval_every=2).resolved()
+    data = drol.load_data(name, path=walked(actors, tmp_path / "antmaze-medium-navigate-v0.npz"))
+    assert any(
+        "drol's experts (ant), not the published set" in line for line in notes(config, parse_task(name), data, ())
+    )
+
+
+def walked(actors, out):
+    collect("antmaze-medium-navigate", out=out, episodes=1, workers=1, steps=30, actors=actors)
+    return out
 
 
 def test_the_actor_is_that_of_the_policy(tmp_path):

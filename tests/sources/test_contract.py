@@ -41,7 +41,15 @@ def test_environments_without_data_say_so(tmp_path):
             drol.load_data(name)
     assert parse_task("tests.helpers.toy_environment:DrolToy-v0").label == "DrolToy-v0"
     with pytest.raises(DataError, match="there is no environment 'NoSuchThing-v0'"):
-        parse_task("NoSuchThing-v0")
+        parse_task("NoSuchThing-v0", present=True)
+    assert parse_task("ALE/Pong-v5").source.has_data("ALE/Pong-v5") is False
+
+
+def test_no_module_is_imported_because_a_file_names_it_as_a_task():
+    """Names in files are parsed without `present`."""
+    with pytest.raises(DataError, match=r"there is no environment 'drol_evil:Foo-v0' .there is no module"):
+        parse_task("drol_evil:Foo-v0", present=True)
+    assert parse_task("drol_evil:Foo-v0").environment == EnvironmentSpec("drol_evil:Foo-v0")
 
 
 def test_antmaze_of_d4rl_earns_one_less_than_its_environment_gives():

@@ -15,7 +15,7 @@ from drol.algorithms import fields, operations
 from drol.algorithms.learner import per_row
 from drol.algorithms.metrics import CRITIC, reported
 from drol.algorithms.optimizers import Trained, descend, first_state, optimizer_of
-from drol.algorithms.tables import ADROIT, ANTMAZES, DATA, FAMILIES, HANDS, Number, preset, with_pointmaze
+from drol.algorithms.tables import ADROIT, ANTMAZES, DATA, FAMILIES, HANDS, Number, preset, with_borrowers
 from drol.nn.actor import LatentActor
 from drol.nn.critic import CriticEnsemble
 from drol.ops import bellman, latent, losses, routing
@@ -46,7 +46,7 @@ def _presets() -> Iterator[Preset]:
 
     # Only DROL has its own discount on antmaze-large.
     discounts = FAMILIES | {"antmaze-large-navigate": FAMILIES["antmaze-large-navigate"] | {"discount": 0.995}}
-    yield from with_pointmaze(of(family, row, discounts[family]) for family, row in zip(FAMILIES, OGBENCH, strict=True))
+    yield from with_borrowers(of(family, row, discounts[family]) for family, row in zip(FAMILIES, OGBENCH, strict=True))
     for maze, row in zip(ANTMAZES, ON_ANTMAZES, strict=True):
         yield of(f"antmaze-{maze}-v2", row, {})
     for hand, row in zip(HANDS, ON_HANDS, strict=True):

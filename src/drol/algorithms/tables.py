@@ -15,7 +15,6 @@ from drol.algorithms.registry import TITLES
 from drol.published import Mark, Preset
 
 FQL_PAPER = "FQL paper (Park et al. 2025), Table 6"
-BORROWED = "borrowed from antmaze-large-navigate: no published preset"
 INFERRED = "inferred from the offline-to-online runs: FQL paper (Park et al. 2025), Table 7"
 DOUBTFUL = f"{FQL_PAPER}; the number is hard to read there"
 UNREAD = "unknown: the row could not be read in Table 6 of the FQL paper (Park et al. 2025)"
@@ -63,9 +62,19 @@ have a choice, an aggregation in the Bellman target other than the mean."""
 ADROIT = {"q_agg": "min"}
 """The same for the hands of D4RL."""
 
-POINTMAZE = tuple(
-    f"pointmaze-{size}-{kind}" for size in ("medium", "large", "giant", "teleport") for kind in ("navigate", "stitch")
-)
+SIZES = ("medium", "large", "giant", "teleport")
+LENDERS = {
+    **{f"pointmaze-{size}-{kind}": "antmaze-large-navigate" for size in SIZES for kind in ("navigate", "stitch")},
+    **{f"antmaze-{size}-navigate": "antmaze-large-navigate" for size in ("medium", "teleport")},
+    **{f"antmaze-{size}-stitch": "antmaze-large-navigate" for size in ("medium", "large", "teleport")},
+    **{f"antmaze-{size}-explore": "antmaze-large-navigate" for size in ("medium", "large", "teleport")},
+    "antmaze-giant-stitch": "antmaze-giant-navigate",
+    **{
+        f"antsoccer-{rest}": "antsoccer-arena-navigate" for rest in ("medium-navigate", "arena-stitch", "medium-stitch")
+    },
+}
+"""Families for which nothing is published -> the family whose values they borrow, each method its own."""
+
 ANTMAZES = ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-play", "large-diverse")
 HANDS = ("pen", "door", "hammer", "relocate")
 DATA = ("human", "cloned", "expert")
@@ -125,23 +134,31 @@ def preset(
 ) -> Preset:
     """A preset of a family of OGBench, or of a task of D4RL; the arguments are the fields of `Preset`."""
     if pattern is None:
-        pattern = rf"{family}-singletask(-task\d)?-v0" if family in FAMILIES or family in POINTMAZE else family
+        pattern = rf"{family}-singletask(-task\d)?-v0" if family in FAMILIES or family in LENDERS else family
     title = TITLES.get(algorithm, algorithm)
     return Preset(family, algorithm, title, pattern, values, source, mark, unknown, tuned, beside, at_size)
 
 
-def with_pointmaze(presets: Iterable[Preset]) -> Iterator[Preset]:
-    """Add pointmaze, for which nothing is published: it borrows each method's own row of antmaze-large."""
-    presets = tuple(presets)
-    lender = next(preset for preset in presets if preset.family == "antmaze-large-navigate")
-    yield from presets
-    for family in POINTMAZE:
-        yield preset(lender.algorithm, family, lender.values, BORROWED, mark="borrowed")
+def borrowed(lender: str) -> str:
+    """The source of values that are those of another family."""
+    return f"borrowed from {lender}: no published preset"
+
+
+def with_borrowers(presets: Iterable[Preset]) -> Iterator[Preset]:
+    """Add the families for which nothing is published: they borrow each method's own row of another one."""
+    known = {preset.family: preset for preset in presets}
+    yield from known.values()
+    for family, name in LENDERS.items():
+        lender = known[name]
+        if lender.mark == "unknown":
+            yield preset(lender.algorithm, family, lender.values, lender.source, mark="unknown", unknown=lender.unknown)
+        else:
+            yield preset(lender.algorithm, family, lender.values, borrowed(name), mark="borrowed")
 
 
 def everywhere(algorithm: str, source: str, *, on_d4rl: str | None = None) -> Iterator[Preset]:
     """Presets of a method with nothing to tune, or one set of values for all tasks: nothing is missing here."""
-    for family in (*FAMILIES, *POINTMAZE):
+    for family in (*FAMILIES, *LENDERS):
         yield preset(algorithm, family, {}, source)
     for task in D4RL_TASKS:
         yield preset(algorithm, task, {}, on_d4rl or source)
@@ -170,9 +187,9 @@ class Column:
     missing: str = UNREAD
 
     def ogbench(self, entries: OGBench) -> Iterator[Preset]:
-        """One preset for each family, and those that pointmaze borrows."""
+        """One preset for each family, and those that others borrow."""
         rows = zip(FAMILIES.items(), entries, strict=True)
-        return with_pointmaze(self._preset(family, entry, shared) for (family, shared), entry in rows)
+        return with_borrowers(self._preset(family, entry, shared) for (family, shared), entry in rows)
 
     def d4rl(self, entries: D4RL) -> Iterator[Preset]:
         """One preset for each task."""

@@ -55,4 +55,6 @@ def run(parsed: argparse.Namespace) -> int:
     out = parsed.out or Path(source.file_name(parsed.dataset))
     paths = collect_data_set(source, parsed.dataset, parsed.episodes, parsed.seed, out, parsed.workers, parsed.experts)
     print(f"wrote {' and '.join(map(str, paths))}")
+    if (said := source.about_collection(parsed.dataset)) is not None:
+        print(said)
     return 0

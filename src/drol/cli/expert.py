@@ -11,8 +11,9 @@ from drol.sources.ogbench.online import TASKS
 
 if TYPE_CHECKING:
     from drol.experiment import expert
+    from drol.experiment import run as run_module
 else:
-    expert = lazy("drol.experiment.expert")
+    expert, run_module = lazy("drol.experiment.expert"), lazy("drol.experiment.run")
 
 NAMES = ("ant", "antball")
 
@@ -47,14 +48,18 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
 def run(parsed: argparse.Namespace) -> int:
     """Train, judge, and say how it went."""
     require_all(needs.RUNS | needs.of_environment(TASKS[NAMES.index(parsed.expert)]))
-    judged = expert.train_expert(
-        parsed.expert,
-        parsed.out,
-        seed=parsed.seed,
-        steps=parsed.steps,
-        workers=parsed.workers,
-        resume=parsed.resume,
-    )
+    try:
+        judged = expert.train_expert(
+            parsed.expert,
+            parsed.out,
+            seed=parsed.seed,
+            steps=parsed.steps,
+            workers=parsed.workers,
+            resume=parsed.resume,
+        )
+    except run_module.Interrupted as stopped:
+        print("stopped; continue with the same command and --resume")
+        return 128 + stopped.signal
     said = f"{judged.value:.3g} {judged.recipe.words} over {expert.GATE_EPISODES} episodes"
     if judged.file is None:
         print(f"{parsed.expert}: {said}, and {judged.recipe.least:g} are needed: it did not pass, and no actor is kept")

@@ -4,7 +4,6 @@ import argparse
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from drol.algorithms.tables import BORROWED
 from drol.cli.terminal import SIMPLE, Column, Console, Table
 from drol.presets import PROTOCOLS, SIZES, TITLES, preset_for, protocol_presets, published
 
@@ -145,7 +144,11 @@ def _print_all() -> None:
     console.print(table)
     columns = "; ".join(f"{TITLES[name]} {', '.join(_published(name).fields)}" for name in tuned)
     console.print(f"Columns: {columns}. ~: inferred, or hard to read in the source. ?: unknown.")
-    console.print(f"pointmaze: {BORROWED}. BC and flow BC have nothing to tune, ReFORM has one set for all.")
+    console.print(
+        "pointmaze and other data of antmaze borrow the values of antmaze-large-navigate (giant: -giant), those of "
+        "antsoccer the values of antsoccer-arena-navigate: none are published. BC and flow BC have nothing to tune, "
+        "ReFORM has one set for all."
+    )
     console.print("Sources and further fields: `drol presets --algorithm NAME`.")
 
 

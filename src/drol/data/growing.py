@@ -136,6 +136,9 @@ class Growth:
         rows: the steps of one block, a multiple of `slots`.
         prior_rows: see `GrowingData`.
 
+    Raises:
+        ValueError: for `prior_rows` of nothing.
+
     Attributes:
         table: the data to train on; each `append` replaces it, and the buffers of the one before are gone.
         appended: how many steps have been appended.
@@ -152,6 +155,8 @@ class Growth:
         rows: int,
         prior_rows: int | None = None,
     ):
+        if prior is None and prior_rows is not None:
+            raise ValueError("prior_rows are drawn from prior transitions, and there are none; leave it out")
         known = _nothing(spec, chunking) if prior is None else prior
         self._slots, self._rows = slots, rows
         self._states, self._transitions = known.observations.shape[0], known.actions.shape[0]

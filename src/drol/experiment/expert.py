@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from drol.environments.scoring import evaluate
@@ -127,7 +129,7 @@ def train_expert(
     result = finetune(out / name if resume else config, online, workers=workers, resume=resume, progress=progress)
     environment = result.config.evaluated_in
     assert environment is not None
-    judged = evaluate(result.policy, environment, episodes=GATE_EPISODES, seed=GATE_SEED, workers=workers)
+    judged = evaluate(_as_stored(result.policy), environment, episodes=GATE_EPISODES, seed=GATE_SEED, workers=workers)
     value = judged.mean_return if recipe.measure == "return" else judged.success
     assert value is not None
     if not value >= recipe.least:
@@ -145,6 +147,11 @@ def train_expert(
     }
     save_actor(file, layers_of(result.policy, INPUTS[name]), record)
     return Judged(result, value, recipe, file)
+
+
+def _as_stored(policy: Any) -> Any:
+    """The policy with the rounding of the file: what is judged is what acts later."""
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.float16).astype(leaf.dtype), policy)
 
 
 def layers_of(policy: Any, inputs: int) -> list[tuple[np.ndarray, np.ndarray]]:

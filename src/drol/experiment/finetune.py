@@ -12,15 +12,15 @@ from drol.algorithms.registry import algorithm_class
 from drol.data.dataset import Dataset
 from drol.data.readers.columns import NOTHING
 from drol.data.replay import ReplayData
+from drol.data.rewards import MANIPULATION
 from drol.environments.pool import EnvironmentPool
 from drol.environments.spec import action_bounds
 from drol.errors import DataError, DivergedError, UsageError, both
-from drol.experiment import needs
 from drol.experiment.compilation import kept_programs
 from drol.experiment.config import OPTIONS, RunConfig
 from drol.experiment.heading import online_heading
-from drol.experiment.inputs import check_same_data, load_inputs, sums_in, sums_of
-from drol.experiment.launch import Tell, Trained
+from drol.experiment.inputs import check_named_file, check_same_data, load_inputs, sums_in, sums_of
+from drol.experiment.launch import Tell, Trained, needs_of
 from drol.experiment.many import stored_config
 from drol.experiment.online import ONLINE_OPTIONS, PLACE, OnlineConfig
 from drol.experiment.parts import evaluation_of, evaluator_of, held_out, run_of, sinks_of
@@ -30,14 +30,14 @@ from drol.experiment.records import Json
 from drol.experiment.resume import Changes
 from drol.experiment.run import Result, print_note, results_of
 from drol.extras import quiet, require_all
-from drol.files import write_json
+from drol.files import WriteError, sha256, write_json
 from drol.machine import continued, machine
 from drol.numerics import check_precision, precision
 from drol.online.loop import Prior, Reward, check_online, train_online
 from drol.policy import Policy, in_units, planning
 from drol.processes import cores
 from drol.signals import stop_requests
-from drol.sources import Task, parse_task
+from drol.sources import Task, environment_of, parse_task
 from drol.training.checkpoint import Checkpoints
 from drol.training.folder import RunFolder
 from drol.training.keeper import Evaluate, initial
@@ -112,7 +112,7 @@ def launch_online(request: OnlineRequest) -> Trained:
     check_platform()
     plan = _resumed(request) if request.resume else _planned(request)
     config, folder = plan.config, plan.folder
-    require_all(needs.RUNS | needs.of_data(config.task) | needs.of_evaluation(config.task, config.env))
+    require_all(needs_of(config))
     task = config.resolved_task()
     _refuse(plan, task)
     with contextlib.ExitStack() as stack:
@@ -121,7 +121,7 @@ def launch_online(request: OnlineRequest) -> Trained:
         spec = _spec(plan, data, pool)
         pool.check(spec)
         stack.enter_context(folder.locked())
-        prior = _prior(plan, spec, data, stack)
+        prior = _prior(plan, spec, data)
         units = _bounds(plan) if data is None else data.units
         for line in online_heading(config, plan.online.settings(), data, folder.path, plan.record is not None):
             request.tell(line)
@@ -138,14 +138,19 @@ def launch_online(request: OnlineRequest) -> Trained:
         sinks += [*request.sinks, *([] if bar is None else [bar])]
         evaluate = _marked(evaluation_of(evaluator, config, bar), plan)
         probes = None if data is None else probes_of(data.train, config.chunking())
-        outcome = train_online(
-            run_of(config, folder, sinks, evaluate, units, probes),
-            plan.online.settings(),
-            pool,
-            prior,
-            reward=_reward(config, task),
-            restart=plan.online.restart_episodes and plan.record is not None,
-        )
+        try:
+            outcome = train_online(
+                run_of(config, folder, sinks, evaluate, units, probes),
+                plan.online.settings(),
+                pool,
+                prior,
+                reward=_reward(config, task),
+                restart=plan.online.restart_episodes and plan.record is not None,
+            )
+        except WriteError as error:
+            # What was learned so far is kept, so the remedy is to resume, not to start again.
+            again = "continue with the same command and --resume"
+            raise WriteError(error.errno or 0, error.path, error.remedy, again) from error
     policy = in_units(planning(config.build().policy(outcome.state), config.chunk or 1, config.replan), units)
     return Trained(config, folder, outcome, policy)
 
@@ -154,9 +159,7 @@ def _planned(request: OnlineRequest) -> _Planned:
     """A run that has not begun. Writes nothing."""
     if isinstance(request.begins, RunConfig):
         config, before, start = request.begins.resolved(), None, 0
-        named = type(config.algorithm) if isinstance(config.algorithm, Algorithm) else algorithm_class(config.algorithm)
-        label = parse_task(config.task).label
-        default = Path(config.out or f"runs/{label}-{named.name}-online-seed{config.seed}")
+        default = _folder_of(config)
     else:
         before = RunFolder(request.begins)
         record = before.read_config()
@@ -186,16 +189,31 @@ def _resumed(request: OnlineRequest) -> _Planned:
             *both(f"{folder.path} does not learn online: leave --resume out to continue it in its environment")
         )
     check_precision(record.get("precision", {}))
+    named = record.get(CONTINUES)
+    before = RunFolder(named["folder"]) if isinstance(named, Mapping) and isinstance(named.get("folder"), str) else None
+    _check_same(request, folder, before)
     stored = stored_config(folder, request.given)
     free = {name: value for name, value in request.given.items() if name in OPTIONS and name not in ONLINE_OPTIONS}
-    given = {name: value for name, value in free.items() if name not in ("task", "out")}
+    other = ("out",) if isinstance(request.begins, RunConfig) else ("out", "task")
+    given = {name: value for name, value in free.items() if name not in other}
     given |= {"hyperparameters": request.given["hyperparameters"]} if "hyperparameters" in request.given else {}
     config = dataclasses.replace(stored.extended(given), out=folder.path)
     online = OnlineConfig.from_json(record, str(folder.config)).extended(request.given)
     config = online.of_run(config, start=stored.start, length=stored.updates_per_call)
-    named = record.get(CONTINUES)
-    before = RunFolder(named["folder"]) if isinstance(named, Mapping) and isinstance(named.get("folder"), str) else None
     return _Planned(config, online, folder, record, before)
+
+
+def _check_same(request: OnlineRequest, folder: RunFolder, before: RunFolder | None) -> None:
+    """Refuse to resume another run than the one that is named.
+
+    Raises:
+        DataError: naming both.
+    """
+    if isinstance(request.begins, RunConfig) or request.begins.resolve() == folder.path.resolve():
+        return
+    if before is None or before.path.resolve() != request.begins.resolve():
+        found = "begins with nothing" if before is None else f"continues {before.path}"
+        raise DataError(*both(f"{folder.path} {found}, not {request.begins}; name another folder with --out"))
 
 
 def _begun(request: OnlineRequest) -> Path:
@@ -203,12 +221,16 @@ def _begun(request: OnlineRequest) -> Path:
     if request.out is not None:
         return request.out
     if isinstance(request.begins, RunConfig):
-        if request.begins.out is not None:
-            return Path(request.begins.out)
-        raise UsageError(*both("--resume needs the folder of the run: name it with --out"))
+        return _folder_of(request.begins)
     if PLACE in RunFolder(request.begins).read_config():
         return request.begins
     return request.begins.with_name(f"{request.begins.name}-online")
+
+
+def _folder_of(config: RunConfig) -> Path:
+    """Where a run that begins with nothing goes."""
+    named = type(config.algorithm) if isinstance(config.algorithm, Algorithm) else algorithm_class(config.algorithm)
+    return Path(config.out or f"runs/{parse_task(config.task).label}-{named.name}-online-seed{config.seed}")
 
 
 def _changed(config: RunConfig, given: Changes) -> RunConfig:
@@ -223,9 +245,14 @@ def _changed(config: RunConfig, given: Changes) -> RunConfig:
             raise UsageError(*both(f"--{name.replace('_', '-')} is that of the run which is continued: leave it out"))
     # Both only vouch for a module that the run's configuration names.
     same = {name: kept.pop(name) for name in ("task", "algorithm", "env", "out") if name in kept}
+    if config.evaluated_in is None and "env" in same:
+        named = environment_of(str(same.pop("env")))
+        config = dataclasses.replace(config, evaluated_in=named)
     config = config.extended({name: same[name] for name in ("algorithm", "env") if name in same})
     values = given.get("hyperparameters") or {}
     assert isinstance(values, Mapping)
+    if values and isinstance(config.algorithm, Algorithm):
+        raise UsageError("an algorithm given as an object has hyperparameters of its own: leave one of the two out")
     if values:
         config = dataclasses.replace(config, hyperparameters=_other_coefficients(config, values))
     return dataclasses.replace(config, **kept)  # pyright: ignore[reportArgumentType]
@@ -253,7 +280,7 @@ def _collected_file(before: RunFolder | None, config: RunConfig) -> Path | None:
     """The data file of the run that is continued, if it was collected next to it."""
     if config.data is not None or before is None or config.collect is None:
         return None if config.data is None else Path(config.data)
-    names = [file["name"] for file in before.read_config()["data"]["files"]]
+    names = [Path(file["name"]).name for file in before.read_config()["data"]["files"]]
     candidates = [before.path.parent / "data" / name for name in names if not name.endswith("-val.npz")]
     return next((path.absolute() for path in candidates if path.is_file()), None)
 
@@ -287,6 +314,13 @@ def _refuse(plan: _Planned, task: Task) -> None:
         check_discount(type(config.build()))
     if config.evaluated_in is None:
         raise DataError(*both(f"{config.task} names no environment to act in; name one with --env"))
+    config.settings()
+    if plan.before is not None and not _has_checkpoints(plan.folder) and not plan.before.checkpoints.is_dir():
+        raise DataError(f"the run that this one continues, {plan.before.path}, is gone; put it back, or start again")
+    if plan.online.settings().prior_rows(config.batch_size) is not None and not _has_data(plan, task):
+        raise UsageError(*both("--prior-share draws from data, and this run has none: leave it out"))
+    if plan.record is None:
+        _refuse_without_effect(plan, task)
     if _has_data(plan, task) and task.source.is_large(task.name, config.columns or NOTHING):
         raise DataError(
             *both(
@@ -294,6 +328,29 @@ def _refuse(plan: _Planned, task: Task) -> None:
                 f"them on the device; train on fewer of them"
             )
         )
+
+
+OF_DATA = ("data", "sha256", "collect", "columns", "action_low", "action_high", "normalize_observations")
+"""Options that say something about data."""
+
+
+def _refuse_without_effect(plan: _Planned, task: Task) -> None:
+    """Refuse options that would change nothing, or not what they say.
+
+    Raises:
+        UsageError: naming the option.
+    """
+    config = plan.config
+    if plan.before is not None and plan.online.no_data:
+        raise UsageError(
+            *both("--no-data is for runs that begin with nothing; a run that is continued keeps its data: leave it out")
+        )
+    if _has_data(plan, task):
+        return
+    for name in (name for name in OF_DATA if getattr(config, name) not in (None, False)):
+        raise UsageError(*both(f"--{name.replace('_', '-')} is about data, and this run has none: leave it out"))
+    if config.sparse_rewards and not task.name.startswith(MANIPULATION):
+        raise UsageError(*both("--sparse-rewards is for OGBench's manipulation tasks: leave it out"))
 
 
 def _has_data(plan: _Planned, task: Task) -> bool:
@@ -304,8 +361,10 @@ def _data(plan: _Planned, task: Task) -> Dataset | None:
     """The data of the run, checked to be those of the run that it continues; None if it begins without."""
     if not _has_data(plan, task):
         return None
-    data = load_inputs(plan.config, task, plan.folder.path.parent / "data")
     record = plan.record if plan.before is None or plan.record is not None else plan.before.read_config()
+    if record is not None and plan.config.data is not None:
+        check_named_file(Path(plan.config.data), [sums_in(record)])
+    data = load_inputs(plan.config, task, plan.folder.path.parent / "data")
     if record is not None:
         check_same_data(sums_in(record), sums_of(data.source))
     return data
@@ -333,21 +392,20 @@ def _spec(plan: _Planned, data: Dataset | None, pool: EnvironmentPool) -> Spec:
     return Spec(facts["observation_dim"], facts["action_dim"], chunk)
 
 
-def _prior(plan: _Planned, spec: Spec, data: Dataset | None, stack: contextlib.ExitStack) -> Prior:
+def _prior(plan: _Planned, spec: Spec, data: Dataset | None) -> Prior:
     """What the run begins with."""
     chunking = plan.config.chunking()
-    known = None if data is None else ReplayData.from_transitions(data.train, chunking)
+    known = None if data is None else lambda: ReplayData.from_transitions(data.train, chunking)
     validation = None if data is None else held_out(data.validation, chunking)
-    return Prior(spec, chunking, known, _start(plan, spec, stack), validation)
+    return Prior(spec, chunking, known, _start(plan, spec), validation)
 
 
-def _start(plan: _Planned, spec: Spec, stack: contextlib.ExitStack) -> tuple[TrainState, Key] | None:
+def _start(plan: _Planned, spec: Spec) -> tuple[TrainState, Key] | None:
     """The state from which the run goes on; None if it has checkpoints of its own, or begins with nothing."""
     if plan.before is None or _has_checkpoints(plan.folder):
         return None
-    stack.enter_context(plan.before.locked())
     state, key, _ = initial(plan.config.build(), spec, plan.config.seed)
-    with contextlib.closing(Checkpoints(plan.before.checkpoints)) as checkpoints:
+    with plan.before.locked(), contextlib.closing(Checkpoints(plan.before.checkpoints)) as checkpoints:
         restored = checkpoints.restore(state, key, plan.config.start)
     return restored.state, restored.key
 
@@ -380,9 +438,15 @@ def _record(plan: _Planned, data: Dataset | None, environment: Json | None, warn
     source = {"kind": "none", "files": []} if data is None else data.source
     facts: Json = {"precision": precision(), "width": None, "data": source, "environment": environment}
     if plan.before is not None:
-        every = plan.before.read_config()["settings"]["eval_every"]
-        folder = str(plan.before.path.absolute())
-        facts[CONTINUES] = {"folder": folder, "update": plan.config.start, "eval_every": every}
+        before = plan.before.read_config()
+        facts[CONTINUES] = {
+            "folder": str(plan.before.path.absolute()),
+            "update": plan.config.start,
+            "updates": before["settings"]["updates"],
+            "eval_every": before["settings"]["eval_every"],
+            "hyperparameters": before["hyperparameters"],
+            "config_sha256": sha256(plan.before.config),
+        }
     return entries | facts | machine()
 
 
@@ -465,11 +529,16 @@ def finetune(
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if online is not None:
         given |= {name: getattr(online, name) for name in ONLINE_OPTIONS}
-    config = run if isinstance(run, RunConfig) else None
-    if config is not None and workers is not None:
-        config = dataclasses.replace(config, workers=workers)
+    begins: Path | RunConfig
+    if isinstance(run, RunConfig):
+        if unused := [name for name in ("hyperparameters", "env", "algorithm") if name in given]:
+            raise UsageError(f"{unused[0]} belongs into the configuration of a run that begins with nothing")
+        begins = run if workers is None else dataclasses.replace(run, workers=workers)
+        given |= {n: v for n, v in begins.resolved().changes().items() if n not in ONLINE_OPTIONS} if resume else {}
+    else:
+        begins = Path(run)
     request = OnlineRequest(
-        Path(run) if not isinstance(run, RunConfig) else config or run,
+        begins,
         online or OnlineConfig(),
         given,
         out=None if out is None else Path(out),

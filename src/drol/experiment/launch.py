@@ -140,7 +140,7 @@ def launch(request: Request) -> list[Trained]:
         OSError: if the disk cannot be written to; the last checkpoints are kept.
     """
     config = request.config
-    require_all(_needs(config))
+    require_all(needs_of(config))
     _refuse_contradictions(request)
     if not config.distributed:
         check_platform()
@@ -151,7 +151,8 @@ def launch(request: Request) -> list[Trained]:
         return _lead(request, leader)
 
 
-def _needs(config: RunConfig) -> needs.Needs:
+def needs_of(config: RunConfig) -> needs.Needs:
+    """The optional packages that a run needs."""
     sinks = {"tensorboardX": "tensorboard"} if config.tensorboard else {}
     sinks |= {"wandb": "wandb"} if config.wandb else {}
     return needs.RUNS | needs.of_data(config.task) | needs.of_evaluation(config.task, config.env) | sinks
@@ -246,7 +247,7 @@ def _planned(request: Request) -> list[_Planned]:
         stored, record = stored_config(source, request.given), source.read_config()
         if PLACE in record:
             raise DataError(
-                *both(f"{source.path} learns online; continue it with `drol finetune {source.path} --steps N --resume`")
+                f"{source.path} learns online; continue it with `drol finetune {source.path} --steps N --resume`"
             )
         given = dict(request.given) | {"hyperparameters": {**given_values(request.given), **member.values}}
         if request.seeds is not None:

@@ -23,7 +23,7 @@ def notes(config: RunConfig, task: Task, data: Dataset, given: Collection[str], 
         given: the hyperparameters whose values the user chose.
         resumed: whether the run has begun.
     """
-    of_data = [f"note: {line}" for line in (*data.notes, *_lost_chunks(data, config))]
+    of_data = [f"note: {line}" for line in (*data.notes, *_collected(config, task), *_lost_chunks(data, config))]
     if resumed:
         return of_data
     lines = _published(config, task, given) if isinstance(config.algorithm, str) else []
@@ -47,6 +47,14 @@ def _published(config: RunConfig, task: Task, given: Collection[str]) -> list[st
     if preset is not None and (config.chunk, config.n_step or preset.chunk) != (preset.chunk, preset.chunk):
         lines.append(f"note: the values of protocol {protocol} here belong to chunks of {preset.chunk}")
     return lines
+
+
+def _collected(config: RunConfig, task: Task) -> list[str]:
+    """Whose data these are, if they are collected by others than the published ones."""
+    data_set = task.source.data_set(task.name)
+    if config.collect is None or data_set is None or (said := task.source.about_collection(data_set)) is None:
+        return []
+    return [f"the data are {said}"]
 
 
 def _without_effect(config: RunConfig, given: Collection[str]) -> list[str]:

@@ -161,7 +161,14 @@ class OnlineConfig:
         if length is None:
             shared = math.gcd(blocks, eval_blocks)
             count = max(n for n in range(1, shared + 1) if shared % n == 0 and (n == 1 or n * per_block <= LONGEST))
-            length = max(count * per_block, 2)
+            length = count * per_block
+            if length < 2:
+                raise UsageError(
+                    *both(
+                        f"a line of the records needs at least two updates, and a block of {settings.rows} steps has "
+                        f"one: let --steps less --warm-up and --eval-every be multiples of {2 * settings.rows}"
+                    )
+                )
         if settings.updates % length:
             more = length // per_block * settings.rows
             raise DataError(

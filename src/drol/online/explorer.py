@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +18,8 @@ from drol.policy import PlanQueue, Policy
 from drol.processes import WorkerError
 from drol.seeding import episode_seed
 from drol.types import Spec, Units
+
+T = TypeVar("T")
 
 logger = logging.getLogger("drol")
 
@@ -161,10 +163,14 @@ class Explorer:
             self._observations[slot] = result.observation
 
     def _end(self, slot: int, success: bool | None) -> None:
-        episode, length = int(self._episodes[slot]), len(self._actions[slot])
-        seed, total = episode_seed(self._seed, ONLINE, episode), float(self._returns[slot])
-        self.ended.append(Ended(episode, seed, length, total, success))
+        self.ended.append(self._ended(slot, success))
         self._episodes[slot], self._actions[slot] = -1, []
+
+    def _ended(self, slot: int, success: bool | None) -> Ended:
+        """The episode in a slot, as far as it went."""
+        episode, length = int(self._episodes[slot]), len(self._actions[slot])
+        seed = episode_seed(self._seed, ONLINE, episode)
+        return Ended(episode, seed, length, float(self._returns[slot]), success)
 
     def _seeds(self, slots: np.ndarray) -> dict[int, int]:
         return {int(slot): episode_seed(self._seed, ONLINE, int(self._episodes[slot])) for slot in slots}
@@ -180,12 +186,26 @@ class Explorer:
         if not arguments:
             return {}
         resumed = np.array([slot for slot in range(self._slots) if method == "step" or slot not in arguments], int)
+
+        def act() -> dict[int, StepResult]:
+            return self._pool.exchange(method, dict(arguments))
+
+        return self._repaired(act, resumed)
+
+    def _repaired(self, call: Callable[[], T], resumed: np.ndarray, *, fresh: bool = False) -> T:
+        """A call to the environments; if they fail, they are started again and taken to where they were.
+
+        Args:
+            call: what to do.
+            resumed: the environments whose episodes are to be repeated after a failure.
+            fresh: whether they have to be taken there first in any case.
+        """
         for attempt in range(ATTEMPTS):
             try:
-                if attempt:
-                    self._pool.start()
+                self._pool.start()
+                if attempt or fresh:
                     self._replay(resumed)
-                return self._pool.exchange(method, dict(arguments))
+                return call()
             except WorkerError as error:
                 self._pool.close()
                 if attempt == ATTEMPTS - 1:
@@ -236,8 +256,8 @@ class Explorer:
             self._plans.kept(),
         )
 
-    def restore(self, standing: Standing, *, restart: bool = False) -> None:
-        """Take the environments to where they stood.
+    def restore(self, standing: Standing, *, restart: bool = False) -> list[Ended]:
+        """Take the environments to where they stood; returns the episodes that were given up instead.
 
         Args:
             standing: from `standing`.
@@ -251,10 +271,13 @@ class Explorer:
         parts = np.split(standing.actions, np.cumsum(standing.lengths)[:-1])
         self._actions = [list(part) for part in parts]
         self._plans.restore(standing.plans)
-        if restart:
-            self._episodes[:] = -1
-            return
-        self._replay(np.arange(self._slots))
+        running = np.flatnonzero(self._episodes >= 0)
+        if not restart:
+            self._repaired(lambda: None, running, fresh=True)
+            return []
+        given_up = [self._ended(int(slot), None) for slot in running]
+        self._episodes[:] = -1
+        return given_up
 
     def _check_finite(self, what: str, numbers: Any) -> None:
         if not np.isfinite(numbers).all():

@@ -14,6 +14,7 @@ from drol.algorithm import Algorithm, TrainState
 from drol.data.growing import Growth, Steps, joined
 from drol.data.replay import ReplayData
 from drol.environments.pool import EnvironmentPool
+from drol.errors import DataError
 from drol.online.explorer import Ended, Explorer, Standing
 from drol.online.log import StepLog
 from drol.online.random import RandomPolicy
@@ -38,14 +39,15 @@ class Prior(NamedTuple):
     Attributes:
         spec: the dimensions of observations and actions, and the actions of a plan.
         chunking: how many steps make up a row of a batch.
-        data: transitions that were there before; None if there are none.
+        data: returns the transitions that were there before; None if there are none. A function, so that they are not
+            on the device twice.
         start: a state to continue from, and the key of the updates that led to it; None to begin with fresh networks.
         validation: held-out transitions, if any.
     """
 
     spec: Spec
     chunking: Chunking
-    data: ReplayData | None = None
+    data: Callable[[], ReplayData] | None = None
     start: tuple[TrainState, Key] | None = None
     validation: ReplayData | None = None
 
@@ -83,13 +85,28 @@ def train_online(
         requests = stack.enter_context(stop_requests())
         stack.enter_context(run.folder.locked())
         keeper = stack.enter_context(contextlib.closing(Keeper(run, prior.spec, prior.validation, prior.start)))
-        keeper.resume(keeper.newest_intact())
+        keeper.resume(_newest(keeper, settings, prior))
         run.folder.episodes.cut(keeper.update)
         if keeper.unfinished:
             _Online(keeper, settings, pool, prior, reward, requests).train(restart=restart)
         keeper.keep()
         signal = requests[0] if requests and (keeper.unfinished or keeper.pending) else None
     return Outcome(keeper.state, keeper.divergence, signal)
+
+
+def _newest(keeper: Keeper, settings: OnlineSettings, prior: Prior) -> int | None:
+    """The newest checkpoint between two blocks: a run that diverged, and was killed before it said so, has a later one.
+
+    Raises:
+        DataError: if there is none, although the run continues another one.
+    """
+    start = keeper.run.settings.start
+    newest = keeper.newest_intact()
+    while newest is not None and (newest - start) % settings.updates_per_block and keeper.divergence is None:
+        newest = keeper.newest_intact(newest - 1)
+    if newest is None and start and prior.start is None:
+        raise DataError(f"{keeper.run.folder.path} holds no checkpoint to continue from; restore it from a backup")
+    return newest
 
 
 class _Moment(NamedTuple):
@@ -115,7 +132,7 @@ class _Online:
         self._keeper, self._settings, self._run, self._key = keeper, settings, run, keeper.key
         self._requests = requests
         self._growth = Growth(
-            prior.data,
+            None if prior.data is None else prior.data(),
             spec=prior.spec,
             chunking=prior.chunking,
             steps=settings.steps,
@@ -124,6 +141,7 @@ class _Online:
             prior_rows=settings.prior_rows(run.settings.batch_size),
         )
         self._log = StepLog(run.folder.steps)
+        self._ended: list[Ended] = []
         self._spec = prior.spec
         policy = self._policy(keeper.state)
         self._explorer = Explorer(
@@ -159,7 +177,8 @@ class _Online:
             return
         for block in _blocks(joined(parts), self._settings.rows):
             self._growth.append(block)
-        self._explorer.restore(standing, restart=restart)
+        given_up = self._explorer.restore(standing, restart=restart)
+        self._note(self._keeper.update, given_up, cut="restarted")
 
     def _moment(self) -> _Moment:
         return _Moment(self._explorer.standing(), self._log.count)
@@ -172,22 +191,26 @@ class _Online:
         for _ in range(self._settings.warm_up // self._settings.rows):
             self._act(policy)
 
-    def _act(self, policy: Policy) -> list[Ended]:
+    def _act(self, policy: Policy) -> None:
         """One block of steps."""
         steps = self._explorer.block(policy, self._settings.block)
         self._log.append(steps)
         self._growth.append(steps)
-        return self._explorer.ended
+        self._ended += self._explorer.ended
+
+    def _note(self, update: int, episodes: Sequence[Ended], **facts: str) -> None:
+        """Record episodes in which the policy learned."""
+        lines = [{"update": update, "step": self._log.count, **one.as_record(), **facts} for one in episodes]
+        self._run.folder.episodes.append(*lines)
 
     def _line(self) -> None:
         """The blocks of one line of the records."""
         blocks = self._run.settings.updates_per_call // self._settings.updates_per_block
         found: list[dict[str, float]] = []
-        ended: list[Ended] = []
         acting, began = 0.0, time.perf_counter()
         for _ in range(blocks):
             start = time.perf_counter()
-            ended += self._act(self._policy(self._state))
+            self._act(self._policy(self._state))
             acting += time.perf_counter() - start
             metrics, refused = self._learn()
             if refused is not None:
@@ -196,13 +219,12 @@ class _Online:
             found.append(metrics)
         seconds = time.perf_counter() - began
         line: dict[str, Any] = {name: float(np.mean([metrics[name] for metrics in found])) for name in found[0]}
-        line |= {"step": self._log.count} | _summary(ended)
+        line |= {"step": self._log.count} | _summary(self._ended)
         line["updates_per_second"] = self._run.settings.updates_per_call / seconds
         line["acting_share"] = acting / seconds
         update = int(self._state.step)
-        self._run.folder.episodes.append(
-            *({"update": update, "step": self._log.count, **episode.as_record()} for episode in ended)
-        )
+        self._note(update, self._ended)
+        self._ended = []
         if self._keeper.evaluates_at(update):
             self._log.seal(self._explorer.standing())
         self._keeper.after_chunk(_copied(self._state), line, bool(self._requests))

@@ -12,7 +12,7 @@ from drol.environments.episodes import EVALUATION
 from drol.environments.rollout import SLOTS
 from drol.errors import DataError
 from drol.files import null_for_nan, read_json, refuse_folder, sha256, write_atomic
-from drol.report.figure import MEASURES, Figure, figure
+from drol.report.figure import MEASURES, Figure, figure, online
 from drol.report.runs import read_run
 from drol.seeding import episode_seed
 from drol.training.folder import RunFolder
@@ -32,6 +32,9 @@ CANNOT_PROVE = (
 )
 
 RECORDS = ("config.json", "metrics.jsonl", "evaluations.jsonl")
+
+PLACES = ("update", "step")
+"""Where in training an evaluation was made."""
 
 FIELDS = ("episode", "seed", "length", "return", "success", "score", "cut")
 """What a certificate says about an episode, after the update of its evaluation."""
@@ -164,19 +167,19 @@ def evaluations(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             name.removeprefix("evaluation/"): value for name, value in line.items() if name.startswith("evaluation/")
         }
         if said:
-            found.append({"update": line["update"]} | said)
+            found.append({name: line[name] for name in PLACES if name in line} | said)
     return found
 
 
 def scored_updates(evaluated: Sequence[Mapping[str, Any]], of: Figure) -> list[int]:
     """The updates of the evaluations that a figure averages."""
-    return [line["update"] for line in evaluated if line.get(of.measure) is not None][-LAST_EVALUATIONS:]
+    return [line["update"] for line in online(evaluated) if line.get(of.measure) is not None][-LAST_EVALUATIONS:]
 
 
 def figure_of(evaluated: Sequence[Mapping[str, Any]]) -> Figure | None:
     """The figure that follows from evaluations."""
     return figure(
-        {"update": line["update"]} | {f"evaluation/{name}": value for name, value in line.items()} for line in evaluated
+        {name if name in PLACES else f"evaluation/{name}": value for name, value in line.items()} for line in evaluated
     )
 
 

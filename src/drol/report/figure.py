@@ -2,7 +2,7 @@
 
 import dataclasses
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from drol.training.settings import LAST_EVALUATIONS
@@ -33,9 +33,17 @@ class Figure:
     episodes: int
 
 
+def online(lines: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """The lines of a run's time online; all, if it did not learn online."""
+    return [line for line in lines if "step" in line] or lines
+
+
 def figure(lines: Iterable[Mapping[str, Any]]) -> Figure | None:
-    """A run's figure from the lines of its `metrics.jsonl`; None if it was never evaluated."""
-    kept = list(lines)
+    """A run's figure from the lines of its `metrics.jsonl`; None if it was never evaluated.
+
+    The figure of a run that learned online is that of its time online, whose lines have a `step`.
+    """
+    kept = online(list(lines))
     for measure in MEASURES:
         name = f"evaluation/{measure}"
         last = [line for line in kept if line.get(name) is not None][-LAST_EVALUATIONS:]

@@ -224,9 +224,11 @@ def _scheduled(configuration: Mapping[str, Any], planned: int, every: int) -> li
     """The updates of all evaluations that were planned; of a run that continues another one, those of both."""
     start = configuration["settings"].get("start", 0)
     before = configuration.get("continues")
-    every_before = before.get("eval_every") if isinstance(before, Mapping) else None
-    earlier = [*range(every_before, start, every_before), start] if start and isinstance(every_before, int) else []
-    return [*earlier, *range(start + every, planned, every), planned]
+    known = before if isinstance(before, Mapping) else {}
+    every_before, planned_before = known.get("eval_every"), known.get("updates")
+    earlier = range(every_before, start + 1, every_before) if isinstance(every_before, int) and every_before > 0 else ()
+    ends = [start] if start and start == planned_before and start not in earlier else []
+    return [*earlier, *ends, *range(start + every, planned, every), planned]
 
 
 def _episode_contradictions(certificate: Certificate) -> Iterator[str]:

@@ -1,10 +1,11 @@
 """Environments without data, by the name that gymnasium knows them by."""
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from drol.environments.spec import EnvironmentSpec
-from drol.errors import DataError, both
+from drol.errors import DataError
 from drol.extras import lazy, quiet, require
 from drol.modules import import_named
 from drol.sources.contract import GYMNASIUM, Needs, Request, Source, Task
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 else:
     gymnasium = lazy("gymnasium", "train")
 
-NAME = re.compile(r"(?:[\w.]+:)?[A-Z]\w*-v\d+")
+NAME = re.compile(r"(?:[\w.]+:)?(?:[\w-]+/)?[A-Z]\w*-v\d+")
 """Gymnasium's ids, optionally with the module that registers them; lower-case ids are those of data sets."""
 
 
@@ -70,10 +71,8 @@ class Without(Source):
     @staticmethod
     def _no_data(name: str) -> DataError:
         return DataError(
-            *both(
-                f"{name} is an environment without data; learn in it with `drol finetune {name} --algorithm sac "
-                f"--steps N`, or name a file of your own and --env {name}"
-            )
+            f"{name} is an environment without data; learn in it with `drol finetune {name} --algorithm sac`, or train "
+            f"on a file of your own"
         )
 
 
@@ -81,16 +80,20 @@ class BareSource(Without):
     """Any environment that is registered with gymnasium, such as `Pendulum-v1`."""
 
     def claims(self, name: str) -> bool:
-        """Whether it has the form of a gymnasium id."""
-        return NAME.fullmatch(name) is not None
+        """Whether it has the form of a gymnasium id, and is no file or folder."""
+        return NAME.fullmatch(name) is not None and not Path(name).exists()
 
     def label(self, name: str) -> str:
         """The id without its module."""
         return name.rpartition(":")[2]
 
     def environment(self, name: str) -> EnvironmentSpec | None:
-        """The environment itself."""
-        return registered(name)
+        """The environment itself. Imports nothing: the name may come from a file."""
+        return EnvironmentSpec(name)
+
+    def check_readable(self, name: str) -> None:
+        """Check that gymnasium knows it; imports the module of a name that the user gave."""
+        registered(name)
 
 
 BARE = BareSource()

@@ -193,6 +193,10 @@ class Source(abc.ABC):
         """The name of a task's data set in `collect`; None if this source cannot collect it."""
         return None
 
+    def about_collection(self, data_set: str) -> str | None:
+        """What to know about data that `collect` makes, in a sentence; None if they are made as the published ones."""
+        return None
+
     def file_name(self, data_set: str) -> str:
         """The default name of the training file that `collect` writes for a data set."""
         raise NotImplementedError

@@ -50,12 +50,13 @@ class Checkpoints:
         folder: made if needed.
         keep_last: how many of the newest to keep.
         keep_every: also keep those at multiples of this many updates; 0 for none.
+        first: the update at which the run begins.
     """
 
-    def __init__(self, folder: Path, *, keep_last: int = 2, keep_every: int = 0):
+    def __init__(self, folder: Path, *, keep_last: int = 2, keep_every: int = 0, first: int = 0):
         require("orbax.checkpoint", "train")
         self._folder = folder.absolute()
-        self._keep_last, self._keep_every = keep_last, keep_every
+        self._keep_last, self._keep_every, self._first = keep_last, keep_every, first
         # Orbax measures its timeouts by the wall clock: with its default of twenty minutes, setting the clock forward
         # while a checkpoint is being written would end the run.
         options = ocp.CheckpointManagerOptions(
@@ -103,8 +104,8 @@ class Checkpoints:
             if damage is None:
                 return update
             logger.warning("checkpoint %d in %s is damaged (%s) and is not used", update, self._folder, damage)
-        # A crash before anything was sealed leaves at most the checkpoint of update 0.
-        if limit is None and (sealed or any(self._manager.all_steps())):
+        # A crash before anything was sealed leaves at most the checkpoint with which the run begins.
+        if limit is None and (sealed or any(step != self._first for step in self._manager.all_steps())):
             raise DataError(
                 f"{self._folder} holds no intact checkpoint; restore one from a backup, or start the run again in "
                 f"another folder"

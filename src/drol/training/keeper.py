@@ -98,7 +98,10 @@ class Keeper:
         self.divergence = run.folder.read_divergence()
         self._metrics: Mapping[str, Any] | None = None
         self._checkpoints = Checkpoints(
-            run.folder.checkpoints, keep_last=settings.keep_last, keep_every=settings.keep_every
+            run.folder.checkpoints,
+            keep_last=settings.keep_last,
+            keep_every=settings.keep_every,
+            first=settings.start,
         )
 
     @property
@@ -131,6 +134,9 @@ class Keeper:
         folder.probes.cut(kept)
         folder.cut_policies(kept, LAST_EVALUATIONS)
         self._checkpoints.save(self.state, self.key, self._metrics)
+        if self.run.settings.start:
+            # From now on, the run that this one continues is not needed any longer.
+            self._checkpoints.finish()
         if self.update == 0:
             self._probed()
         if self._metrics is not None and not recorded:

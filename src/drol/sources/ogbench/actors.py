@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from drol.data.readers.npz import read_npz
-from drol.errors import DataError, both
+from drol.errors import DataError
 from drol.files import read_json, sha256, write_atomic, write_json
 
 SHIPPED = Path(__file__).parent / "actors"
@@ -79,10 +79,8 @@ def load_actor(name: str, folder: Path | None = None) -> Actor:
     path = (folder or SHIPPED) / f"{name}.npz"
     if not path.is_file():
         raise DataError(
-            *both(
-                f"there is no expert {path.name} in {path.parent}; train one with `drol expert {name} --out DIR`, "
-                f"which takes an hour or more, and name it with --experts DIR"
-            )
+            f"there is no expert {path.name} in {path.parent}; train one with `drol expert {name} --out DIR`, which "
+            f"takes an hour or more, and collect with `drol collect ... --experts DIR`"
         )
     record = read_json(path.with_suffix(".json"))
     found = sha256(path)

@@ -20,7 +20,7 @@ from drol.files import clear_write_errors, write_atomic
 from drol.processes import pool, ready
 from drol.seeding import checked_seed
 from drol.signals import stop_requests
-from drol.sources.ogbench.actors import load_actor
+from drol.sources.ogbench.actors import SHIPPED, load_actor
 
 CUBES = ("cube-single", "cube-double", "cube-triple", "cube-quadruple")
 PUZZLES = ("puzzle-3x3", "puzzle-4x4", "puzzle-4x5", "puzzle-4x6")
@@ -147,7 +147,7 @@ def collect(
         )
     seed = checked_seed(seed)
     total = count + max(1, count // 10)
-    results = _episodes(total, seed, (collection, steps, actors), workers, progress)
+    results = _episodes(total, seed, (collection, steps, actors or SHIPPED), workers, progress)
     # The training file is written last: if it exists, so does the validation file.
     for path, part in zip(reversed(paths), (results[count:], results[:count]), strict=True):
         arrays = {key: np.concatenate([episode[key] for episode in part]) for key in part[0]}

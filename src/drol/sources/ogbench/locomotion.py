@@ -1,7 +1,9 @@
 """OGBench's environments for training its experts, made as its training script makes them. Does not import JAX."""
 
+import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from typing import Any, SupportsFloat
 
 import gymnasium
@@ -31,24 +33,28 @@ def make(name: str, **options: Any) -> gymnasium.Env:
     """
     if name == "online-ant":
         return GymXYWrapper(gymnasium.make("online-ant-v0", **options))
-    # Its constructor moves the camera of its renderer, and so needs one.
-    os.environ["MUJOCO_GL"] = os.environ.get("DROL_MUJOCO_GL", "egl")
-    before = set(os.listdir(tempfile.gettempdir()))
+    # Its constructor moves the camera of its renderer, and so needs one; workers have none unless they are to film.
+    if os.environ.get("MUJOCO_GL", "disable") == "disable":
+        os.environ["MUJOCO_GL"] = "egl"
     try:
-        env = gymnasium.make("online-antball-v0", **({"render_mode": "rgb_array"} | options))  # pyright: ignore[reportArgumentType]
+        with _own_temporary_files():
+            env = gymnasium.make("online-antball-v0", **({"render_mode": "rgb_array"} | options))  # pyright: ignore[reportArgumentType]
     except Exception as error:
         raise DataError(
-            f"online-antball needs OpenGL, because OGBench renders it while it is made, and EGL failed here "
-            f"({type(error).__name__}: {error}); install libegl1 or a graphics driver"
+            f"online-antball needs OpenGL, because OGBench renders it while it is made, and "
+            f"MUJOCO_GL={os.environ['MUJOCO_GL']} failed here ({type(error).__name__}: {error}); install libegl1 or a "
+            f"graphics driver"
         ) from None
-    finally:
-        _tidy(before)
     return EndsAtTheTimeLimit(env)
 
 
-def _tidy(before: set[str]) -> None:
-    """Remove the temporary model files that OGBench leaves behind."""
-    folder = tempfile.gettempdir()
-    for name in set(os.listdir(folder)) - before:
-        if name.endswith(".xml"):
-            os.remove(os.path.join(folder, name))
+@contextlib.contextmanager
+def _own_temporary_files() -> Iterator[None]:
+    """OGBench leaves a temporary model file behind: let it be in a folder that is removed."""
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix="drol-") as folder:
+        tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before

@@ -68,6 +68,13 @@ class OGBenchSource(Source):
         """Environment and kind of expert, such as `cube-single-play`; not all of them have a scripted expert."""
         return names.parse_task(name).dataset.removesuffix("-v0")
 
+    def about_collection(self, data_set: str) -> str | None:
+        """Of data of trained ants, whose they are."""
+        actors = collection.parse_collection(data_set).actors
+        if not actors:
+            return None
+        return f"collected here with drol's experts ({' and '.join(actors)}), not the published set"
+
     def file_name(self, data_set: str) -> str:
         """OGBench's own file name."""
         return f"{data_set.removesuffix('-v0')}-v0.npz"
