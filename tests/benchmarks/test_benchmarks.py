@@ -151,6 +151,19 @@ def test_bench_act_writes_its_records(tmp_path, capsys):
     assert "plain p50" in capsys.readouterr().out
 
 
+def test_bench_online_adds_up_its_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr(timing, "ROUNDS", 3)
+    file = tmp_path / "online.json"
+    given = ("bench", "online", "tests.helpers.toy_environment:DrolToy-v0", "--environments", 2, "--json", file)
+    assert drol(*given) == 0
+    (record,) = json.loads(file.read_text())
+    parts = sum(record[f"{name}_ms"] for name in ("environment", "policy", "update"))
+    assert record["ratio"] == pytest.approx(record["loop_ms"] / parts)
+    assert record["steps_per_second"] == pytest.approx(1e3 / record["loop_ms"])
+    assert record["environments"] == 2
+    assert 0.5 < record["ratio"] < 3
+
+
 def test_bench_act_on_chunks_runs_the_network_in_one_call_of_five(tmp_path, monkeypatch):
     monkeypatch.setattr(act, "CALLS", 200)
     file = tmp_path / "act.json"

@@ -81,6 +81,14 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     _add_sizes(act)
     act.add_argument("--chunk", type=count(), default=1, metavar="H", help="actions per plan (default: 1)")
     _add_numbers(act, "--batch", [1, 4, 16, 64, 256, 1024], "N", "observations per call")
+    online = benchmarks.add_parser(
+        "online",
+        help="learning while acting: milliseconds per step of the loop, and of its parts alone",
+        description="Times DROL(16) with one update per step in an environment, from nothing, in blocks of 50 steps.",
+    )
+    online.add_argument("environment", metavar="ENV", help="a task, or a gymnasium id such as Pendulum-v1")
+    _add_sizes(online, default=["laptop"])
+    _add_numbers(online, "--environments", [1], "N", "environments side by side")
     scaling = benchmarks.add_parser(
         "scaling",
         help="several runs in one program, and one run over several devices",
@@ -105,7 +113,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         "--episodes", type=count(), default=20, metavar="N", help="episodes per evaluation (default: 20)"
     )
     churn.add_argument("--workers", type=count(), default=min(cores(), 8), metavar="W", help="processes")
-    for benchmark in (step, profile, train, peers, act, scaling, churn):
+    for benchmark in (step, profile, train, peers, act, online, scaling, churn):
         benchmark.add_argument("--json", type=Path, metavar="FILE", help="write the records to FILE")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from drol.algorithms.drol import DROL
 from drol.benchmarks.act import bench_act
 from drol.benchmarks.churn import churn, spread
+from drol.benchmarks.online import bench_online
 from drol.benchmarks.peers import bench_peers
 from drol.benchmarks.profile import KINDS, bench_profile
 from drol.benchmarks.scaling import LENGTH, bench_scaling
@@ -205,6 +206,26 @@ def _act(parsed: argparse.Namespace) -> list[dict[str, Any]]:
     return _show("microseconds per call, NumPy to NumPy", measured, columns)
 
 
+def _online(parsed: argparse.Namespace) -> list[dict[str, Any]]:
+    columns: Columns = {
+        **_SIZE,
+        "environments": lambda record: str(record["environments"]),
+        "ms/step": _number("loop_ms"),
+        "environment": _number("environment_ms"),
+        "policy": _number("policy_ms"),
+        "update": _number("update_ms"),
+        "steps/s": _number("steps_per_second", 1),
+        "ratio": _number("ratio"),
+    }
+    environment = environment_of(parsed.environment)
+    if environment is None:
+        raise DataError("name an environment to act in, found none")
+    measured = (bench_online(environment, size, environments=n) for size in parsed.size for n in parsed.environments)
+    records = _show("learning online, one update per step", measured, columns)
+    print("environment, policy, update: alone, per step; ratio: the loop over their sum")
+    return records
+
+
 def _scaling(parsed: argparse.Namespace) -> list[dict[str, Any]]:
     columns: Columns = {
         **_SIZE,
@@ -284,6 +305,7 @@ BENCHMARKS: Mapping[str, Callable[[argparse.Namespace], list[dict[str, Any]]]] =
     "train": _train,
     "peers": _peers,
     "act": _act,
+    "online": _online,
     "scaling": _scaling,
     "churn": _churn,
 }
