@@ -2,9 +2,7 @@
 
 import dataclasses
 import json
-import os
 import shutil
-import signal
 
 import jax
 import numpy as np
@@ -18,6 +16,7 @@ from drol.training.checkpoint import Checkpoints
 from tests.helpers.commands import drol as command
 from tests.helpers.commands import error_of
 from tests.helpers.toy_logs import ENVIRONMENT, write_log
+from tests.helpers.toy_online import StopAt
 from tests.helpers.toy_run import assert_identical
 
 ONLINE = drol.OnlineConfig(steps=160, warm_up=40, block=10, updates_per_step=0.5, eval_every=40)
@@ -101,20 +100,6 @@ def test_the_switch_changes_no_parameter_and_warming_up_none(trained, tmp_path):
     folder.close()
     assert int(restored.step) == 40
     assert_identical(restored, state)
-
-
-class StopAt:
-    """Stops at an update."""
-
-    def __init__(self, update):
-        self._update = update
-
-    def write(self, update, metrics):
-        if update == self._update:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def close(self):
-        pass
 
 
 def test_a_stopped_run_resumes_exactly_by_the_command(trained, undisturbed, tmp_path, capsys):

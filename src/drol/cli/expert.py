@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from drol.cli.numbers import count, seed
 from drol.experiment import needs
 from drol.extras import lazy, require_all
-from drol.sources.ogbench.online import TASKS
+from drol.sources.ogbench.online import EXPERTS
 
 if TYPE_CHECKING:
     from drol.experiment import expert
@@ -15,14 +15,12 @@ if TYPE_CHECKING:
 else:
     expert, run_module = lazy("drol.experiment.expert"), lazy("drol.experiment.run")
 
-NAMES = ("ant", "antball")
-
 
 def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
     """Declare the command's options."""
     parser.add_argument(
         "expert",
-        choices=NAMES,
+        choices=tuple(EXPERTS),
         help="ant: follows directions, for antmaze and antsoccer (about an hour on two cores);\nantball: moves the "
         "ball, for antsoccer (about two hours; needs EGL)",
     )
@@ -47,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
 
 def run(parsed: argparse.Namespace) -> int:
     """Train, judge, and say how it went."""
-    require_all(needs.RUNS | needs.of_environment(TASKS[NAMES.index(parsed.expert)]))
+    require_all(needs.RUNS | needs.of_environment(EXPERTS[parsed.expert]))
     try:
         judged = expert.train_expert(
             parsed.expert,

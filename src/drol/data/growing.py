@@ -141,7 +141,6 @@ class Growth:
 
     Attributes:
         table: the data to train on; each `append` replaces it, and the buffers of the one before are gone.
-        appended: how many steps have been appended.
     """
 
     def __init__(
@@ -164,7 +163,6 @@ class Growth:
         data = _with_room(known, states=room, transitions=steps)
         filled = jnp.asarray(self._transitions, jnp.int32)
         self.table = GrowingData(data, filled, prior=self._transitions, prior_rows=prior_rows)
-        self.appended = 0
         # Where each environment's newest observation is, and the row of its newest step.
         self._newest = np.zeros(slots, np.int64)
         self._last: np.ndarray | None = None
@@ -180,7 +178,6 @@ class Growth:
         self.table = _appended(self.table, block, places, self._slots)
         self._states += states
         self._transitions += steps.rows
-        self.appended += steps.rows
 
     def _laid_out(self, steps: Steps) -> tuple[Block, int]:
         """The steps as rows, and how many observations they bring."""

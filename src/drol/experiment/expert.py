@@ -19,7 +19,8 @@ from drol.experiment.finetune import finetune
 from drol.experiment.online import OnlineConfig
 from drol.experiment.run import Result
 from drol.policy.squashed import SquashedPolicy
-from drol.sources.ogbench.actors import INPUTS, TASKS, save_actor
+from drol.sources.ogbench.actors import INPUTS, save_actor
+from drol.sources.ogbench.online import EXPERTS
 
 GATE_EPISODES = 50
 GATE_SEED = 1_000
@@ -118,7 +119,7 @@ def train_expert(
     recipe = RECIPES[name]
     online = recipe.online if steps is None else dataclasses.replace(recipe.online, steps=steps)
     config = RunConfig(
-        task=TASKS[name],
+        task=EXPERTS[name],
         algorithm="sac",
         hyperparameters=recipe.hyperparameters,
         seed=seed,

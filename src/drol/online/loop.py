@@ -1,7 +1,6 @@
 """Acting and learning in turn: blocks of steps under a fixed policy, each followed by the updates that belong to it."""
 
 import contextlib
-import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -26,8 +25,6 @@ from drol.training.loop import finite_transitions, last_finite, train_chunk
 from drol.training.pack import Refused
 from drol.training.run import Outcome
 from drol.types import Chunking, Key, Spec
-
-logger = logging.getLogger("drol")
 
 Reward = Callable[[float], float]
 """The learner's reward, given the environment's."""

@@ -2,8 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 Explored = Literal["policy", "random"]
 EXPLORED: tuple[str, ...] = get_args(Explored)
@@ -92,12 +91,3 @@ class OnlineSettings:
         if not 0 < rows < batch_size:
             raise ValueError(f"a share of {self.prior_share:g} of {batch_size} rows is {rows}; choose another")
         return rows
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> "OnlineSettings":
-        """The settings that config.json holds.
-
-        Raises:
-            TypeError, ValueError: if they are not settings.
-        """
-        return cls(**record)

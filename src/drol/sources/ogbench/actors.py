@@ -22,8 +22,6 @@ SHIPPED = Path(__file__).parent / "actors"
 INPUTS = {"ant": 29, "antball": 42}
 """What each observes; see `drol.sources.ogbench.locomotion`."""
 
-TASKS = {"ant": "online-ant", "antball": "online-antball"}
-
 WEIGHT, BIAS = "weight{}", "bias{}"
 
 

@@ -9,7 +9,10 @@ from drol.sources.contract import GYMNASIUM, Needs
 
 KIND = "ogbench-online"
 FACTORY = "drol.sources.ogbench.locomotion:make"
-TASKS = ("online-ant", "online-antball")
+EXPERTS = {"ant": "online-ant", "antball": "online-antball"}
+"""Experts by name -> the tasks in which they learn."""
+
+TASKS = tuple(EXPERTS.values())
 
 
 class OGBenchOnlineSource(Without):
