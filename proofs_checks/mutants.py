@@ -1,7 +1,7 @@
 """The mutation suite: deliberate defects of the library, and the checks that must catch each of them.
 
-mutants.toml holds defects of the formulas, shell_mutants.toml those of the code around them, and chunk_mutants.toml
-those of chunks of actions.
+mutants.toml holds defects of the formulas, shell_mutants.toml those of the code around them, chunk_mutants.toml those
+of chunks of actions, and online_mutants.toml those of learning online.
 
 `python -m proofs_checks.mutants` prints the table of README.md.
 """
@@ -27,8 +27,9 @@ def load(name: str) -> list[Mutant]:
     return [Mutant(**entry | {"caught_by": tuple(entry["caught_by"])}) for entry in entries]
 
 
-FORMULAS, SHELL, CHUNKS = load("mutants.toml"), load("shell_mutants.toml"), load("chunk_mutants.toml")
-MUTANTS = FORMULAS + SHELL + CHUNKS
+FORMULAS, SHELL = load("mutants.toml"), load("shell_mutants.toml")
+CHUNKS, ONLINE = load("chunk_mutants.toml"), load("online_mutants.toml")
+MUTANTS = FORMULAS + SHELL + CHUNKS + ONLINE
 
 
 def table(mutants: list[Mutant] = MUTANTS) -> str:

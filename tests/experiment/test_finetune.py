@@ -11,6 +11,7 @@ import pytest
 import drol
 from drol.errors import DataError, UsageError
 from drol.report.curves import curves
+from drol.report.figure import figure
 from drol.report.runs import read_run
 from drol.training.checkpoint import Checkpoints
 from tests.helpers.commands import drol as command
@@ -250,6 +251,15 @@ def test_a_second_continuation_may_begin_while_the_first_goes_on(trained, tmp_pa
     assert (tmp_path / "second" / "policy").is_dir()
 
 
+def test_a_short_time_online_has_a_figure_of_its_own():
+    """Not the mean of one evaluation online and two before it."""
+    before = [{"update": u, "evaluation/success": 0.0, "evaluation/episodes": 2} for u in (20, 40)]
+    after = {"update": 60, "step": 80, "evaluation/success": 1.0, "evaluation/episodes": 2}
+    found = figure([*before, after])
+    assert (found.value, found.evaluations) == (1.0, 1)
+    assert figure(before).evaluations == 2
+
+
 def test_plots_certificates_and_summaries_know_both_phases(trained, undisturbed, tmp_path):
     run = read_run(undisturbed.folder)
     assert (run.start, read_run(trained.folder).start) == (40, None)
@@ -257,9 +267,8 @@ def test_plots_certificates_and_summaries_know_both_phases(trained, undisturbed,
     (curve,) = curves([run], ["success"])
     assert curve.updates.tolist() == [20, 40, 60, 80, 100]
     assert curve.start == 40
-    figure = drol.plot(undisturbed.folder, out=tmp_path / "curve.svg")
+    drol.plot(undisturbed.folder, out=tmp_path / "curve.svg")
     assert "online from here" in (tmp_path / "curve.svg").read_text()
-    assert figure is not None
     certificate = drol.certify(undisturbed.folder, tmp_path / "certificate.json")
     assert certificate.updates == [60, 80, 100]
     assert {"episodes.jsonl", "steps/steps-0000000000-0000000080.npz"} <= set(certificate.content["files"])

@@ -3,12 +3,18 @@
 import dataclasses
 import signal
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import pytest
 
+from drol.online.explorer import Explorer
 from drol.online.loop import Prior
+from drol.signals import request_stop
+from drol.training.checkpoint import Checkpoints
+from drol.training.keeper import initial
 from tests.helpers.toy_online import ONLINE, SETTINGS, SINGLE, SPEC, StopAt, online_records, train
-from tests.helpers.toy_run import assert_identical, latest, new_folder
+from tests.helpers.toy_run import algorithm, assert_identical, data, latest, new_folder
 
 
 def test_a_run_leaves_its_records(undisturbed):
@@ -47,6 +53,48 @@ def test_a_stopped_run_resumes_exactly(undisturbed, tmp_path, update):
     assert int(outcome.state.step) == update == latest(folder)
     assert_identical(train(folder, workers=2).state, undisturbed[1])
     assert online_records(folder) == online_records(undisturbed[0])
+
+
+@pytest.mark.parametrize(("block", "update"), [(2, 0), (7, 8)])
+def test_a_stop_while_acting_leaves_whole_lines(undisturbed, tmp_path, monkeypatch, block, update):
+    """In the warm-up (three blocks), and in the second block of the second line: both are done again from its start."""
+    folder, real, blocks = new_folder(tmp_path / "run"), Explorer.block, []
+
+    def stopping(self, policy, steps):
+        blocks.append(steps)
+        if len(blocks) == block:
+            request_stop()
+        return real(self, policy, steps)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Explorer, "block", stopping)
+        outcome = train(folder)
+    assert outcome.stopped_by == signal.SIGTERM
+    assert int(outcome.state.step) == update
+    assert_identical(train(folder).state, undisturbed[1])
+    assert online_records(folder) == online_records(undisturbed[0])
+
+
+def test_a_continued_run_that_was_not_sealed_begins_again(tmp_path, monkeypatch):
+    """Interrupted after the first checkpoint was written, and before it was vouched for."""
+    state, key, _ = initial(algorithm(), SPEC, 1)
+    state = eqx.tree_at(lambda s: s.step, state, jnp.asarray(8, jnp.int32))
+    prior = Prior(SPEC, SINGLE, data, (state, key))
+    settings = dataclasses.replace(SETTINGS, start=8, updates=56)
+    expected = train(new_folder(tmp_path / "undisturbed"), prior=prior, settings=settings).state
+    folder = new_folder(tmp_path / "run")
+
+    def interrupted(self):
+        if self._unsealed is not None:
+            self._manager.wait_until_finished()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "finish", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(folder, prior=prior, settings=settings)
+    assert latest(folder) is None
+    assert_identical(train(folder, prior=prior, settings=settings).state, expected)
 
 
 def test_a_finished_run_is_not_trained_again(undisturbed):

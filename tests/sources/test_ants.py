@@ -221,6 +221,17 @@ def test_cells_are_as_published(name, free, junctions):
     assert tuple(map(len, found)) == (free, junctions)
 
 
+def test_ants_walk_to_the_centre_of_the_next_cell():
+    env = environment("antmaze-large")
+    one, maze = ants.AntRecorder(env, "navigate", Seeing()), env.unwrapped
+    start, goal = np.array(maze.ij_to_xy((1, 1))) + 0.7, np.array(maze.ij_to_xy((7, 10))) - 0.4
+    subgoal, _ = maze.get_oracle_subgoal(start, goal)
+    away = subgoal - start
+    np.testing.assert_allclose(one._way(start, goal), away / np.linalg.norm(away), atol=1e-5)
+    arena = ants.AntRecorder(environment("antsoccer-arena"), "navigate", Seeing(), Seeing())
+    np.testing.assert_allclose(arena._way(start, goal), (goal - start) / np.linalg.norm(goal - start), atol=1e-5)
+
+
 # -- episodes
 
 
