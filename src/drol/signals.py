@@ -21,10 +21,15 @@ class StoppedError(Exception):
 
     Attributes:
         number: the signal's number.
+
+    Args:
+        number: the signal's number.
+        kept: what of the work is kept, and how to go on.
     """
 
-    def __init__(self, number: int):
-        super().__init__(f"stopped by {signal.Signals(number).name}")
+    def __init__(self, number: int, kept: str | None = None):
+        said = f"stopped by {signal.Signals(number).name}"
+        super().__init__(said if kept is None else f"{said}: {kept}")
         self.number = number
 
 

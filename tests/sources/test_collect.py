@@ -13,6 +13,7 @@ import pytest
 from drol.cli.main import main
 from drol.errors import DataError
 from drol.extras import quiet
+from drol.signals import StoppedError, request_stop
 from drol.sources.d4rl.tasks import TASKS
 from drol.sources.ogbench.collection import COLLECTIBLE, collect
 from drol.sources.ogbench.collection import parse_collection as parse
@@ -133,16 +134,98 @@ def test_the_file_depends_on_the_seed_alone(name, tmp_path):
         assert digest(one) != digest(other)
 
 
+COLLECTED = {"episodes": 6, "seed": 0, "steps": STEPS}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The digests of a data set that was collected without interruption."""
+    return [
+        digest(path) for path in collect("cube-single-play", out=tmp_path_factory.mktemp("d") / "d.npz", **COLLECTED)
+    ]
+
+
+class Killed(Exception):
+    pass
+
+
+def interrupted(out, after, **options):
+    """Collect until so many episodes are done, then end as if killed there."""
+
+    def progress(done, total):
+        if done == after:
+            raise Killed
+
+    with pytest.raises(Killed):
+        collect("cube-single-play", out=out, progress=progress, **COLLECTED | options)
+
+
 @pytest.mark.parametrize("number", sampled([signal.SIGINT, signal.SIGTERM], [signal.SIGTERM]))
-def test_a_signal_ends_a_collection_without_files(tmp_path, number, capsys):
+def test_a_signal_ends_a_collection_at_once(tmp_path, number, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     threading.Timer(2.0, os.kill, (os.getpid(), number)).start()
-    out, began = tmp_path / "d.npz", time.monotonic()
-    assert (
-        main(["collect", "cube-single-play", "--episodes", "1000", "--workers", "1", "--out", str(out)]) == 128 + number
-    )
+    began = time.monotonic()
+    assert main(["collect", "cube-single-play", "--episodes", "1000", "--workers", "1"]) == 128 + number
     assert time.monotonic() - began < 2.0 + 5.0
     assert f"stopped by {signal.Signals(number).name}" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
+    assert not list(tmp_path.glob("*.npz"))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interrupted_collection_goes_on_from_its_episodes(workers, tmp_path, undisturbed):
+    """The same bytes as without the interruption; no episode is collected twice, and nothing is left over."""
+    out, counts = tmp_path / "d.npz", []
+    interrupted(out, 3)
+    assert {path.name for path in tmp_path.iterdir()} == {"d.episodes"}
+    again = collect(
+        "cube-single-play", out=out, workers=workers, progress=lambda *count: counts.append(count), **COLLECTED
+    )
+    assert [digest(path) for path in again] == undisturbed
+    assert counts == [(4, 7), (5, 7), (6, 7), (7, 7)]
+    assert {path.name for path in tmp_path.iterdir()} == {"d.npz", "d-val.npz"}
+
+
+def test_a_collection_killed_while_it_wrote_goes_on(tmp_path, undisturbed):
+    """Validation data are written first; next to kept episodes they are a leftover, and an episode may be damaged."""
+    out = tmp_path / "d.npz"
+    interrupted(out, 7)
+    (tmp_path / "d-val.npz").write_bytes(b"half")
+    damaged = tmp_path / "d.episodes" / "000002.npz"
+    damaged.write_bytes(damaged.read_bytes()[:1000])
+    again = collect("cube-single-play", out=out, **COLLECTED)
+    assert [digest(path) for path in again] == undisturbed
+
+
+def test_a_stop_says_what_is_kept(tmp_path):
+    out = tmp_path / "d.npz"
+
+    def asked(done, total):
+        if done == 2:
+            request_stop(signal.SIGTERM)
+
+    with pytest.raises(StoppedError, match=r"stopped by SIGTERM: 2 of 7 episodes are kept in .*d\.episodes; the same"):
+        collect("cube-single-play", out=out, progress=asked, **COLLECTED)
+
+
+@pytest.mark.parametrize("other", [{"seed": 1}, {"steps": STEPS + 1}], ids=str)
+def test_episodes_of_another_collection_are_not_mixed_in(other, tmp_path):
+    out = tmp_path / "d.npz"
+    interrupted(out, 1)
+    ((name, value),) = other.items()
+    with pytest.raises(
+        DataError, match=rf"another collection, .* \({name} {COLLECTED[name]}, not {value}\): remove it"
+    ):
+        collect("cube-single-play", out=out, **COLLECTED | other)
+    with pytest.raises(DataError, match="data set cube-single-play, not cube-single-noisy"):
+        collect("cube-single-noisy", out=out, **COLLECTED)
+
+
+def test_episodes_of_another_version_are_not_mixed_in(tmp_path, monkeypatch):
+    out = tmp_path / "d.npz"
+    interrupted(out, 1)
+    monkeypatch.setattr("drol.sources.ogbench.kept.metadata.version", lambda package: f"{package} 99")
+    with pytest.raises(DataError, match=r"mujoco [\d.]+, not mujoco 99"):
+        collect("cube-single-play", out=out, **COLLECTED)
 
 
 def test_ogbench_reads_the_files(tmp_path):

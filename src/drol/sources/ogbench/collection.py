@@ -5,10 +5,11 @@ seohongpark/ogbench: data_gen_scripts/commands.sh). An episode depends only on t
 does not depend on the number of processes.
 """
 
+import contextlib
 import dataclasses
 import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,8 +20,9 @@ from drol.extras import require
 from drol.files import clear_write_errors, write_atomic
 from drol.processes import pool, ready
 from drol.seeding import checked_seed
-from drol.signals import stop_requests
+from drol.signals import StoppedError, stop_requests
 from drol.sources.ogbench.actors import SHIPPED, load_actor
+from drol.sources.ogbench.kept import KeptEpisodes, folder_of
 
 CUBES = ("cube-single", "cube-double", "cube-triple", "cube-quadruple")
 PUZZLES = ("puzzle-3x3", "puzzle-4x4", "puzzle-4x5", "puzzle-4x6")
@@ -132,12 +134,13 @@ def collect(
         DataError: for a name or path that cannot be used, before any work is done.
         ValueError: for a seed out of range.
         OSError: if the files cannot be written; neither is left half-written.
-        StoppedError: on SIGINT or SIGTERM while episodes are collected; nothing is written in that case.
+        StoppedError: on SIGINT or SIGTERM while episodes are collected. Those that are finished are kept in the folder
+            `NAME.episodes` next to `out`, also if the process is killed; the same call goes on from them, and writes
+            the bytes that it would have written without the interruption.
     """
     collection = parse_collection(name)
     require("ogbench", "ogbench")
-    for actor in collection.actors:
-        load_actor(actor, actors)  # raises, if it is not there
+    experts = {actor: load_actor(actor, actors).sha256 for actor in collection.actors}
     paths = _output_paths(Path(out))
     count = collection.episodes if episodes is None else episodes
     steps = collection.steps if steps is None else steps
@@ -147,47 +150,64 @@ def collect(
         )
     seed = checked_seed(seed)
     total = count + max(1, count // 10)
-    results = _episodes(total, seed, (collection, steps, actors or SHIPPED), workers, progress)
+    kept = KeptEpisodes(paths[0], {"data set": name.removesuffix("-v0"), "seed": seed, "steps": steps, **experts})
+    _collect_episodes(total, seed, (collection, steps, actors or SHIPPED), workers, kept, progress)
     # The training file is written last: if it exists, so does the validation file.
-    for path, part in zip(reversed(paths), (results[count:], results[:count]), strict=True):
-        arrays = {key: np.concatenate([episode[key] for episode in part]) for key in part[0]}
+    for path, part in zip(reversed(paths), (range(count, total), range(count)), strict=True):
+        read = [kept.read(number) for number in part]
+        arrays = {key: np.concatenate([episode[key] for episode in read]) for key in read[0]}
         write_atomic(path, lambda file, arrays=arrays: _write_npz(file, arrays))
+    kept.remove()
     return paths
 
 
-def _episodes(
+def _collect_episodes(
     total: int,
     seed: int,
     given: tuple[Collection, int, Path | None],
     workers: int,
+    kept: KeptEpisodes,
     progress: Callable[[int, int], None] | None,
-) -> list[dict[str, np.ndarray]]:
-    """All episodes in order, each collected by the first free worker, whose collector is made with what is `given`."""
-    results: dict[int, dict[str, np.ndarray]] = {}
+) -> None:
+    """Keep every episode, each collected by the first free worker, whose collector is made with what is `given`."""
+    done = kept.among(range(total))
+    waiting = iter([number for number in range(total) if number not in done])
+    left = total - len(done)
     collector = "drol.sources.ogbench.experts:Collector"
-    with stop_requests(), pool(min(workers, total), collector, *given) as processes:
-        waiting = iter(range(total))
-        assigned = {}
-        for worker in processes:
-            assigned[worker] = next(waiting)
-            worker.send("episode", seed, assigned[worker])
+    with _saying_what_is_kept(kept, total), stop_requests(), pool(min(workers, left), collector, *given) as processes:
+        assigned = {worker: next(waiting) for worker in processes}
+        for worker, number in assigned.items():
+            worker.send("episode", seed, number)
         while assigned:
             for worker in ready(list(assigned)):
-                results[assigned.pop(worker)] = worker.receive()
+                kept.add(assigned.pop(worker), worker.receive())
+                left -= 1
                 if progress is not None:
-                    progress(len(results), total)
+                    progress(total - left, total)
                 following = next(waiting, None)
                 if following is not None:
                     assigned[worker] = following
                     worker.send("episode", seed, following)
-    return [results[number] for number in range(total)]
+
+
+@contextlib.contextmanager
+def _saying_what_is_kept(kept: KeptEpisodes, total: int) -> Iterator[None]:
+    """Let a request to stop say that the same command goes on from the kept episodes."""
+    try:
+        yield
+    except StoppedError as stop:
+        if done := len(kept.among(range(total))):
+            said = f"{done:,} of {total:,} episodes are kept in {kept.folder}; the same command goes on from them"
+            raise StoppedError(stop.number, said) from None
+        raise
 
 
 def _output_paths(out: Path) -> tuple[Path, Path]:
     if out.suffix != ".npz" or out.name.endswith("-val.npz"):
         raise DataError(f"--out must be a file name ending in .npz (but not in -val.npz), found {str(out)!r}")
     paths = (out, out.with_name(out.stem + "-val.npz"))
-    for path in paths:
+    # Where episodes are kept, the collection was killed between the two files.
+    for path in paths[:1] if folder_of(out).exists() else paths:
         if path.exists():
             raise DataError(f"{path} already exists; choose another name with --out or remove it")
     with clear_write_errors(out):
