@@ -26,16 +26,17 @@ from drol.presets import SIZES
 TASK = "cube-single-play-singletask-task2-v0"
 NEAR = 0.2
 HELD_OUT = 4_096
+HIDDEN = SIZES["laptop"].hidden
 
 
 def measured(
-    data: Dataset, chunk: int, candidates: int, *, updates: int, seed: int = 0, size: str = "laptop"
+    data: Dataset, chunk: int, candidates: int, *, updates: int, hidden: Sequence[int] = HIDDEN, seed: int = 0
 ) -> dict[str, float]:
     """Held-out routed cloning of one actor: `error` per number, and `covered`."""
     chunking = drol.Chunking(chunk)
     train = drol.ReplayData.from_transitions(data.train, chunking)
     held_out = drol.ReplayData.from_transitions(data.validation, chunking)
-    algorithm = drol.DROL(num_candidates=candidates, q_coef=0.0, ensemble=1, hidden=SIZES[size].hidden)
+    algorithm = drol.DROL(num_candidates=candidates, q_coef=0.0, ensemble=1, hidden=tuple(hidden))
     state = algorithm.init(train.spec, key=jax.random.key(seed))
     state, *_ = drol.train_chunk(algorithm, state, train, jax.random.key(seed + 1), batch_size=256, length=updates)
     batch = flattened(algorithm, held_out.sample(HELD_OUT, key=jax.random.key(seed + 2)))
@@ -56,8 +57,9 @@ def main(
     path: Path,
     *,
     chunks: Sequence[int] = (1, 5, 10),
-    candidates: Sequence[int] = (1, 4, 16, 32, 64, 128),
+    candidates: Sequence[int] = (1, 4, 16, 64, 256),
     updates: int = 5_000,
+    hidden: Sequence[int] = HIDDEN,
     seeds: Sequence[int] = (0,),
     out: Path | None = None,
 ) -> list[dict[str, float]]:
@@ -68,8 +70,9 @@ def main(
     for seed in seeds:
         for chunk in chunks:
             for count in (count for count in candidates if (chunk, count, seed) not in done):
-                found = measured(data, chunk, count, updates=updates, seed=seed)
-                records.append({"chunk": chunk, "candidates": count, "seed": seed, "updates": updates, **found})
+                found = measured(data, chunk, count, updates=updates, hidden=hidden, seed=seed)
+                cell = {"chunk": chunk, "candidates": count, "seed": seed, "updates": updates, "width": hidden[0]}
+                records.append(cell | found)
                 print(" ".join(f"{name} {value:g}" for name, value in records[-1].items()), flush=True)
                 if out is not None:
                     out.write_text(json.dumps(records, indent=1))
@@ -81,6 +84,7 @@ if __name__ == "__main__":
     parser.add_argument("path", type=Path)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--updates", type=int, default=5_000)
+    parser.add_argument("--hidden", type=int, nargs="+", default=HIDDEN)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     given = parser.parse_args()
-    main(given.path, updates=given.updates, seeds=given.seeds, out=given.out)
+    main(given.path, updates=given.updates, hidden=given.hidden, seeds=given.seeds, out=given.out)

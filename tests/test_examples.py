@@ -1,6 +1,5 @@
 """The examples run and show what they say."""
 
-import dataclasses
 import importlib.util
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import drol
 from drol.data import files
 from drol.data.dataset import Dataset
 from drol.doctor import examine
-from drol.presets import SIZES
 from tests.helpers.samples import sampled
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -58,8 +56,7 @@ def test_chunk_candidates_are_measured_and_measured_once(tmp_path, monkeypatch):
     walks = drol.from_arrays(**arrays, terminated=np.zeros(len(arrays["rewards"]), bool))
     data = Dataset(walks, walks, {"files": []})
     monkeypatch.setattr(module.drol, "load_data", lambda task, path: data)
-    monkeypatch.setitem(SIZES, "laptop", dataclasses.replace(SIZES["laptop"], hidden=(8,)))
-    options = {"chunks": (3,), "candidates": (1, 8), "updates": 10, "out": tmp_path / "records.json"}
+    options = {"chunks": (3,), "candidates": (1, 8), "updates": 10, "hidden": (8,), "out": tmp_path / "records.json"}
     one, eight = module.main(tmp_path / "log.npz", **options)
     assert (one["candidates"], eight["candidates"], one["chunk"]) == (1, 8, 3)
     assert eight["error"] < one["error"]
