@@ -178,6 +178,11 @@ def test_in_an_environment_alone_by_the_command(tmp_path, capsys):
         (("--updates-per-step", 0.31), "must make a whole number of updates"),
         (("--prior-share", 1.5), "prior_share must lie between 0 and 1"),
         (("--num-candidates", 8), "shapes the program"),
+        (
+            ("--seed", 1),
+            "--seed is that of the run which is continued: leave it out (what may change is --data",
+        ),
+        (("--seed", 0, "--num-candidates", 8), "shapes the program"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(trained, tmp_path, capsys, arguments, words):
@@ -203,6 +208,22 @@ def test_who_cannot_learn_online_is_refused(log, trained, undisturbed, tmp_path,
         drol.train(dataclasses.replace(undisturbed.config, env=ENVIRONMENT), resume=True, progress=False)
     with pytest.raises(DataError, match="does not learn online"):
         finetune(trained.folder, out=trained.folder, resume=True)
+
+
+def test_an_environment_that_does_not_repeat_is_refused_at_the_start_unless_that_is_accepted(tmp_path):
+    """Ten steps of an episode are taken twice before anything is written."""
+    config = drol.RunConfig(
+        task="tests.online.restless_environment:DrolRestless-v0",
+        algorithm="sac",
+        hyperparameters={"hidden": (8,)},
+        eval_episodes=2,
+        out=tmp_path / "run",
+    )
+    with pytest.raises(DataError, match=r"does not repeat an episode .* add restart_episodes, and a"):
+        finetune(config)
+    assert not (tmp_path / "run").exists()
+    result = finetune(config, dataclasses.replace(ONLINE, restart_episodes=True))
+    assert int(result.state.step) == 60
 
 
 def test_what_the_data_alone_decide_is_refused_without_them(trained, tmp_path):

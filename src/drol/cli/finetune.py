@@ -12,7 +12,7 @@ from drol.cli.parser import Parser
 from drol.cli.train import chosen_algorithm, explain
 from drol.errors import UsageError
 from drol.experiment.config import RunConfig
-from drol.experiment.online import ONLINE_OPTIONS, OnlineConfig
+from drol.experiment.online import KEPT, ONLINE_OPTIONS, OnlineConfig
 from drol.extras import lazy
 from drol.files import read_json
 
@@ -36,6 +36,8 @@ def add_arguments(parser: Parser, arguments: list[str]) -> None:
                 "the folder of a trained run; or, to begin with nothing, a task (whose data are drawn\nfrom as well) "
                 "or an environment such as Pendulum-v1"
             )
+        if action.dest == "out":
+            action.help = "folder (default: RUN-online, or runs/TASK-ALGORITHM-online-seedS)"
     groups["the run"].add_argument(
         "--resume",
         action="store_true",
@@ -45,9 +47,10 @@ def add_arguments(parser: Parser, arguments: list[str]) -> None:
     add_hyperparameters(parser, cls)
     parser.explain = functools.partial(explain, cls)
     parser.epilog = (
-        "Of a trained run, everything is kept but what is given here: numbers of this page, and continuous\n"
-        "hyperparameters (--bc-coef 3). Any method that has a critic can learn online. Its results go to a folder of\n"
-        "their own, RUN-online, whose records begin with those of RUN."
+        "A trained run is continued as it is: only the options of learning online, continuous hyperparameters\n"
+        f"(--bc-coef 3) and {', '.join(_option(name) for name in KEPT)}\n"
+        "may differ. Any method that has a critic can learn online. The results go to a folder of their own,\n"
+        "RUN-online, whose records begin with those of RUN."
     )
 
 
@@ -82,6 +85,10 @@ def requested(parsed: argparse.Namespace) -> "finetune.OnlineRequest":
         tell=functools.partial(print, flush=True),
         warn=say,
     )
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _from_nothing(given: dict) -> RunConfig:

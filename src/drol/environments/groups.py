@@ -53,6 +53,20 @@ class EnvironmentGroup:
             _first(env, 0)
             _next(env, env.action_space.sample())
 
+    def repeats(self, steps: int) -> bool:
+        """Whether the first steps of an episode are the same again, given its seed and actions.
+
+        Args:
+            steps: how many are compared, in a separate environment.
+
+        Raises:
+            InterfaceError: if the environment breaks the interface, saying how.
+        """
+        with contextlib.closing(self._spec.make()) as env:
+            env.action_space.seed(0)
+            actions = [env.action_space.sample() for _ in range(steps)]
+            return _walk(env, actions) == _walk(env, actions)
+
     def frame_rate(self) -> float | None:
         """How many steps per second look natural, if the environment says so."""
         rate = self._environments[0].metadata.get("render_fps")
@@ -98,6 +112,19 @@ def _first(env: gymnasium.Env, seed: int) -> StepResult:
 def _next(env: gymnasium.Env, action: np.ndarray) -> StepResult:
     observation, reward, terminated, truncated, success = interface.act(env, action)
     return StepResult(observation.astype(np.float32), reward, terminated, truncated, success)
+
+
+def _walk(env: gymnasium.Env, actions: list[np.ndarray]) -> list[tuple[bytes, bytes, bool, bool]]:
+    """What an episode shows bit by bit until it ends, or the actions do."""
+    _switch_to(np.random.MT19937(0))
+    seen = [_first(env, 0)]
+    for action in actions:
+        seen.append(_next(env, action))
+        if seen[-1].terminated or seen[-1].truncated:
+            break
+    return [
+        (one.observation.tobytes(), np.float64(one.reward).tobytes(), one.terminated, one.truncated) for one in seen
+    ]
 
 
 def _picture(env: gymnasium.Env) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from drol.environments.limits import DEFAULT, EvaluationLimits
 from drol.environments.spec import EnvironmentSpec
-from drol.errors import DataError
+from drol.errors import DataError, both
 from drol.processes import NoAnswerError, RefusedError, Worker, WorkerError, close_all
 from drol.types import Spec
 
@@ -19,6 +19,10 @@ logger = logging.getLogger("drol")
 
 START_SECONDS = 120.0
 """Time for a process to start and make its environments; longer if `step_seconds` is."""
+
+
+REPEATED_STEPS = 10
+"""How many steps of an episode are compared to see whether it repeats."""
 
 
 class TimeIsUpError(Exception):
@@ -103,6 +107,31 @@ class EnvironmentPool:
         except BaseException:
             self.close()
             raise
+
+    def check_repeats(self) -> None:
+        """Check that an episode is the same again, given its seed and actions, on the first few steps of one.
+
+        An environment that fails for another reason passes: it may still work when it is needed.
+
+        Raises:
+            DataError: if it is not.
+        """
+        try:
+            repeats = self._workers[0].call("repeats", REPEATED_STEPS, timeout=self._start_seconds)
+        except WorkerError:
+            self.close()
+            return
+        except BaseException:
+            self.close()
+            raise
+        if not repeats:
+            raise DataError(
+                *both(
+                    f"{self.environment.id} does not repeat an episode from its seed and actions, so a run in it "
+                    f"cannot be resumed exactly: let reset(seed=...) seed all that it draws from; or add "
+                    f"--restart-episodes, and a resumed run begins new episodes"
+                )
+            )
 
     def check_pictures(self) -> float | None:
         """Check that the environment renders pictures; returns how many steps per second look natural, if known.

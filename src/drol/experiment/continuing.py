@@ -14,7 +14,7 @@ from drol.errors import DataError, UsageError, both
 from drol.experiment.config import OPTIONS, RunConfig
 from drol.experiment.launch import Tell
 from drol.experiment.many import stored_config
-from drol.experiment.online import ONLINE_OPTIONS, PLACE, OnlineConfig
+from drol.experiment.online import KEPT, ONLINE_OPTIONS, PLACE, OnlineConfig
 from drol.experiment.records import Json
 from drol.experiment.resume import Changes
 from drol.numerics import check_precision
@@ -26,9 +26,6 @@ from drol.training.records import Sink
 
 CONTINUES = "continues"
 """The entry of config.json that names the run which an online run continues."""
-
-KEPT = ("data", "workers", "keep_last", "keep_every", "no_cache", "tensorboard", "wandb", "eval_episodes")
-"""The options of a run on data that its continuation may change."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,8 +160,14 @@ def _changed(config: RunConfig, given: Changes) -> RunConfig:
     """
     kept = {name: value for name, value in given.items() if name in OPTIONS and name not in ONLINE_OPTIONS}
     for name in kept:
-        if name not in (*KEPT, "task", "algorithm", "env", "out"):
-            raise UsageError(*both(f"--{name.replace('_', '-')} is that of the run which is continued: leave it out"))
+        if name not in (*KEPT, "task", "algorithm", "env", "out") and kept[name] != getattr(config, name):
+            changed = ", ".join(f"--{option.replace('_', '-')}" for option in KEPT)
+            raise UsageError(
+                *both(
+                    f"--{name.replace('_', '-')} is that of the run which is continued: leave it out (what may change "
+                    f"is {changed}, continuous hyperparameters, and how the policy acts and learns)"
+                )
+            )
     # Both only vouch for a module that the run's configuration names.
     same = {name: kept.pop(name) for name in ("task", "algorithm", "env", "out") if name in kept}
     if config.evaluated_in is None and "env" in same:

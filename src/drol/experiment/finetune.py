@@ -72,6 +72,8 @@ def launch_online(request: OnlineRequest) -> Trained:
         pool = _pool(plan, stack)
         spec = _spec(plan, data, pool)
         pool.check(spec)
+        if plan.record is None and not plan.online.restart_episodes:
+            pool.check_repeats()
         stack.enter_context(folder.locked())
         prior = _prior(plan, spec, data)
         units = _bounds(plan) if data is None else data.units

@@ -17,6 +17,9 @@ from drol.training.settings import LONGEST
 GROUP = "learning online"
 PLACE = "online"
 
+KEPT = ("data", "workers", "keep_last", "keep_every", "no_cache", "tensorboard", "wandb", "eval_episodes")
+"""The options of a run on data that its continuation may change."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OnlineConfig:
@@ -112,8 +115,9 @@ class OnlineConfig:
     restart_episodes: bool = option(
         False,
         "flag",
-        "with --resume: begin new episodes instead of repeating unfinished ones, where an environment\ncannot repeat "
-        "them; the run is then another one than if it had not been interrupted",
+        "accept an environment that does not repeat an episode from its seed and actions; with --resume,\nbegin new "
+        "episodes instead of repeating unfinished ones: the run is then another one than if it had\nnot been "
+        "interrupted",
         group=GROUP,
     )
 
