@@ -29,6 +29,7 @@ def load(name):
 
 
 @pytest.mark.parametrize("updates", sampled([150, 600], [150]))
+@pytest.mark.ci
 def test_custom_loop_keeps_both_modes(updates):
     actions = load("custom_loop").main(updates=updates)
     assert jnp.mean(jnp.abs(actions + 0.8) < 0.2) > 0.2
@@ -41,6 +42,7 @@ def test_own_arrays_walks_home(options):
 
 
 @pytest.mark.parametrize("options", sampled([FEWER, {"updates": 1_000}], [FEWER]))
+@pytest.mark.ci
 def test_chunks_walk_home_by_plans(options, monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES)
     whole, first = load("chunks").main(**options)
@@ -77,6 +79,7 @@ def test_pendulum_logs_state_their_units(tmp_path):
 
 
 @pytest.mark.parametrize("updates", sampled([100, 600], [100]))
+@pytest.mark.ci
 def test_routing_mechanism_draws_its_figures(tmp_path, monkeypatch, updates):
     monkeypatch.syspath_prepend(EXAMPLES)
     handovers, cloning = load("routing_mechanism").main(tmp_path / "new", updates=updates, counts=(1, 8))
@@ -86,6 +89,7 @@ def test_routing_mechanism_draws_its_figures(tmp_path, monkeypatch, updates):
         assert (tmp_path / "new" / name).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.ci
 def test_own_algorithm_learns_from_rewards(monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES)
     import own_algorithm
@@ -105,6 +109,7 @@ SHORT = {"episodes": 1, "hyperparameters": {"hidden": (8,)}, "eval_max_steps": 2
 
 
 @pytest.mark.parametrize("options", sampled([SHORT, {"episodes": 2}], [SHORT]))
+@pytest.mark.ci
 def test_from_python_trains_resumes_and_evaluates(tmp_path, options):
     evaluation = load("from_python").main(tmp_path / "run", updates=20, collect=2, **options)
     assert len(evaluation.episodes) == options["episodes"]
@@ -120,6 +125,7 @@ def test_own_data_is_repaired_and_walks_home(tmp_path):
 
 
 @pytest.mark.parametrize("number", sampled([1, 2], [1]))
+@pytest.mark.ci
 def test_many_seeds_by_vmap_and_as_runs(number):
     bc_coefs = (1.0, 10.0)[:number]
     losses, results = load("many_seeds").main(seeds=2, bc_coefs=bc_coefs, updates=20)

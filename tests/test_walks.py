@@ -144,6 +144,7 @@ def test_the_pages_begin_with_the_commands_of_the_readme():
         assert commands("docs/get-started.md", containing) == commands("README.md", containing)
 
 
+@pytest.mark.ci
 def test_from_own_arrays_to_a_deployed_policy(walk):
     """By README alone."""
     own = commands("README.md", "drol doctor")

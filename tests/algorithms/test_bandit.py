@@ -160,6 +160,7 @@ def test_the_student_of_fql_settles_at_the_compromise_of_proposition_4_3():
 
 
 @pytest.mark.parametrize("updates", sampled([800, UPDATES], [800]))
+@pytest.mark.ci
 def test_routing_earns_more_and_keeps_every_mode(updates):
     """DROL earns more than the flow, and of sixteen candidates one is inside each mode.
 

@@ -151,6 +151,7 @@ def test_bench_act_writes_its_records(tmp_path, capsys):
     assert "plain p50" in capsys.readouterr().out
 
 
+@pytest.mark.ci
 def test_bench_online_adds_up_its_parts(tmp_path, monkeypatch):
     monkeypatch.setattr(timing, "ROUNDS", 3)
     file = tmp_path / "online.json"

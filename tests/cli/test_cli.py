@@ -270,6 +270,7 @@ def test_presets_are_printed_with_their_source(capsys):
     assert "laptop" in printed
 
 
+@pytest.mark.ci
 def test_bench_step_writes_its_records(tmp_path, monkeypatch, capsys):
     from drol.benchmarks import timing
 

@@ -185,6 +185,7 @@ def test_names_are_shown_as_they_are(compare, log, capsys, monkeypatch):
     assert "`robot[bold]`: 60 updates" in (compare.out / "results" / "table.md").read_text()
 
 
+@pytest.mark.ci
 def test_own_data_for_real_from_the_label_alone(tmp_path, capfd):
     log, out = tmp_path / "robot.npz", tmp_path / "out"
     write_log(log)

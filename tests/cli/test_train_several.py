@@ -12,6 +12,7 @@ from tests.helpers.commands import TASK, drol, error_of, last_update, train
 from tests.helpers.ports import free_port
 
 
+@pytest.mark.ci
 def test_seeds_and_swept_values_are_runs_of_their_own(data, tmp_path, capsys):
     """Four runs in two programs; then one goes on alone, one is lost, and all are brought together again."""
     out = tmp_path / "runs"

@@ -171,7 +171,7 @@ def test_a_signal_ends_a_collection_at_once(tmp_path, number, capsys, monkeypatc
     assert not list(tmp_path.glob("*.npz"))
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", sampled([1, 2], [2]))
 def test_an_interrupted_collection_goes_on_from_its_episodes(workers, tmp_path, undisturbed):
     """The same bytes as without the interruption; no episode is collected twice, and nothing is left over."""
     out, counts = tmp_path / "d.npz", []

@@ -68,6 +68,7 @@ def two_processes(path, number, at):
     return [(process.returncode, *output) for process, output in zip(processes, outputs, strict=True)]
 
 
+@pytest.mark.ci
 def test_two_processes_train_what_one_trains_and_survive_signals(undisturbed, tmp_path):
     """A SIGTERM at process 1 ends both with a checkpoint; a kill -9 of it ends process 0 with a clear error."""
     folder = new_folder(tmp_path / "run")
