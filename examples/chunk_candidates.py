@@ -13,6 +13,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +28,8 @@ TASK = "cube-single-play-singletask-task2-v0"
 NEAR = 0.2
 HELD_OUT = 4_096
 HIDDEN = SIZES["laptop"].hidden
+CELL = ("chunk", "candidates", "seed", "updates", "hidden")
+"""What tells one record from another."""
 
 
 def measured(
@@ -62,18 +65,20 @@ def main(
     hidden: Sequence[int] = HIDDEN,
     seeds: Sequence[int] = (0,),
     out: Path | None = None,
-) -> list[dict[str, float]]:
+) -> list[dict[str, Any]]:
     """One record per h, K and seed, printed as it arrives."""
     data = drol.load_data(TASK, path=path)
     records = json.loads(out.read_text()) if out is not None and out.exists() else []
-    done = {(record["chunk"], record["candidates"], record["seed"]) for record in records}
+    cells = [{name: record.get(name) for name in CELL} for record in records]
     for seed in seeds:
         for chunk in chunks:
-            for count in (count for count in candidates if (chunk, count, seed) not in done):
+            for count in candidates:
+                cell = dict(zip(CELL, (chunk, count, seed, updates, list(hidden)), strict=True))
+                if cell in cells:
+                    continue
                 found = measured(data, chunk, count, updates=updates, hidden=hidden, seed=seed)
-                cell = {"chunk": chunk, "candidates": count, "seed": seed, "updates": updates, "width": hidden[0]}
                 records.append(cell | found)
-                print(" ".join(f"{name} {value:g}" for name, value in records[-1].items()), flush=True)
+                print(" ".join(f"{name} {value}" for name, value in records[-1].items()), flush=True)
                 if out is not None:
                     out.write_text(json.dumps(records, indent=1))
     return records

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from proofs_checks.mutants import MUTANTS
+
 ROOT = Path(__file__).parent.parent
 GITHUB = ROOT / ".github"
 if not (ROOT / ".ci" / "run").is_file():
@@ -89,3 +91,10 @@ def test_the_workflow_runs_everything_and_every_tested_python():
 @pytest.mark.parametrize("script", ["run", "newest", "test-command"])
 def test_what_the_workflow_starts_can_be_started(script):
     assert (ROOT / ".ci" / script).stat().st_mode & 0o111
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_every_defect_of_the_mutation_suite_can_be_made(mutant):
+    """The line to break still occurs exactly once; a stale table would prove nothing."""
+    assert (ROOT / "src" / "drol" / mutant.file).read_text().count(mutant.old) == 1
+    assert mutant.new != mutant.old

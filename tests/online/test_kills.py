@@ -16,7 +16,6 @@ from drol.errors import DataError
 from drol.processes import WorkerError
 from drol.training.checkpoint import Checkpoints
 from drol.training.folder import RunFolder
-from tests.helpers.samples import sampled
 from tests.helpers.toy_online import StopAt, online_records, train
 from tests.helpers.toy_run import assert_identical, new_folder
 
@@ -82,7 +81,9 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("moment", sampled(MOMENTS, ["inside a block"]))
+@pytest.mark.parametrize(
+    "moment", [pytest.param(moment, marks=[pytest.mark.ci] * (moment != "inside a block")) for moment in MOMENTS]
+)
 def test_kill_9_then_resume_is_bit_identical(undisturbed, tmp_path, moment):
     """At the third call of what runs at that moment."""
     module, name = MOMENTS[moment]

@@ -288,8 +288,6 @@ def _collected(parsed: argparse.Namespace, task: Task, commands: Commands) -> Pa
     episodes = EPISODES.get(dataset) if parsed.collect is None else parsed.collect
     if episodes is None:
         return None
-    # The training file is written last: without it, a validation file is a leftover.
-    path.with_name(f"{path.stem}-val{path.suffix}").unlink(missing_ok=True)
     options = ["--episodes", episodes, "--out", path, *_option("--workers", parsed.workers)]
     if status := commands.run(["collect", dataset, *options], alone=True):
         raise DataError(f"the data of {task.label} could not be collected (exit status {status}); see above")

@@ -13,6 +13,7 @@ from drol.cli.train import chosen_algorithm, explain
 from drol.errors import UsageError
 from drol.experiment.config import RunConfig
 from drol.experiment.online import KEPT, ONLINE_OPTIONS, OnlineConfig
+from drol.experiment.options import option_name
 from drol.extras import lazy
 from drol.files import read_json
 
@@ -48,7 +49,7 @@ def add_arguments(parser: Parser, arguments: list[str]) -> None:
     parser.explain = functools.partial(explain, cls)
     parser.epilog = (
         "A trained run is continued as it is: only the options of learning online, continuous hyperparameters\n"
-        f"(--bc-coef 3) and {', '.join(_option(name) for name in KEPT)}\n"
+        f"(--bc-coef 3) and {', '.join(map(option_name, KEPT))}\n"
         "may differ. Any method that has a critic can learn online. The results go to a folder of their own,\n"
         "RUN-online, whose records begin with those of RUN."
     )
@@ -85,10 +86,6 @@ def requested(parsed: argparse.Namespace) -> "finetune.OnlineRequest":
         tell=functools.partial(print, flush=True),
         warn=say,
     )
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def _from_nothing(given: dict) -> RunConfig:

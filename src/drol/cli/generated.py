@@ -12,7 +12,7 @@ from drol.cli.options import columns
 from drol.experiment.config import OPTIONS, RunConfig
 from drol.experiment.names import is_plain
 from drol.experiment.online import ONLINE_OPTIONS, OnlineConfig
-from drol.experiment.options import Option
+from drol.experiment.options import Option, option_name
 from drol.experiment.resume import Held
 
 GROUPS = {
@@ -54,7 +54,7 @@ def _add_option(
         groups[option.group] = parser.add_argument_group(option.group, GROUPS.get(option.group))
     is_positional = field.name == "task"
     groups[option.group].add_argument(
-        field.name if is_positional else _option_name(field.name),
+        field.name if is_positional else option_name(field.name),
         help=_with_default(option.help, option.shown or _shown(field.default)),
         **({} if is_positional else {"default": argparse.SUPPRESS}),
         **_keywords(option),
@@ -67,10 +67,6 @@ def given_options(parsed: argparse.Namespace) -> dict[str, Held]:
     given: dict[str, Held] = {name: value for name, value in vars(parsed).items() if name in known}
     hyperparameters = given_hyperparameters(parsed)
     return given | ({"hyperparameters": hyperparameters} if hyperparameters else {})
-
-
-def _option_name(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def _shown(default: object) -> str:
@@ -117,7 +113,7 @@ def add_hyperparameters(parser: argparse.ArgumentParser, cls: type[Algorithm]) -
         default = field.metadata["default"]
         shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
         group.add_argument(
-            f"--{field.name.replace('_', '-')}",
+            option_name(field.name),
             dest=f"hyperparameter_{field.name}",
             default=argparse.SUPPRESS,
             help=f"{field.metadata['help']} (default: {shown})",

@@ -20,7 +20,6 @@ logger = logging.getLogger("drol")
 START_SECONDS = 120.0
 """Time for a process to start and make its environments; longer if `step_seconds` is."""
 
-
 REPEATED_STEPS = 10
 """How many steps of an episode are compared to see whether it repeats."""
 
@@ -98,15 +97,9 @@ class EnvironmentPool:
         """
         self.check_widths(spec)
         try:
-            self._workers[0].call("rehearse", timeout=self._start_seconds)
-        except RefusedError as error:
-            raise DataError(str(error)) from None
+            self._try("rehearse")
         except WorkerError as error:
-            self.close()
             logger.warning("a test step in %s failed, so evaluations may fail too: %s", self.environment.id, error)
-        except BaseException:
-            self.close()
-            raise
 
     def check_repeats(self) -> None:
         """Check that an episode is the same again, given its seed and actions, on the first few steps of one.
@@ -117,13 +110,9 @@ class EnvironmentPool:
             DataError: if it is not.
         """
         try:
-            repeats = self._workers[0].call("repeats", REPEATED_STEPS, timeout=self._start_seconds)
+            repeats = self._try("repeats", REPEATED_STEPS)
         except WorkerError:
-            self.close()
             return
-        except BaseException:
-            self.close()
-            raise
         if not repeats:
             raise DataError(
                 *both(
@@ -140,9 +129,19 @@ class EnvironmentPool:
             DataError: if its pictures are no pictures.
             WorkerError: if it fails to render.
         """
+        self._try("rehearse_picture")
+        return self._try("frame_rate")
+
+    def _try(self, method: str, *args: Any) -> Any:
+        """Call a method of the first group, before any episode; whatever goes wrong ends the workers.
+
+        Raises:
+            DataError: if the environment breaks the interface.
+            WorkerError: if it fails otherwise.
+        """
+        self.start()
         try:
-            self._workers[0].call("rehearse_picture", timeout=self._start_seconds)
-            return self._workers[0].call("frame_rate", timeout=self.limits.step_seconds)
+            return self._workers[0].call(method, *args, timeout=self._start_seconds)
         except RefusedError as error:
             self.close()
             raise DataError(str(error)) from None

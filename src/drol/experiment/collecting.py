@@ -20,8 +20,6 @@ def collected(task: Task, episodes: int, seed: int, folder: Path, workers: int) 
     suffix = Path(task.source.file_name(data_set)).suffix
     path = folder / f"{data_set}-{episodes}episodes-seed{seed}{suffix}"
     if not path.exists():
-        # The training file is written last: without it, a validation file is a leftover.
-        path.with_name(f"{path.stem}-val{suffix}").unlink(missing_ok=True)
         collect_data_set(task.source, data_set, episodes, seed, path, workers)
     return path
 

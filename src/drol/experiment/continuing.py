@@ -15,6 +15,7 @@ from drol.experiment.config import OPTIONS, RunConfig
 from drol.experiment.launch import Tell
 from drol.experiment.many import stored_config
 from drol.experiment.online import KEPT, ONLINE_OPTIONS, PLACE, OnlineConfig
+from drol.experiment.options import option_name
 from drol.experiment.records import Json
 from drol.experiment.resume import Changes
 from drol.numerics import check_precision
@@ -161,10 +162,10 @@ def _changed(config: RunConfig, given: Changes) -> RunConfig:
     kept = {name: value for name, value in given.items() if name in OPTIONS and name not in ONLINE_OPTIONS}
     for name in kept:
         if name not in (*KEPT, "task", "algorithm", "env", "out") and kept[name] != getattr(config, name):
-            changed = ", ".join(f"--{option.replace('_', '-')}" for option in KEPT)
+            changed = ", ".join(map(option_name, KEPT))
             raise UsageError(
                 *both(
-                    f"--{name.replace('_', '-')} is that of the run which is continued: leave it out (what may change "
+                    f"{option_name(name)} is that of the run which is continued: leave it out (what may change "
                     f"is {changed}, continuous hyperparameters, and how the policy acts and learns)"
                 )
             )
@@ -194,7 +195,7 @@ def _other_coefficients(config: RunConfig, values: Mapping[str, Any]) -> Mapping
         if name not in fields or not is_continuous(fields[name]):
             raise UsageError(
                 *both(
-                    f"--{name.replace('_', '-')} shapes the program of the run which is continued, and cannot change; "
+                    f"{option_name(name)} shapes the program of the run which is continued, and cannot change; "
                     f"only continuous hyperparameters can"
                 )
             )
@@ -273,7 +274,7 @@ def _refuse_without_effect(plan: Planned, task: Task) -> None:
     if has_data(plan, task):
         return
     for name in (name for name in OF_DATA if getattr(config, name) not in (None, False)):
-        raise UsageError(*both(f"--{name.replace('_', '-')} is about data, and this run has none: leave it out"))
+        raise UsageError(*both(f"{option_name(name)} is about data, and this run has none: leave it out"))
     if config.sparse_rewards and not task.name.startswith(MANIPULATION):
         raise UsageError(*both("--sparse-rewards is for OGBench's manipulation tasks: leave it out"))
 

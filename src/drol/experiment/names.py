@@ -5,6 +5,7 @@ import dataclasses
 from drol.algorithm import Algorithm
 from drol.algorithms.registry import ALGORITHMS, algorithm_class
 from drol.errors import nearest
+from drol.experiment.options import option_name
 from drol.files import listed
 
 
@@ -23,7 +24,7 @@ def foreign_hyperparameter(cls: type[Algorithm], name: str) -> str | None:
         return None
     own, tuned = named_hyperparameters(cls), cls.published.fields if cls.published else ()
     near = list(dict.fromkeys([*tuned, *nearest(name, own, most=3)]))[:3] or own[:3]
-    options = listed(f"--{field.replace('_', '-')}" for field in near)
+    options = listed(map(option_name, near))
     return (
         f"{cls.name} has no {name}, which belongs to {listed(owners)} (choose with --algorithm); the nearest that "
         f"{cls.name} has: {options}"

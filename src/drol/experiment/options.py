@@ -87,6 +87,11 @@ def explanation(options: Mapping[str, Option]) -> str:
     return "\n".join(["Options:", *lines])
 
 
+def option_name(name: str) -> str:
+    """The option on the command line: `eval_every` is `--eval-every`."""
+    return f"--{name.replace('_', '-')}"
+
+
 def checked(name: str, option: Option, value: Given) -> Value:
     """The value, checked and converted to the option's plain, comparable type.
 
@@ -96,7 +101,7 @@ def checked(name: str, option: Option, value: Given) -> Value:
     try:
         return _CHECKS[option.type](value, option)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"{name} {error}", f"--{name.replace('_', '-')} {error}") from None
+        raise UsageError(f"{name} {error}", f"{option_name(name)} {error}") from None
 
 
 def _text(value: Given, option: Option) -> str:

@@ -5,11 +5,10 @@ seohongpark/ogbench: data_gen_scripts/commands.sh). An episode depends only on t
 does not depend on the number of processes.
 """
 
-import contextlib
 import dataclasses
 import errno
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -174,32 +173,24 @@ def _collect_episodes(
     waiting = iter([number for number in range(total) if number not in done])
     left = total - len(done)
     collector = "drol.sources.ogbench.experts:Collector"
-    with _saying_what_is_kept(kept, total), stop_requests(), pool(min(workers, left), collector, *given) as processes:
-        assigned = {worker: next(waiting) for worker in processes}
-        for worker, number in assigned.items():
-            worker.send("episode", seed, number)
-        while assigned:
-            for worker in ready(list(assigned)):
-                kept.add(assigned.pop(worker), worker.receive())
-                left -= 1
-                if progress is not None:
-                    progress(total - left, total)
-                following = next(waiting, None)
-                if following is not None:
-                    assigned[worker] = following
-                    worker.send("episode", seed, following)
-
-
-@contextlib.contextmanager
-def _saying_what_is_kept(kept: KeptEpisodes, total: int) -> Iterator[None]:
-    """Let a request to stop say that the same command goes on from the kept episodes."""
     try:
-        yield
+        with stop_requests(), pool(min(workers, left), collector, *given) as processes:
+            assigned = {worker: next(waiting) for worker in processes}
+            for worker, number in assigned.items():
+                worker.send("episode", seed, number)
+            while assigned:
+                for worker in ready(list(assigned)):
+                    kept.add(assigned.pop(worker), worker.receive())
+                    left -= 1
+                    if progress is not None:
+                        progress(total - left, total)
+                    following = next(waiting, None)
+                    if following is not None:
+                        assigned[worker] = following
+                        worker.send("episode", seed, following)
     except StoppedError as stop:
-        if done := len(kept.among(range(total))):
-            said = f"{done:,} of {total:,} episodes are kept in {kept.folder}; the same command goes on from them"
-            raise StoppedError(stop.number, said) from None
-        raise
+        said = f"{total - left:,} of {total:,} episodes are kept in {kept.folder}; the same command goes on from them"
+        raise StoppedError(stop.number, said if left < total else None) from None
 
 
 def _output_paths(out: Path) -> tuple[Path, Path]:

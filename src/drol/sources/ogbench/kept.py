@@ -51,7 +51,9 @@ class KeptEpisodes:
         return self.folder / f"{number:06d}.npz"
 
     def among(self, numbers: Iterable[int]) -> set[int]:
-        """Those of the episodes that are kept; a damaged file counts as none."""
+        """Those of the episodes that are kept; a damaged file counts as none, and so do files of unknown origin."""
+        if not self._described.exists():
+            return set()
         return {number for number in numbers if self._file(number).is_file() and self._intact(number)}
 
     def _intact(self, number: int) -> bool:
