@@ -27,6 +27,7 @@ LAYERS = [
         "signals",
         "published",
         "machine",
+        "launchers",
     },
     {"ops"},
     {"nn"},

@@ -26,7 +26,7 @@ def test_a_comparison_from_nothing_and_again(compare, capsys):
     assert collecting == ["collect", "pointmaze-medium-navigate-v0", "--episodes", "100", "--out", file]
     out = str(compare.out / TASK / "drol")
     shared = ["--seeds", "0,1,2", "--size", "laptop", "--updates", "40", "--eval-every", "10", "--eval-episodes", "20"]
-    assert first == ["train", TASK, "--algorithm", "drol", *shared, "--out", out, "--data", file]
+    assert first == ["train", TASK, "--algorithm", "drol", *shared, "--out", out, "--data", file, "--requeue"]
     assert second[3] == "fql"
     assert "12.3" in capsys.readouterr().out
     stored = {path: path.read_bytes() for path in (compare.out / "results").rglob("*.*")}
@@ -80,8 +80,7 @@ def test_an_interrupted_cell_goes_on_with_the_same_arguments(compare, capsys, nu
     assert not (compare.out / "results" / TASK / f"{cells[0]}.json").exists()
     assert compare(*GIVEN, **{cells[0]: "wait"}) == 0
     assert [call[3] for call in compare.calls] == cells
-    assert compare.calls[0] == [*begun, "--resume"]
-    assert all("--resume" not in call for call in compare.calls[1:])
+    assert compare.calls[0] == begun
     assert compare.measured == [("drol", "fql")]
 
 
@@ -100,7 +99,7 @@ def test_cells_that_train_at_once_stop_together_and_go_on(compare, number):
     assert compare.measured == []
     assert compare(*GIVEN, "--jobs", 2, drol="wait", fql="wait") == 0
     assert sorted(call[3] for call in compare.calls) == ["drol", "fql"]
-    assert all(call[-1] == "--resume" for call in compare.calls)
+    assert all(call[-1] == "--requeue" for call in compare.calls)
     assert "| DROL | 0.50 ± 0.00 |" in table(compare.out / "results")
 
 
@@ -135,7 +134,6 @@ def test_longer_runs_and_more_seeds_extend_what_is_there(compare):
     assert compare("--algorithms", "drol", "--updates", 60) == 0
     (call,) = compare.calls
     assert call[call.index("--updates") + 1] == "60"
-    assert call[-1] == "--resume"
     text = table(compare.out / "results")
     assert "| DROL | 0.50 ± 0.00 | " in text
     assert "| FQL | 0.50 ± 0.00 (40 updates) | " in text
@@ -178,14 +176,15 @@ def test_limits_of_evaluations_are_those_of_every_cell(compare, capsys):
     """Kept beside the results; what bounds time alone may change, and reaches the runs that go on."""
     limits = ("--eval-max-steps", "1k", "--eval-max-seconds", "inf", "--step-seconds", 5)
     assert compare(*GIVEN, "--algorithms", "drol", *limits, drol="fail") == 1
-    assert compare.calls[-1][-6:] == ["--eval-max-steps", "1000", "--eval-max-seconds", "inf", "--step-seconds", "5"]
+    given = ["--eval-max-steps", "1000", "--eval-max-seconds", "inf", "--step-seconds", "5", "--requeue"]
+    assert compare.calls[-1][-7:] == given
     stored = json.loads((compare.out / "results" / "comparison.json").read_text())
     assert (stored["eval_max_steps"], stored["eval_max_seconds"], stored["step_seconds"]) == (1000, None, 5.0)
     write_run(compare.out / TASK / "drol" / "seed0", 0.5, sha=SHA)
     path = compare.out / TASK / "drol" / "seed0" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"evaluation_limits": {"steps": 1000}}))
     assert compare("--eval-max-seconds", 3600, "--step-seconds", 60, drol="fail") == 1
-    again = ["--eval-max-steps", "1000", "--eval-max-seconds", "3600", "--step-seconds", "60", "--resume"]
+    again = ["--eval-max-steps", "1000", "--eval-max-seconds", "3600", "--step-seconds", "60", "--requeue"]
     assert compare.calls[-1][-7:] == again
     words = error_of(capsys, "compare", "--out", compare.out, "--eval-max-steps", 50)
     assert "begun with eval_max_steps 1000, not 50" in words

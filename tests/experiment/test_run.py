@@ -84,6 +84,21 @@ def test_a_run_is_resumed_from_either_side(config, result, log, tmp_path):
     assert lines(tmp_path / "other") == undisturbed
 
 
+def test_a_scheduler_starts_the_same_command_again(config, result, log, tmp_path, capsys):
+    """`--requeue` starts a run that is not there, goes on with one that is, and leaves a finished one alone."""
+    size = ("--eval-every", 20, "--eval-episodes", 2, "--hidden", 8, "--workers", 1)
+    given = ("train", log, "--env", ENVIRONMENT, "--out", tmp_path / "run", *size, "--requeue")
+    assert command(*given, "--updates", 20) == 0
+    assert command(*given, "--updates", 40) == 0
+    assert lines(tmp_path / "run") == lines(result.folder)
+    record = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    assert command(*given, "--updates", 40) == 0
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == record
+    assert "--resume and --requeue cannot be combined" in error_of(capsys, *given, "--resume")
+    assert lines(train(config, tmp_path / "python", resume=None).folder) == lines(result.folder)
+    assert train(config, tmp_path / "python", resume=None).state.step == 40
+
+
 def test_a_run_is_resumed_from_its_folder_alone(config, result, tmp_path):
     shutil.copytree(result.folder, tmp_path / "run")
     with pytest.raises(DataError, match="is not imported just because a file names it"):

@@ -11,6 +11,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 
 import jax
@@ -315,6 +316,17 @@ def test_one_folder_is_for_one_process(undisturbed, tmp_path):
     assert_undisturbed(folder, run(folder), undisturbed)
 
 
+def test_a_requeued_run_waits_for_the_one_that_is_ending(tmp_path):
+    folder = new_folder(tmp_path / "run")
+    with subprocess.Popen([sys.executable, "-c", HOLDING, str(folder.path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"here\n"
+        with pytest.raises(DataError, match=rf"ID {process.pid}"), RunFolder(folder.path).locked(0.5):
+            pass
+        threading.Timer(0.5, process.kill).start()
+        with RunFolder(folder.path).locked(30.0):
+            assert process.wait() == -signal.SIGKILL
+
+
 @pytest.mark.parametrize("when", ["gone", "another", "old"])
 def test_removing_the_lock_lets_nobody_in(tmp_path, when):
     """Whether the file is gone, or another stands in its place; who holds the folder is still told."""
@@ -378,6 +390,7 @@ def test_a_lock_removed_between_its_opening_and_its_locking_is_taken_again(tmp_p
 
 VICTIM = """
 import sys
+import threading
 from tests.helpers.toy_run import RunFolder, Settings, run
 print("here", flush=True)
 run(RunFolder(sys.argv[1]), Settings(**eval(sys.argv[2])))

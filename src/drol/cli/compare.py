@@ -5,12 +5,11 @@ import dataclasses
 import math
 import sys
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drol.algorithms.registry import ALGORITHMS, algorithm_class
-from drol.cli import compared
+from drol.cli import compared, launchers
 from drol.cli import summary as summaries
 from drol.cli.numbers import count
 from drol.cli.options import add_columns, add_limits
@@ -21,7 +20,6 @@ from drol.compare import comparison as comparisons
 from drol.compare import tables
 from drol.compare.cells import RESULTS, Cell
 from drol.compare.comparison import Budget, Comparison
-from drol.compare.jobs import Commands, StoppedError
 from drol.data.readers.columns import columns_as_text
 from drol.environments.limits import DEFAULT
 from drol.errors import DataError
@@ -29,8 +27,11 @@ from drol.experiment import needs
 from drol.experiment.platform import check_platform
 from drol.extras import lazy, require_all
 from drol.files import read_json, write_atomic, write_json
+from drol.launchers.job import LOST, Job, Launcher
+from drol.launchers.local import Commands
 from drol.presets import SIZES
 from drol.report import summary
+from drol.signals import StoppedError
 from drol.sources import NOWHERE, Task, environment_of_task
 
 if TYPE_CHECKING:
@@ -85,13 +86,6 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     add_limits(parser, "eval-")
     parser.add_argument("--workers", type=count(), metavar="W", help="processes for collection and evaluation")
     parser.add_argument(
-        "--jobs",
-        type=count(),
-        default=1,
-        metavar="N",
-        help="cells trained at once, each on its share of the cores, with a log\nnext to its folder (default: 1)",
-    )
-    parser.add_argument(
         "--no-train", dest="train", action="store_false", help="train nothing: only collect results and make the table"
     )
     parser.add_argument(
@@ -99,10 +93,12 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
         action=argparse.BooleanOptionalAction,
         help="measure speeds again, or not at all (default: once, after training)",
     )
+    launchers.add_options(parser)
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Train what is missing, collect results, measure speeds, print and write the table."""
+    launchers.check(parsed)
     results = parsed.out / RESULTS
     begun = comparisons.load(results) if (results / comparisons.FILE).exists() else None
     if begun is not None:
@@ -120,18 +116,26 @@ def run(parsed: argparse.Namespace) -> int:
     if not parsed.train and begun is None and not any(cell.path.is_dir() for row in cells.values() for cell in row):
         raise DataError(f"{parsed.out} holds no runs: without training there is nothing to collect")
     files = _checked_files(parsed, comparison, tasks, cells)
-    comparison.save(results)
-    compared.save_names(parsed.out, tasks)
     try:
-        with Commands(COMMAND, parsed.jobs) as commands:
-            failures = _train_cells(parsed, comparison, tasks, cells, files, commands)
+        with Commands(parsed.jobs) as commands:
+            launcher = launchers.launcher(parsed, commands)
+            comparison.save(results)
+            compared.save_names(parsed.out, tasks)
+            failures = _train_cells(parsed, comparison, tasks, cells, files, commands, launcher)
             commands.raise_if_stopped()  # by a signal that came after the last command
     except StoppedError as stop:
         print("stopped; run the same command again to resume")
         return 128 + stop.number
+    if parsed.emit is not None:
+        return _reported(failures)
     if parsed.speed or (parsed.train and parsed.speed is None):
         _measure_speed(comparison, results / tables.SPEED, again=bool(parsed.speed))
     _show(results)
+    return _reported(failures)
+
+
+def _reported(failures: list[str]) -> int:
+    """The exit status, after saying what failed."""
     for failure in failures:
         say(f"drol: error: {failure}")
     return 1 if failures else 0
@@ -232,43 +236,53 @@ def _train_cells(
     cells: dict[str, list[Cell]],
     files: dict[str, Path],
     commands: Commands,
+    launcher: Launcher,
 ) -> list[str]:
-    """Train what is missing, several cells at once if requested, and write results; returns failures, in words."""
+    """Train what is missing, where it is to be trained, and write results; returns failures, in words."""
     failures: list[str] = []
-    work: list[tuple[Cell, Task, Path | None]] = []
+    work: dict[str, tuple[Cell, Job]] = {}
     for label, task in tasks.items():
         unfinished = [cell for cell in cells[label] if cell.is_unfinished(comparison)]
-        file, left = files.get(label), list(cells[label])
-        if parsed.train and unfinished and file is None:
+        for cell in cells[label]:
+            if not parsed.train or cell not in unfinished:
+                failures += _ended(cell, comparison, None, 0)
+        file = files.get(label)
+        if parsed.train and unfinished:
             try:
-                file = _collected(parsed, task, commands)
+                file = _collected(parsed, task, commands) if file is None else file
             except DataError as error:
                 failures.append(str(error))
-                left = [cell for cell in left if cell not in unfinished]
-        work += [(cell, task, file) for cell in left]
+                continue
+            for cell in unfinished:
+                job = _job(parsed, comparison, task, cell, file)
+                work[job.name] = cell, job
+    jobs = [job for _, job in work.values()]
+    if parsed.emit is not None:
+        launchers.emit(parsed.emit, jobs, parsed.launcher_option, parsed.out)
+        return failures
 
-    def finish(item: tuple[Cell, Task, Path | None]) -> list[str]:
-        cell, task, file = item
-        return _finish(parsed, comparison, cell, task, file, commands)
+    def begun(job: Job) -> None:
+        state = work[job.name][0].state(comparison)
+        print(f"{job.name}: {'resuming' if state == 'begun' else 'training'}", flush=True)
 
-    with ThreadPoolExecutor(parsed.jobs) as pool:
-        return failures + [failure for found in pool.map(finish, work) for failure in found]
+    def ended(job: Job, status: int) -> None:
+        failures.extend(_ended(work[job.name][0], comparison, job.log, status))
+
+    if jobs:
+        launcher.launch(jobs, begun, ended)
+    return failures
 
 
-def _finish(
-    parsed: argparse.Namespace, comparison: Comparison, cell: Cell, task: Task, file: Path | None, commands: Commands
-) -> list[str]:
-    """Train a cell to its end, if it is to be trained, and write its result; returns failures, in words."""
-    commands.raise_if_stopped()
-    status, log = 0, cell.path.with_suffix(".log") if parsed.jobs > 1 else None
-    if parsed.train and cell.is_unfinished(comparison):
-        status = _train(parsed, comparison, task, cell, file, commands, log)
+def _ended(cell: Cell, comparison: Comparison, log: Path | None, status: int) -> list[str]:
+    """Write a cell's result, if it has one; returns failures, in words."""
     state = cell.state(comparison)
     if state in ("finished", "diverged"):
         cell.write_result(comparison)
     print(f"{cell.task}, {cell.algorithm}: {state}", flush=True)
     if state == "diverged":
         return [f"{cell.path}: a run diverged; its diverged.json says where"]
+    if status == LOST:
+        return [f"{cell.path}: the machine that trained it was lost again and again; see {log}"]
     if status != 0:
         where = f"in {log}" if log else "above"
         return [f"{cell.path}: `drol train` ended with exit status {status}; its message is {where}"]
@@ -289,22 +303,15 @@ def _collected(parsed: argparse.Namespace, task: Task, commands: Commands) -> Pa
     if episodes is None:
         return None
     options = ["--episodes", episodes, "--out", path, *_option("--workers", parsed.workers)]
-    if status := commands.run(["collect", dataset, *options], alone=True):
+    collecting = Job(f"data of {task.label}", _command("collect", dataset, *options))
+    if status := commands.run(collecting, alone=True):
         raise DataError(f"the data of {task.label} could not be collected (exit status {status}); see above")
     return path
 
 
-def _train(
-    parsed: argparse.Namespace,
-    comparison: Comparison,
-    task: Task,
-    cell: Cell,
-    file: Path | None,
-    commands: Commands,
-    log: Path | None,
-) -> int:
-    resume, budget = cell.state(comparison) == "begun", comparison.tasks[cell.task]
-    print(f"{cell.task}, {cell.algorithm}: {'resuming' if resume else 'training'}", flush=True)
+def _job(parsed: argparse.Namespace, comparison: Comparison, task: Task, cell: Cell, file: Path | None) -> Job:
+    """The command that trains a cell, or goes on with it."""
+    budget = comparison.tasks[cell.task]
     options = [
         *("--algorithm", cell.algorithm, "--seeds", ",".join(map(str, comparison.seeds)), "--size", comparison.size),
         *("--updates", budget.updates, "--eval-every", budget.eval_every),
@@ -321,9 +328,16 @@ def _train(
             "--step-seconds", comparison.step_seconds, DEFAULT.step_seconds, always=parsed.step_seconds is not None
         ),
         *(("--hidden", *comparison.hidden) if comparison.hidden else ()),
-        *(("--resume",) if resume else ()),
+        "--requeue",
     ]
-    return commands.run(["train", task.name, *options], log=log)
+    alone = parsed.launcher == "local" and parsed.jobs == 1
+    command = _command("train", task.name, *options, program=("drol",) if parsed.emit else None)
+    return Job(f"{cell.task}, {cell.algorithm}", command, None if alone else cell.path.with_suffix(".log"))
+
+
+def _command(*words: Any, program: tuple[str, ...] | None = None) -> tuple[str, ...]:
+    """A command of this program, or of one of another name."""
+    return (*(program or COMMAND), *map(str, words))
 
 
 def _columns(comparison: Comparison, task: Task) -> str | None:

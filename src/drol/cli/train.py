@@ -47,6 +47,12 @@ def add_arguments(parser: Parser, arguments: list[str]) -> None:
     run.add_argument(
         "--resume", action="store_true", help="continue the run in its folder; with --updates MORE, extend it"
     )
+    run.add_argument(
+        "--requeue",
+        action="store_true",
+        help="continue the run in its folder if there is one, else start it:\nfor schedulers, which start a command "
+        "again",
+    )
     cls = algorithm_class(chosen_algorithm(arguments))
     add_hyperparameters(parser, cls)
     parser.explain = functools.partial(explain, cls)
@@ -66,6 +72,8 @@ def requested(parsed: argparse.Namespace) -> "launch.Request":
     given = given_options(parsed)
     if "seed" in given and parsed.seeds is not None:
         raise UsageError("--seed and --seeds cannot be combined: give one run's seed, or those of several runs")
+    if parsed.resume and parsed.requeue:
+        raise UsageError("--resume and --requeue cannot be combined: --requeue resumes what has begun")
     swept = [name for name, _ in parsed.sweep]
     if len(set(swept)) < len(swept):
         raise UsageError(f"{swept[0]} is given twice: name all its values in one --sweep")
@@ -75,7 +83,7 @@ def requested(parsed: argparse.Namespace) -> "launch.Request":
         seeds=parsed.seeds,
         sweep=dict(parsed.sweep),
         width=parsed.width,
-        resume=parsed.resume,
+        resume=None if parsed.requeue else parsed.resume,
         tell=functools.partial(print, flush=True),
         warn=say,
     )

@@ -49,6 +49,7 @@ from drol.files import WriteError, write_json
 from drol.machine import continued, machine
 from drol.numerics import check_precision, precision
 from drol.policy import Policy, in_units, planning
+from drol.processes import END_SECONDS
 from drol.report.summary import write_summary
 from drol.sources import parse_task
 from drol.training.distributed import Leader
@@ -73,7 +74,8 @@ class Request:
         seeds: of several runs; None for the one seed of `config`.
         sweep: values of continuous hyperparameters, one run for each.
         width: how many runs share a program; None for the recorded width or, failing that, the fastest by trial.
-        resume: whether the folders may already hold runs.
+        resume: whether the folders hold runs to continue; None if they may, as for a scheduler that starts the same
+            command again.
         sinks: receive the metrics of one run, in addition to those that `config` names.
         tell: prints notes before training.
         warn: prints what may affect the results.
@@ -85,7 +87,7 @@ class Request:
     seeds: Sequence[int] | None = None
     sweep: Sweep = dataclasses.field(default_factory=dict)
     width: int | None = None
-    resume: bool = False
+    resume: bool | None = False
     sinks: Sequence[Sink] = ()
     tell: Tell = print
     warn: Tell = print
@@ -197,12 +199,13 @@ def _lead(request: Request, leader: Leader | None) -> list[Trained]:
         for sums in stored:
             check_same_data(sums, sums_of(data.source))
         for folder in folders:
-            stack.enter_context(folder.locked())
+            # The run that is to be continued may still be ending.
+            stack.enter_context(folder.locked(END_SECONDS if request.resume is None else 0.0))
         # Only once it is certain that there will be training.
         begun = sum(plan.record is not None for plan in plans)
         shown = folders[0].path.parent if request.is_several else folders[0].path
         given = {*request.config.hyperparameters, *request.sweep}
-        further = notes(configs[0], task, data, given, resumed=request.resume)
+        further = notes(configs[0], task, data, given, resumed=begun > 0)
         for line in (*heading(configs, data, shown, begun), *further):
             request.tell(line)
         if not request.config.no_cache:
@@ -226,18 +229,19 @@ def _planned(request: Request) -> list[_Planned]:
     task = parse_task(config.task, environment=config.env, present=True)
     cls = type(config.algorithm) if isinstance(config.algorithm, Algorithm) else algorithm_class(config.algorithm)
     refuse_twice(request.sweep, config.hyperparameters)
-    if not request.resume:
-        check_sweep(cls, request.sweep)
     runs = members([config.seed] if request.seeds is None else request.seeds, request.sweep)
     folders = [RunFolder(_path(request, f"{task.label}-{cls.name}", member.name)) for member in runs]
-    begun = [request.resume and folder.config.exists() for folder in folders]
-    if request.resume and not any(begun):
+    begun = [request.resume is not False and folder.config.exists() for folder in folders]
+    resume = any(begun)
+    if request.resume and not resume:
         folders[0].read_config()  # raises, saying what is missing
+    if not resume:
+        check_sweep(cls, request.sweep)
     plans = []
     for member, folder, there in zip(runs, folders, begun, strict=True):
         if not there:
             folder.refuse_existing()
-        if not request.resume:
+        if not resume:
             plans.append(_Planned(new_config(config, member), folder, None, request.width))
             if plans[-1].config.chunking().steps > 1:
                 check_discount(cls)

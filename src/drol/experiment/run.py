@@ -56,7 +56,9 @@ class Interrupted(KeyboardInterrupt):
         self.results, self.signal = tuple(results), signal
 
 
-def train(config: RunConfig, *, resume: bool = False, progress: bool = True, sinks: Sequence[Sink] = ()) -> Result:
+def train(
+    config: RunConfig, *, resume: bool | None = False, progress: bool = True, sinks: Sequence[Sink] = ()
+) -> Result:
     """Train one run to its end, evaluating it along the way: `drol train` from Python.
 
     It writes the same folder as the command, and the command can resume it. Ctrl-C and SIGTERM end it with a checkpoint
@@ -67,7 +69,7 @@ def train(config: RunConfig, *, resume: bool = False, progress: bool = True, sin
         config: what to train. A relative `out` is relative to the current folder; the default is
             `runs/TASK-ALGORITHM-seedS`.
         resume: continue the run in its folder from its newest checkpoint. Options that are fixed for the life of a run
-            must be unchanged; `updates` may be larger than before.
+            must be unchanged; `updates` may be larger than before. None: continue it if there is one, else start it.
         progress: show a progress bar, and print notes before training.
         sinks: receive all metrics, in addition to the folder.
 
@@ -95,7 +97,7 @@ def train_many(
     seeds: Sequence[int] | None = None,
     sweep: Sweep | None = None,
     width: int | None = None,
-    resume: bool = False,
+    resume: bool | None = False,
     progress: bool = True,
 ) -> list[Result]:
     """Train a configuration at several seeds and hyperparameters, side by side in one compiled program where that pays.
@@ -109,7 +111,7 @@ def train_many(
         sweep: continuous hyperparameters, with one run at each value: `{"bc_coef": [1, 3, 10]}`. With several, or with
             `seeds`: one run at each combination.
         width: runs in one program; by default, a trial finds what is fastest here.
-        resume: continue the runs in their folders; new runs among them start from scratch.
+        resume: continue the runs in their folders; new runs among them start from scratch. None: as in `train`.
         progress: as in `train`.
 
     Returns:
@@ -123,9 +125,9 @@ def train_many(
     return results_of(launch(dataclasses.replace(request, seeds=seeds, sweep=sweep or {}, width=width)))
 
 
-def _request(config: RunConfig, *, resume: bool, progress: bool, sinks: Sequence[Sink]) -> Request:
+def _request(config: RunConfig, *, resume: bool | None, progress: bool, sinks: Sequence[Sink]) -> Request:
     tell: Tell = print_note if progress else logger.info
-    given = config.resolved().changes() if resume else {}
+    given = {} if resume is False else config.resolved().changes()
     return Request(config, given, resume=resume, sinks=sinks, tell=tell, warn=logger.warning, progress=progress)
 
 

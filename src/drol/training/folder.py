@@ -5,16 +5,19 @@ import fcntl
 import os
 import shutil
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from drol.errors import DataError
 from drol.files import JsonValue, clear_write_errors, read_json, write_json
+from drol.signals import raise_if_stopped
 from drol.training.records import JsonLines
 from drol.training.settings import Settings
 
 LOCK = "run.lock"
+LOCK_POLL_SECONDS = 0.2
 
 NOTHING = type(None)
 ENTRIES: dict[str, tuple[type, ...]] = {
@@ -154,26 +157,29 @@ class RunFolder:
             shutil.rmtree(self.evaluated_policy(update))
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, patience: float = 0.0) -> Iterator[None]:
         """Keep every other process from training here; the system releases the lock however this process ends.
 
         Entering it a second time on the same object has no effect.
 
+        Args:
+            patience: seconds to wait for a process that holds the lock.
+
         Raises:
-            DataError: if another process holds the lock.
+            DataError: if another process holds the lock, and goes on holding it.
         """
         if self._locked:
             yield
             return
         with contextlib.ExitStack() as stack:
-            self._lock(stack)
+            self._lock(stack, time.monotonic() + patience)
             self._locked = True
             try:
                 yield
             finally:
                 self._locked = False
 
-    def _lock(self, stack: contextlib.ExitStack) -> None:
+    def _lock(self, stack: contextlib.ExitStack, deadline: float) -> None:
         """Lock the folder itself, then the file that names the process that holds the lock.
 
         The folder is locked because a lock on the file would be lost if someone removed the file. The file is locked
@@ -182,29 +188,31 @@ class RunFolder:
         path = self.path / LOCK
         with clear_write_errors(path):
             self.path.mkdir(parents=True, exist_ok=True)
-            self._hold(stack, os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            self._hold(stack, os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), deadline)
             while True:
                 handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-                self._hold(stack, handle)
+                self._hold(stack, handle, deadline)
                 if _is_at(handle, path):  # the file was not removed in the meantime
                     break
             os.truncate(handle, 0)
             os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
 
-    def _hold(self, stack: contextlib.ExitStack, handle: int) -> None:
+    def _hold(self, stack: contextlib.ExitStack, handle: int, deadline: float) -> None:
         """Lock an open file or folder until the stack closes it.
 
         Raises:
-            DataError: if another process holds it.
+            DataError: if another process holds it until the deadline.
         """
         stack.callback(os.close, handle)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(
-                f"another process (ID {self._holder()}) is training in {self.path}; wait for it or stop it, or "
-                f"choose another folder with --out"
-            ) from None
+            while not _lock_now(handle):
+                raise_if_stopped()
+                if time.monotonic() >= deadline:
+                    raise DataError(
+                        f"another process (ID {self._holder()}) is training in {self.path}; wait for it or stop it, or "
+                        f"choose another folder with --out"
+                    )
+                time.sleep(LOCK_POLL_SECONDS)
         except OSError:
             if not stat.S_ISDIR(os.fstat(handle).st_mode):
                 raise
@@ -227,6 +235,15 @@ class RunFolder:
                 if "FLOCK" in fields and fields[5].endswith(inodes):
                     return fields[4]
         return None
+
+
+def _lock_now(handle: int) -> bool:
+    """Lock an open file, unless another process holds it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is_at(handle: int, path: Path) -> bool:
