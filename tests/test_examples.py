@@ -148,3 +148,20 @@ def test_deployed_policies_act_in_their_units(tmp_path):
     assert action.shape == (2,)
     assert (np.abs(action) <= 2).all()
     assert example.main(calls=10).shape == (2,)
+
+
+def test_statistics_of_ants_are_those_of_their_positions(tmp_path, capsys):
+    """Two episodes: one walks two cells in eight steps and falls over for its last three states, the other stands."""
+    qpos = np.zeros((18, 15))
+    qpos[:, 3] = 1.0
+    qpos[:9, 0] = np.arange(9)
+    qpos[6:9, 3:5] = 0.0, 1.0
+    terminals = np.zeros(18, bool)
+    terminals[[8, 17]] = True
+    path = tmp_path / "ants.npz"
+    np.savez(path, qpos=qpos, terminals=terminals)
+    module = load("ant_statistics")
+    expected = {"episodes": 2, "steps": 8, "metres": 500, "cells": 3, "cells_per_episode": 2, "on_back": 3 / 18}
+    assert module.statistics(path) == pytest.approx(expected)
+    module.main([path])
+    assert "| ants.npz | 2 | 8 | 500 | 3 | 2 | 0.1667 |" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 The actors here move at random; how well the trained ones walk is tested where they are.
 """
 
+import shutil
 import subprocess
 import sys
 
@@ -391,6 +392,16 @@ def test_the_command_says_what_is_missing(tmp_path, capsys):
     assert "there is no expert ant.npz" in said
     assert "drol expert ant" in said
     assert not (tmp_path / "a.npz").exists()
+
+
+def test_what_a_folder_of_experts_lacks_comes_with_the_package(actors, tmp_path):
+    (tmp_path / "own").mkdir()
+    for file in actors.glob("antball.*"):
+        shutil.copy(file, tmp_path / "own")
+    assert load_actor("ant", tmp_path / "own").record["steps"] > 0
+    assert load_actor("antball", tmp_path / "own").sha256 == load_actor("antball", actors).sha256
+    with pytest.raises(DataError, match=r"there is no expert ant\.npz in .*elsewhere"):
+        load_actor("ant", tmp_path / "elsewhere")
 
 
 def test_who_collected_is_said(actors, tmp_path, capsys, monkeypatch):

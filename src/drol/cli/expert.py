@@ -39,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     parser.epilog = (
         "The recipe is OGBench's, soft actor-critic in its online ant; that of the ball is shortened.\n"
         "An actor is kept only if it passes: 90 m per 1,000 steps over 50 episodes, or half of 50 episodes\n"
-        "with the ball at the goal. `drol collect antmaze-large-navigate --experts DIR` uses it."
+        "with the ball at the goal. `drol collect antmaze-large-navigate --experts DIR` uses it\n"
+        "instead of the one that comes with drol."
     )
 
 

@@ -1,6 +1,6 @@
 """Trained ants: the actors that collect OGBench's locomotion data, as small files. Act in NumPy; do not import JAX.
 
-OGBench's own experts are not downloaded. These were trained by `drol expert` with OGBench's recipe
+OGBench's own experts are not downloaded. Ours are trained by `drol expert` with OGBench's recipe
 (seohongpark/ogbench: data_gen_scripts), and their bytes are part of what a collected data set is: contacts amplify any
 other rounding.
 """
@@ -69,12 +69,14 @@ def load_actor(name: str, folder: Path | None = None) -> Actor:
 
     Args:
         name: which.
-        folder: where it is; by default among those that come with the package.
+        folder: where it is, if it holds any; by default, and for what it lacks, among those that come with the package.
 
     Raises:
         DataError: if it is not there, or damaged.
     """
     path = (folder or SHIPPED) / f"{name}.npz"
+    if folder is not None and not path.is_file() and any((folder / f"{other}.npz").is_file() for other in INPUTS):
+        path = SHIPPED / path.name
     if not path.is_file():
         raise DataError(
             f"there is no expert {path.name} in {path.parent}; train one with `drol expert {name} --out DIR`, which "
