@@ -99,7 +99,7 @@ def test_own_algorithm_learns_from_rewards(monkeypatch):
 
 def test_every_example_is_tested():
     names = {"custom_loop", "from_python", "own_algorithm", "own_arrays", "pendulum_logs", "routing_mechanism"}
-    names |= {"chunk_candidates", "chunks", "deploy", "many_seeds", "own_data", "sharded"}
+    names |= {"ant_statistics", "chunk_candidates", "chunks", "deploy", "many_seeds", "own_data", "sharded"}
     # The problem of routing_mechanism; tests/algorithms/test_bandit.py uses it too.
     names |= {"bandit"}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == names
