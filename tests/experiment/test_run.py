@@ -15,6 +15,7 @@ import pytest
 import drol
 from drol import BC, DROL, RunConfig
 from drol.errors import DataError
+from drol.training.folder import RunFolder
 from tests.helpers.commands import drol as command
 from tests.helpers.commands import error_of
 from tests.helpers.toy_logs import ENVIRONMENT
@@ -97,6 +98,19 @@ def test_a_scheduler_starts_the_same_command_again(config, result, log, tmp_path
     assert "--resume and --requeue cannot be combined" in error_of(capsys, *given, "--resume")
     assert lines(train(config, tmp_path / "python", resume=None).folder) == lines(result.folder)
     assert train(config, tmp_path / "python", resume=None).state.step == 40
+
+
+def test_a_run_that_another_process_began_in_the_meantime_is_left_alone(config, result, tmp_path, monkeypatch):
+    locked = RunFolder.locked
+
+    def after_another(folder, *given):
+        shutil.copytree(result.folder, folder.path)
+        return locked(folder, *given)
+
+    monkeypatch.setattr(RunFolder, "locked", after_another)
+    with pytest.raises(DataError, match="already exists"):
+        train(config, tmp_path / "run", resume=None)
+    assert lines(tmp_path / "run") == lines(result.folder)
 
 
 def test_a_run_is_resumed_from_its_folder_alone(config, result, tmp_path):

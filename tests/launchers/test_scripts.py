@@ -42,7 +42,7 @@ def test_a_slurm_array_has_a_task_per_cell(tmp_path):
 def test_a_slurm_task_whose_time_is_up_stops_its_cell_and_queues_itself_again(tmp_path):
     (tmp_path / "bin").mkdir()
     scontrol = tmp_path / "bin" / "scontrol"
-    scontrol.write_text(f"#!/bin/bash\necho $@ > {tmp_path}/requeued\n")
+    scontrol.write_text(f"#!/bin/bash\ncd {tmp_path}; echo $@ $(ls *.ended) > requeued\n")
     scontrol.chmod(0o755)
     text = SCRIPTS["sbatch"]([cell(tmp_path, "a", "hang")], {})
     variables = {"SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_JOB_ID": "7", "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
@@ -50,7 +50,7 @@ def test_a_slurm_task_whose_time_is_up_stops_its_cell_and_queues_itself_again(tm
         hanging(tmp_path, "a")
         process.send_signal(signal.SIGTERM)
     assert process.returncode == 0
-    assert (tmp_path / "requeued").read_text() == "requeue 7_0\n"
+    assert (tmp_path / "requeued").read_text() == "requeue 7_0 a.ended\n", "once the cell has ended"
     assert bash(text, tmp_path, **variables).returncode == 0
     assert counted(tmp_path, "a") == ["0", "1", "2"]
 

@@ -303,7 +303,7 @@ def _collected(parsed: argparse.Namespace, task: Task, commands: Commands) -> Pa
     if episodes is None:
         return None
     options = ["--episodes", episodes, "--out", path, *_option("--workers", parsed.workers)]
-    collecting = Job(f"data of {task.label}", _command("collect", dataset, *options))
+    collecting = Job(f"data of {task.label}", (*COMMAND, "collect", dataset, *map(str, options)))
     if status := commands.run(collecting, alone=True):
         raise DataError(f"the data of {task.label} could not be collected (exit status {status}); see above")
     return path
@@ -331,13 +331,9 @@ def _job(parsed: argparse.Namespace, comparison: Comparison, task: Task, cell: C
         "--requeue",
     ]
     alone = parsed.launcher == "local" and parsed.jobs == 1
-    command = _command("train", task.name, *options, program=("drol",) if parsed.emit else None)
+    program = COMMAND if parsed.emit is None else ("drol",)
+    command = (*program, "train", task.name, *map(str, options))
     return Job(f"{cell.task}, {cell.algorithm}", command, None if alone else cell.path.with_suffix(".log"))
-
-
-def _command(*words: Any, program: tuple[str, ...] | None = None) -> tuple[str, ...]:
-    """A command of this program, or of one of another name."""
-    return (*(program or COMMAND), *map(str, words))
 
 
 def _columns(comparison: Comparison, task: Task) -> str | None:

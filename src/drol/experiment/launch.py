@@ -198,9 +198,11 @@ def _lead(request: Request, leader: Leader | None) -> list[Trained]:
         data = load_inputs(configs[0], task, folders[0].path.parent / "data", room)
         for sums in stored:
             check_same_data(sums, sums_of(data.source))
-        for folder in folders:
+        for plan in plans:
             # The run that is to be continued may still be ending.
-            stack.enter_context(folder.locked(END_SECONDS if request.resume is None else 0.0))
+            stack.enter_context(plan.folder.locked(END_SECONDS if request.resume is None else 0.0))
+            if plan.record is None:  # another process may have begun it in the meantime
+                plan.folder.refuse_existing()
         # Only once it is certain that there will be training.
         begun = sum(plan.record is not None for plan in plans)
         shown = folders[0].path.parent if request.is_several else folders[0].path

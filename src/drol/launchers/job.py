@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 RETRIES = 2
 """How often a command that was killed, or whose machine was lost, is started again."""
 
-LOST = -1
+LOST = -256
 """Instead of an exit status, if a job was lost with its machine as often as that."""
 
 POLL_SECONDS = 1.0

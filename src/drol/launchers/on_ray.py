@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import ray
@@ -20,12 +21,16 @@ RESOURCES: Mapping[str, type] = {"num_cpus": float, "num_gpus": float, "memory":
 def run(job: Job, share: Share) -> int:
     """Run one job on a Ray worker; returns its exit status."""
     commands = Commands(share=share)
-    try:
-        return commands.run(job)
-    except KeyboardInterrupt:  # the task is cancelled
-        commands.stop(signal.SIGTERM)
-        commands.wait()
-        raise
+    # In a thread of its own: Ray cancels a task between two steps of Python, not while it waits for a process.
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(commands.run, job)
+        try:
+            while not running.done():
+                wait([running], timeout=POLL_SECONDS)
+        except KeyboardInterrupt:
+            commands.stop(signal.SIGTERM)
+            raise
+        return running.result()
 
 
 class Ray:
