@@ -206,13 +206,18 @@ def test_a_folder_that_must_not_be_written_to_is_said_so(undisturbed, tmp_path):
 
 
 def test_a_read_only_file_system_is_said_so(tmp_path, monkeypatch):
-    def refuse(*_, **__):
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    really = open
+
+    def refuse(file, *args, **kwargs):
+        if isinstance(file, str | os.PathLike) and str(tmp_path) in os.fspath(file):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return really(file, *args, **kwargs)
 
     folder = new_folder(tmp_path / "run")
-    monkeypatch.setattr("builtins.open", refuse)
-    with pytest.raises(OSError, match="the folder is read-only: make it writable, or choose another place"):
-        run(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.open", refuse)
+        with pytest.raises(OSError, match="the folder is read-only: make it writable, or choose another place"):
+            run(folder)
 
 
 def test_other_libraries_say_nothing_of_what_we_raise(tmp_path, caplog):
