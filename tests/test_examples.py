@@ -1,6 +1,7 @@
 """The examples run and show what they say."""
 
 import importlib.util
+import json
 from pathlib import Path
 
 import jax
@@ -13,6 +14,7 @@ from drol.data import files
 from drol.data.dataset import Dataset
 from drol.doctor import examine
 from tests.helpers.samples import sampled
+from tests.helpers.toy_logs import ENVIRONMENT, write_log
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -99,7 +101,16 @@ def test_own_algorithm_learns_from_rewards(monkeypatch):
 
 def test_every_example_is_tested():
     names = {"custom_loop", "from_python", "own_algorithm", "own_arrays", "pendulum_logs", "routing_mechanism"}
-    names |= {"ant_statistics", "chunk_candidates", "chunks", "deploy", "many_seeds", "own_data", "sharded"}
+    names |= {
+        "ant_statistics",
+        "chunk_candidates",
+        "chunks",
+        "deploy",
+        "hyperparameter_search",
+        "many_seeds",
+        "own_data",
+        "sharded",
+    }
     # The problem of routing_mechanism; tests/algorithms/test_bandit.py uses it too.
     names |= {"bandit"}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == names
@@ -115,6 +126,35 @@ def test_from_python_trains_resumes_and_evaluates(tmp_path, options):
     assert len(evaluation.episodes) == options["episodes"]
     lines = (tmp_path / "run" / "evaluations.jsonl").read_text().splitlines()
     assert len(lines) == 4 * options["episodes"]
+
+
+@pytest.mark.ci
+def test_a_hyperparameter_search_that_is_stopped_finishes_its_trials_first(tmp_path, monkeypatch):
+    pytest.importorskip("optuna")
+    module = load("hyperparameter_search")
+    write_log(tmp_path / "robot.npz")
+    short = {"updates": 20, "eval_every": 10, "eval_episodes": 1, "workers": 1, "eval_max_steps": 10}
+    config = drol.RunConfig(
+        task=str(tmp_path / "robot.npz"), env=ENVIRONMENT, hyperparameters={"hidden": (8,)}, **short
+    )
+    options = {"trials": 3, "batch": 2, "seeds": range(1), "config": config}
+
+    def stopped(*arguments, **keywords):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(drol, "train_many", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            module.main(tmp_path / "search", **options)
+    begun = [trial.params for trial in module.opened(tmp_path / "search").trials]
+    study = module.main(tmp_path / "search", **options)
+    assert [trial.params for trial in study.trials][: len(begun)] == begun
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 3
+    assert len(begun) == 2
+    assert len(list((tmp_path / "search").glob("num_candidates*/*/config.json"))) == 3
+    stored = json.loads((tmp_path / "search" / "chosen" / "seed1" / "config.json").read_text())
+    assert stored["settings"]["seed"] == 1
+    assert stored["hyperparameters"]["num_candidates"] == study.best_params["num_candidates"]
 
 
 def test_own_data_is_repaired_and_walks_home(tmp_path):

@@ -6,6 +6,7 @@ import types
 
 import pytest
 
+from drol.benchmarks.peers import Competitor
 from tests.helpers.commands import TASK, drol
 from tests.helpers.pretended_training import SHA
 
@@ -23,13 +24,14 @@ def compare(tmp_path, monkeypatch):
     program = "import sys; from tests.helpers.pretended_training import stand_in; sys.exit(stand_in())"
     monkeypatch.setattr("drol.cli.compare.COMMAND", (sys.executable, "-c", program, str(tmp_path)))
 
-    def bench_peers(size, algorithms, *, hidden):
-        run.measured.append(tuple(algorithms))
+    def bench_peers(size, competitors, *, hidden):
+        run.measured.append(tuple(competitors))
         run.hidden = hidden
-        for number, name in enumerate(algorithms, 1):
+        for number, name in enumerate(competitors, 1):
             yield {"algorithm": name, "step_ms": 8.0, "updates_per_second": 12.34 * number, "act_ms": 0.126}
 
-    monkeypatch.setitem(sys.modules, "drol.benchmarks.peers", types.SimpleNamespace(bench_peers=bench_peers))
+    peers = types.SimpleNamespace(bench_peers=bench_peers, Competitor=Competitor)
+    monkeypatch.setitem(sys.modules, "drol.benchmarks.peers", peers)
 
     def run(*arguments, tasks=(TASK,), **plan):
         log = tmp_path / "calls.jsonl"

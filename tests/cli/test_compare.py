@@ -11,6 +11,7 @@ from drol.cli import compare as compare_command
 from drol.compare import comparison as comparisons
 from drol.compare.cells import Cell
 from drol.compare.comparison import Budget
+from drol.compare.methods import Method
 from drol.compare.tables import caption, table
 from tests.helpers.commands import TASK, assert_real_result, drol, error_of
 from tests.helpers.made_up_runs import PROTOCOL, fill, write_run
@@ -86,7 +87,7 @@ def test_an_interrupted_cell_goes_on_with_the_same_arguments(compare, capsys, nu
 
 def test_a_signal_while_results_are_written_counts_too(compare, monkeypatch):
     """Everything is trained, no command is left to run, and only speeds are to be measured."""
-    fill(Cell(compare.out, TASK, "drol"), *[(0,) * 4] * 3)
+    fill(Cell(compare.out, TASK, Method("drol")), *[(0,) * 4] * 3)
     monkeypatch.setattr(Cell, "write_result", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     assert compare(*GIVEN, "--algorithms", "drol") == 128 + signal.SIGTERM
     assert compare.calls == compare.measured == []
@@ -229,13 +230,13 @@ def test_what_would_not_be_comparable_is_refused(compare, tmp_path, capsys):
     assert "begun with eval_every 10, but this comparison has 2500" in error_of(capsys, *given)
     assert "more than the 20" in error_of(capsys, *given, "--updates", 20, "--eval-every", 10)
     assert "without training" in error_of(capsys, "compare", TASK, "--out", tmp_path / "nothing", "--no-train")
-    fill(Cell(out, TASK, "fql"), (0,) * 4, (0,) * 4, (0,) * 4, sha="9" * 64)
+    fill(Cell(out, TASK, Method("fql")), (0,) * 4, (0,) * 4, (0,) * 4, sha="9" * 64)
     assert "were trained on different data" in error_of(capsys, "compare", TASK, "--out", out, "--no-train", *GIVEN)
 
 
 def test_without_training_only_results_are_collected(compare):
-    fill(Cell(compare.out, TASK, "drol"), (0,) * 4, (0,) * 4, (0,) * 4)
-    fill(Cell(compare.out, TASK, "fql"), (0,), (0,))
+    fill(Cell(compare.out, TASK, Method("drol")), (0,) * 4, (0,) * 4, (0,) * 4)
+    fill(Cell(compare.out, TASK, Method("fql")), (0,), (0,))
     assert compare("--no-train", *GIVEN) == 0
     assert compare.calls == compare.measured == []
     text = table(compare.out / "results")
@@ -262,3 +263,30 @@ def test_two_methods_for_real(tmp_path, capfd):
     said = capfd.readouterr().out
     assert "robot, bc: finished" in said
     assert "training" not in said
+
+
+def test_what_is_varied_is_trained_at_every_value(compare, capsys):
+    vary = ("--vary", "num_candidates=4,16", "--vary", "chunk=1,5")
+    assert compare(*GIVEN, *vary) == 0
+    trained = [" ".join(call[2 : call.index("--seeds")]) for call in compare.calls if call[0] == "train"]
+    assert trained == [
+        "--algorithm drol --num-candidates 4 --chunk 1",
+        "--algorithm drol --num-candidates 4 --chunk 5",
+        "--algorithm drol --num-candidates 16 --chunk 1",
+        "--algorithm drol --num-candidates 16 --chunk 5",
+        "--algorithm fql --chunk 1",
+        "--algorithm fql --chunk 5",
+    ]
+    assert [len(names) for names in compare.measured] == [6]
+    assert "DROL, num_candidates 16, chunk 5" in (compare.out / "results" / "table.md").read_text()
+    assert compare("--vary", "num_candidates=4,16,64") == 0
+    again = [call[call.index("--num-candidates") + 1] for call in compare.calls if call[0] == "train"]
+    assert again == ["64", "64"], "nothing is trained twice"
+    assert compare("--no-train") == 0
+    assert compare.calls == []
+
+
+def test_a_value_that_nothing_takes_is_refused_before_anything_is_written(compare, capsys):
+    message = error_of(capsys, "compare", TASK, "--out", compare.out, "--vary", "num_candidates=0")
+    assert "num_candidates=0 does not fit drol" in message
+    assert not compare.out.exists()

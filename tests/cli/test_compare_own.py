@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from drol.compare.cells import Cell
+from drol.compare.methods import Method
 from drol.compare.tables import table
 from tests.helpers.commands import TASK, assert_real_result, drol, error_of
 from tests.helpers.made_up_runs import fill
@@ -166,7 +167,7 @@ def test_a_file_is_no_folder(compare, tmp_path):
 
 def test_runs_without_the_comparisons_own_file_are_taken(compare):
     for name in ("drol", "fql"):
-        fill(Cell(compare.out, TASK, name), (0,) * 4, (0,) * 4, (0,) * 4)
+        fill(Cell(compare.out, TASK, Method(name)), (0,) * 4, (0,) * 4, (0,) * 4)
     assert compare("--no-train", *GIVEN) == 0
 
 

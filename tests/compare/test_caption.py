@@ -7,6 +7,7 @@ import pytest
 
 from drol.compare.cells import Cell
 from drol.compare.comparison import Budget, Comparison
+from drol.compare.methods import Method
 from drol.compare.tables import caption, table
 from drol.errors import DataError
 from drol.presets import SIZES
@@ -18,7 +19,7 @@ OTHER = "cube-single-play-singletask-task2-v0"
 
 def written(comparison, folder, algorithm, *runs, task=TASK, hidden=(256, 256, 256)):
     """The folder of results with one more cell, whose networks have these hidden widths."""
-    cell = Cell(folder, task, algorithm)
+    cell = Cell(folder, task, Method(algorithm))
     fill(cell, *runs, updates=comparison.tasks[task].updates)
     for config in cell.path.glob("seed*/config.json"):
         stored = json.loads(config.read_text())
@@ -77,7 +78,7 @@ def test_it_states_the_widths_that_were_trained(tmp_path):
 def test_small_returns_keep_their_digits(tmp_path):
     comparison = dataclasses.replace(PROTOCOL, algorithms=("drol", "fql"), seeds=(0, 1))
     for name, returns in (("drol", (-0.0521, -0.0479)), ("fql", (-0.002, -0.004))):
-        cell = Cell(tmp_path, TASK, name)
+        cell = Cell(tmp_path, TASK, Method(name))
         fill(cell, (), ())
         for seed, value in enumerate(returns):
             cell.run(seed).metrics.append({"update": 40, "evaluation/return": value, "evaluation/episodes": 20})

@@ -9,13 +9,14 @@ import pytest
 from drol.compare import comparison as comparisons
 from drol.compare.cells import Cell
 from drol.compare.comparison import Budget, Comparison
+from drol.compare.methods import Method
 from drol.compare.tables import caption, groups, table
 from tests.helpers.commands import TASK
 from tests.helpers.made_up_runs import PROTOCOL, SHORT, fill, write_run
 
 
 def test_states_of_a_cell(tmp_path):
-    cell = Cell(tmp_path, TASK, "drol")
+    cell = Cell(tmp_path, TASK, Method("drol"))
     assert cell.state(PROTOCOL) == "absent"
     fill(cell, (0, 0, 0, 0), (0, 0, 0, 0))
     assert cell.state(PROTOCOL) == "begun", "seed 2 is missing"
@@ -32,7 +33,7 @@ def test_states_of_a_cell(tmp_path):
 
 def test_the_figure_by_hand(tmp_path):
     """The last three evaluations, never the best ones; the divisor of the variance is the number of seeds - 1."""
-    cell = Cell(tmp_path, TASK, "drol")
+    cell = Cell(tmp_path, TASK, Method("drol"))
     fill(cell, (1, 0.5, 0.25, 0), (1, 0.25, 0.5, 0.75), (0, 1, 1, 1))
     result = cell.result(PROTOCOL)
     assert [seed["figure"] for seed in result["seeds"].values()] == [0.25, 0.5, 1]
@@ -50,7 +51,7 @@ def test_the_figure_by_hand(tmp_path):
 
 
 def test_failed_evaluations_and_diverged_seeds_are_not_hidden(tmp_path):
-    cell = Cell(tmp_path, TASK, "drol")
+    cell = Cell(tmp_path, TASK, Method("drol"))
     fill(cell, (1, 0, 0.5, None), (0, 0, 0, 0), (1, 1, 1, 1))
     assert cell.result(PROTOCOL)["seeds"]["0"]["figure"] == 0.5, "the last three that there are"
     fill(cell, (), (), ())
@@ -58,22 +59,22 @@ def test_failed_evaluations_and_diverged_seeds_are_not_hidden(tmp_path):
     result = cell.result(PROTOCOL)
     assert result["seeds"]["2"]["figure"] is result["figure"] is None
     with pytest.raises(comparisons.DataError, match="a run of every seed"):
-        Cell(tmp_path, TASK, "fql").result(PROTOCOL)
-    fill(Cell(tmp_path, TASK, "fql"), (0,) * 4, (0,) * 4)
+        Cell(tmp_path, TASK, Method("fql")).result(PROTOCOL)
+    fill(Cell(tmp_path, TASK, Method("fql")), (0,) * 4, (0,) * 4)
     write_run(tmp_path / TASK / "fql" / "seed2", 0, 0, 0, 0, seed=2, learning_rate=1)
     with pytest.raises(comparisons.DataError, match="differ in their hyperparameters"):
-        Cell(tmp_path, TASK, "fql").result(PROTOCOL)
+        Cell(tmp_path, TASK, Method("fql")).result(PROTOCOL)
 
 
 def test_the_table_follows_from_the_results_alone(tmp_path):
     other = "cube-single-play-singletask-task2-v0"
     comparison = Comparison({TASK: SHORT, other: SHORT}, ("drol", "fql", "bc", "my-own"), seeds=(0, 1))
-    fill(Cell(tmp_path, TASK, "drol"), (0, 0, 0, 0), (1, 1, 1, 1))
-    fill(Cell(tmp_path, TASK, "my-own"), (0, 0.5, 0.5, 0.5), (0, 0.5, 0.5, 0.5))
-    fill(Cell(tmp_path, other, "drol"), (0.125,) * 4, (0.125,) * 4, diverged=True)
-    fill(Cell(tmp_path, other, "fql"), (None,) * 4, (None,) * 4)
+    fill(Cell(tmp_path, TASK, Method("drol")), (0, 0, 0, 0), (1, 1, 1, 1))
+    fill(Cell(tmp_path, TASK, Method("my-own")), (0, 0.5, 0.5, 0.5), (0, 0.5, 0.5, 0.5))
+    fill(Cell(tmp_path, other, Method("drol")), (0.125,) * 4, (0.125,) * 4, diverged=True)
+    fill(Cell(tmp_path, other, Method("fql")), (None,) * 4, (None,) * 4)
     for task, name in ((TASK, "drol"), (TASK, "my-own"), (other, "drol"), (other, "fql")):
-        Cell(tmp_path, task, name).write_result(comparison)
+        Cell(tmp_path, task, Method(name)).write_result(comparison)
     results = tmp_path / "results"
     comparison.save(results)
     speed = {"records": {"bc": {"updates_per_second": 123.456, "act_ms": 0.1}}, "size": "laptop"}
@@ -105,8 +106,8 @@ def test_the_table_follows_from_the_results_alone(tmp_path):
     (moved / TASK / "fql.json").write_text(json.dumps(result | {"measure": "return"}))
     with pytest.raises(comparisons.DataError, match="different things: return, success"):
         table(moved)
-    fill(Cell(tmp_path, TASK, "fql"), (0,) * 4, (0,) * 4, sha="6" * 64)
-    Cell(tmp_path, TASK, "fql").write_result(comparison)
+    fill(Cell(tmp_path, TASK, Method("fql")), (0,) * 4, (0,) * 4, sha="6" * 64)
+    Cell(tmp_path, TASK, Method("fql")).write_result(comparison)
     (results / TASK / "fql.json").rename(moved / TASK / "fql.json")
     with pytest.raises(comparisons.DataError, match="come from different data"):
         table(moved)
@@ -161,7 +162,7 @@ def test_a_file_that_holds_something_else_is_refused(tmp_path):
 def test_normalised_scores_follow_the_same_rule(tmp_path):
     """The mean of the last three evaluations, as for success; with one decimal."""
     comparison = dataclasses.replace(PROTOCOL, algorithms=("drol",), seeds=(0, 1))
-    cell = Cell(tmp_path, TASK, "drol")
+    cell = Cell(tmp_path, TASK, Method("drol"))
     fill(cell, (), ())
     for seed, scores in ((0, (900, 15, 20, 25)), (1, (-500, 0, 40, 80))):
         for number, score in enumerate(scores, 1):

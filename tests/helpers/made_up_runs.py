@@ -10,14 +10,15 @@ SHORT = Budget(updates=40, eval_every=10)
 PROTOCOL = Comparison({TASK: SHORT}, ("drol", "fql"))
 
 
-def write_run(path, *successes, seed=0, updates=40, diverged=False, sha="5" * 64, learning_rate=0.5):
+def write_run(path, *successes, seed=0, updates=40, diverged=False, sha="5" * 64, chunk=1, **hyperparameters):
     """A run folder with evaluations every 10 updates, as far as there are successes."""
     folder = RunFolder(path)
     path.mkdir(parents=True, exist_ok=True)
     config = {
         "task": TASK,
-        "algorithm": path.parent.name,
-        "hyperparameters": {"learning_rate": learning_rate, "hidden": [256, 256, 256]},
+        "algorithm": path.parent.name.partition(",")[0],
+        "hyperparameters": {"learning_rate": 0.5, "hidden": [256, 256, 256]} | hyperparameters,
+        "chunk": chunk,
         "size": "laptop",
         "preset": {"family": "made-up", "source": "nobody", "tuned": False},
         "settings": {"seed": seed, "updates": updates, "batch_size": 256, "eval_every": 10, "chunk": 10},

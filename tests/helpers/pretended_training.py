@@ -12,6 +12,9 @@ from tests.helpers.made_up_runs import write_run
 GIVEN = ("--algorithms", "drol,fql", "--updates", 40, "--eval-every", 10, "--seeds", "0-2")
 """What a comparison is asked for."""
 
+VARIED = {"chunk": "--chunk", "num_candidates": "--num-candidates"}
+"""What may be varied, and the option of `drol train`."""
+
 SHA = "3a6eb0790f39ac87c94f3856b2dd2c5d110e6811602261a9a923d3bb23adc8b7"
 """Of what the pretended collection writes."""
 
@@ -29,6 +32,7 @@ def stand_in():
         return 0
     behaviour = plan.get(options["--algorithm"], "finish")
     updates, sha = int(options["--updates"]), plan["sha"]
+    values = {name: int(options[option]) for name, option in VARIED.items() if option in options}
     runs = [Path(options["--out"]) / f"seed{seed}" for seed in options["--seeds"].split(",")]
     if behaviour == "killed" and not (root / "killed").exists():
         write_run(runs[0], 0.5, updates=updates, sha=sha)
@@ -53,5 +57,13 @@ def stand_in():
             time.sleep(0.01)
         return 128 + received[0]
     for seed, path in enumerate(runs):
-        write_run(path, *[0.5] * (updates // 10), seed=seed, updates=updates, diverged=behaviour == "diverge", sha=sha)
+        write_run(
+            path,
+            *[0.5] * (updates // 10),
+            seed=seed,
+            updates=updates,
+            diverged=behaviour == "diverge",
+            sha=sha,
+            **values,
+        )
     return 1 if behaviour == "diverge" else 0

@@ -172,7 +172,7 @@ def megabytes(tree: PyTree) -> float:
     return sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) / 1e6
 
 
-def random_data(key: jax.Array, chunk: int = 1) -> ReplayData:
+def random_data(key: jax.Array, chunk: int = 1, n_step: int | None = None) -> ReplayData:
     """Random transitions of the benchmark's shape: one long episode, drawn in chunks."""
     keys = jax.random.split(key, 3)
     rows = jnp.arange(TRANSITIONS)
@@ -184,5 +184,5 @@ def random_data(key: jax.Array, chunk: int = 1) -> ReplayData:
         index=rows,
         next_index=rows + 1,
         next_action_index=jnp.minimum(rows + 1, TRANSITIONS - 1),
-        chunking=Chunking(chunk),
+        chunking=Chunking(chunk, n_step),
     )

@@ -11,7 +11,7 @@ from drol.algorithms.drol import DROL
 from drol.benchmarks.act import bench_act
 from drol.benchmarks.churn import churn, spread
 from drol.benchmarks.online import bench_online
-from drol.benchmarks.peers import bench_peers
+from drol.benchmarks.peers import Competitor, bench_peers
 from drol.benchmarks.profile import KINDS, bench_profile
 from drol.benchmarks.scaling import LENGTH, bench_scaling
 from drol.benchmarks.step import bench_step
@@ -185,7 +185,8 @@ def _peers(parsed: argparse.Namespace) -> list[dict[str, Any]]:
         "compiler's": _number("compiled_gflop"),
         "ratio": _number("ratio"),
     }
-    measured = (record for size in parsed.size for record in bench_peers(size, parsed.algorithms))
+    competitors = {name: Competitor(name) for name in parsed.algorithms}
+    measured = (record for size in parsed.size for record in bench_peers(size, competitors))
     records = _show("all methods, taking turns", measured, columns)
     print("GFLOP: the products that one update cannot avoid; compiler's: all operations; ratio: compiler's / GFLOP")
     return records

@@ -14,12 +14,13 @@ from drol.cli import summary as summaries
 from drol.cli.numbers import count
 from drol.cli.options import add_columns, add_limits
 from drol.cli.output import say
-from drol.cli.several import seed_list
+from drol.cli.several import seed_list, varied
 from drol.cli.terminal import SIMPLE, Column, Console, Table, Text
 from drol.compare import comparison as comparisons
 from drol.compare import tables
 from drol.compare.cells import RESULTS, Cell
 from drol.compare.comparison import Budget, Comparison
+from drol.compare.methods import by_algorithm
 from drol.data.readers.columns import columns_as_text
 from drol.environments.limits import DEFAULT
 from drol.errors import DataError
@@ -64,6 +65,15 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     parser.add_argument("--algorithms", type=_names, metavar="A,B", help=f"default: {','.join(COMPARED)}")
     parser.add_argument(
         "--seeds", type=seed_list, metavar="LIST", help="seeds, for instance 0-7 or 0,3,5 (default: 0-2)"
+    )
+    parser.add_argument(
+        "--vary",
+        type=varied,
+        action="append",
+        default=[],
+        metavar="NAME=V1,V2,...",
+        help="train methods that have this hyperparameter at each of these values, as\nnum_candidates=4,16,64; also "
+        "chunk, n_step and replan. May be repeated: every\ncombination becomes a row of the table",
     )
     parser.add_argument("--size", choices=tuple(SIZES), help=f"size of the networks (default: {fields['size']})")
     parser.add_argument("--hidden", type=count(), nargs="+", metavar="N", help="hidden widths (default: the size's)")
@@ -112,7 +122,8 @@ def run(parsed: argparse.Namespace) -> int:
     compared.refuse_foreign(parsed.out, tasks)
     algorithms = _algorithms(parsed.algorithms or (begun.algorithms if begun else None))
     comparison = _comparison(parsed, set(tasks), set(algorithms), begun)
-    cells = {label: [Cell(parsed.out, label, name) for name in algorithms] for label in tasks}
+    methods = comparison.methods_of(algorithms)
+    cells = {label: [Cell(parsed.out, label, method) for method in methods] for label in tasks}
     if not parsed.train and begun is None and not any(cell.path.is_dir() for row in cells.values() for cell in row):
         raise DataError(f"{parsed.out} holds no runs: without training there is nothing to collect")
     files = _checked_files(parsed, comparison, tasks, cells)
@@ -193,9 +204,11 @@ def _comparison(
         for name in ("size", "seeds", "eval_episodes", "hidden", "env", "columns")
         if (value := getattr(parsed, name)) is not None
     } | _limits(parsed)
+    vary = dict(parsed.vary)
     budget = {name: value for name in ("updates", "eval_every") if (value := getattr(parsed, name)) is not None}
     if begun is not None:
-        return begun.extended(tasks=tasks, algorithms=algorithms, budget=budget, given=given)
+        return begun.extended(tasks=tasks, algorithms=algorithms, budget=budget, given=given | {"vary": vary})
+    given["vary"] = by_algorithm(sorted(algorithms), vary)
     return Comparison(dict.fromkeys(sorted(tasks), Budget(**budget)), tuple(sorted(algorithms)), **given)
 
 
@@ -278,7 +291,7 @@ def _ended(cell: Cell, comparison: Comparison, log: Path | None, status: int) ->
     state = cell.state(comparison)
     if state in ("finished", "diverged"):
         cell.write_result(comparison)
-    print(f"{cell.task}, {cell.algorithm}: {state}", flush=True)
+    print(f"{cell.task}, {cell.method.name}: {state}", flush=True)
     if state == "diverged":
         return [f"{cell.path}: a run diverged; its diverged.json says where"]
     if status == LOST:
@@ -313,7 +326,8 @@ def _job(parsed: argparse.Namespace, comparison: Comparison, task: Task, cell: C
     """The command that trains a cell, or goes on with it."""
     budget = comparison.tasks[cell.task]
     options = [
-        *("--algorithm", cell.algorithm, "--seeds", ",".join(map(str, comparison.seeds)), "--size", comparison.size),
+        *("--algorithm", cell.method.algorithm, *cell.method.options()),
+        *("--seeds", ",".join(map(str, comparison.seeds)), "--size", comparison.size),
         *("--updates", budget.updates, "--eval-every", budget.eval_every),
         *("--eval-episodes", comparison.eval_episodes, "--out", cell.path),
         *_option("--data", file),
@@ -333,7 +347,7 @@ def _job(parsed: argparse.Namespace, comparison: Comparison, task: Task, cell: C
     alone = parsed.launcher == "local" and parsed.jobs == 1
     program = COMMAND if parsed.emit is None else ("drol",)
     command = (*program, "train", task.name, *map(str, options))
-    return Job(f"{cell.task}, {cell.algorithm}", command, None if alone else cell.path.with_suffix(".log"))
+    return Job(f"{cell.task}, {cell.method.name}", command, None if alone else cell.log)
 
 
 def _columns(comparison: Comparison, task: Task) -> str | None:
@@ -351,13 +365,17 @@ def _seconds(name: str, value: float | None, default: float | None, *, always: b
 
 
 def _measure_speed(comparison: Comparison, path: Path, *, again: bool) -> None:
-    """Measure all algorithms of the comparison side by side, unless that has been done."""
+    """Measure all methods of the comparison side by side, unless that has been done."""
     if not again and path.exists():
         stored = read_json(path)
-        if set(comparison.algorithms) <= set(stored["records"]):
+        if {method.name for method in comparison.methods} <= set(stored["records"]):
             return
     print("measuring speeds", flush=True)
-    measured = peers.bench_peers(comparison.size, comparison.algorithms, hidden=comparison.hidden)
+    competitors = {
+        method.name: peers.Competitor(method.algorithm, method.hyperparameters(), **method.run_options())
+        for method in comparison.methods
+    }
+    measured = peers.bench_peers(comparison.size, competitors, hidden=comparison.hidden)
     records = {record["algorithm"]: record for record in measured}
     write_json(path, {"size": comparison.size, "records": dict(sorted(records.items()))})
 

@@ -177,7 +177,7 @@ def refuse_other_data(out: Path, comparison: Comparison, task: Task, file: Path 
     Raises:
         DataError: naming what does not belong together.
     """
-    cells = [Cell(out, task.label, name) for name in comparison.algorithms]
+    cells = [Cell(out, task.label, method) for method in comparison.methods]
     used = [(cell.path, data) for cell in cells if (data := cell.data(comparison))]
     for (first, expected), (path, found) in itertools.pairwise(used):
         if found != expected:

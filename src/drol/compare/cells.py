@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from drol.compare.comparison import Comparison
+from drol.compare.methods import Method
 from drol.errors import DataError
 from drol.files import write_json
 from drol.report.figure import Figure, figure
@@ -20,22 +21,27 @@ State = Literal["absent", "begun", "finished", "diverged"]
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """The runs of one algorithm on one task, in `root/TASK/ALGORITHM/seedS`.
+    """The runs of one method on one task, in `root/TASK/METHOD/seedS`.
 
     Attributes:
         root: the comparison's folder.
         task: its label.
-        algorithm: its name in the registry.
+        method: the algorithm, and its values of what is varied.
     """
 
     root: Path
     task: str
-    algorithm: str
+    method: Method
 
     @property
     def path(self) -> Path:
         """The folder of its runs."""
-        return self.root / self.task / self.algorithm
+        return self.root / self.task / self.method.name
+
+    @property
+    def log(self) -> Path:
+        """What the command that trains it printed, where it does not print to the terminal."""
+        return self.path.with_name(f"{self.path.name}.log")
 
     def run(self, seed: int) -> RunFolder:
         """The folder of one run."""
@@ -96,6 +102,8 @@ class Cell:
                 found["hidden"], wanted["hidden"] = config["hyperparameters"]["hidden"], list(comparison.hidden)
             found["eval_max_steps"] = config.get("evaluation_limits", {}).get("steps")
             wanted["eval_max_steps"] = comparison.eval_max_steps
+            found |= self.method.found_in(config)
+            wanted |= dict(self.method.values)
             if config.get("columns") is not None:
                 found["columns"], wanted["columns"] = config["columns"], comparison.columns
             for name, value in wanted.items():
@@ -151,7 +159,8 @@ class Cell:
         seeds = {str(seed): _outcome(self.run(seed), found) for seed, found in figures.items()}
         result = {
             "task": self.task,
-            "algorithm": self.algorithm,
+            "algorithm": self.method.algorithm,
+            "values": dict(self.method.values),
             "size": first["size"],
             "updates": comparison.tasks[self.task].updates,
             "eval_every": first["settings"]["eval_every"],
@@ -171,9 +180,9 @@ class Cell:
         return dict(sorted(result.items()))
 
     def write_result(self, comparison: Comparison) -> dict[str, Any]:
-        """Write the result to `root/results/TASK/ALGORITHM.json`, and return it."""
+        """Write the result to `root/results/TASK/METHOD.json`, and return it."""
         result = self.result(comparison)
-        write_json(self.root / RESULTS / self.task / f"{self.algorithm}.json", result)
+        write_json(self.root / RESULTS / self.task / f"{self.method.name}.json", result)
         return result
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from drol.compare.methods import Method, Value, Values, by_algorithm, methods_of
 from drol.data.readers.columns import columns_as_text, parse_columns
 from drol.environments.limits import DEFAULT, EvaluationLimits
 from drol.errors import DataError
@@ -13,8 +14,14 @@ from drol.training.settings import call_length
 
 FILE = "comparison.json"
 
-LATER = ("columns", "eval_max_steps", "eval_max_seconds", "step_seconds")
-"""Fields that files of earlier versions lack."""
+LATER = {
+    "columns": None,
+    "eval_max_steps": DEFAULT.steps,
+    "eval_max_seconds": DEFAULT.seconds,
+    "step_seconds": DEFAULT.step_seconds,
+    "vary": {},
+}
+"""Fields that files of earlier versions lack, and what they then were."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +59,7 @@ class Comparison:
         env: the environment of evaluation; None for the task's own.
         columns: names of the arrays in the user's own logs; None if all have the usual names.
         eval_max_steps, eval_max_seconds, step_seconds: see `EvaluationLimits`.
+        vary: what each algorithm is given several values of, by algorithm and field; every combination is a method.
 
     Raises:
         DataError: if there are no tasks, algorithms or seeds, or eval_episodes is not positive.
@@ -68,12 +76,27 @@ class Comparison:
     eval_max_steps: int | None = DEFAULT.steps
     eval_max_seconds: float | None = DEFAULT.seconds
     step_seconds: float | None = DEFAULT.step_seconds
+    vary: Mapping[str, Values] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         for name in ("tasks", "algorithms", "seeds"):
             if not getattr(self, name):
                 raise DataError(f"a comparison needs {name}, found none")
         _refuse_below_one(self, ("eval_episodes",))
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """What is compared: every algorithm at every combination of the values that are varied."""
+        return self.methods_of(self.algorithms)
+
+    def methods_of(self, algorithms: Iterable[str]) -> tuple[Method, ...]:
+        """The methods of some algorithms."""
+        return tuple(method for name in algorithms for method in methods_of(name, self.vary.get(name, {})))
+
+    @property
+    def varied(self) -> dict[str, tuple[Value, ...]]:
+        """All values of each field that is varied."""
+        return {name: values for fields in self.vary.values() for name, values in fields.items()}
 
     def extended(
         self, *, tasks: Iterable[str], algorithms: Iterable[str], budget: Mapping[str, int], given: Mapping[str, Any]
@@ -84,13 +107,15 @@ class Comparison:
             tasks, algorithms: to add, or to continue.
             budget: fields of these tasks' budget; fields that it leaves out stay as they were. A new task takes them
                 from the others.
-            given: further fields by name.
+            given: further fields by name; `vary` by field, for all algorithms that have it.
 
         Raises:
             DataError: for a change that would make old and new cells incomparable; for a new task that would take its
                 budget from others whose budgets differ.
         """
-        changes = {name: value for name, value in given.items() if value != getattr(self, name)}
+        every = tuple(sorted({*algorithms, *self.algorithms}))
+        vary = by_algorithm(every, self._varied_further(given.get("vary", {})))
+        changes = {name: value for name, value in given.items() if name != "vary" and value != getattr(self, name)}
         for name, value in changes.items():
             before = getattr(self, name)
             if name in ("eval_max_seconds", "step_seconds"):
@@ -105,9 +130,23 @@ class Comparison:
         return dataclasses.replace(
             self,
             tasks=dict(sorted((dict(self.tasks) | budgets).items())),
-            algorithms=tuple(sorted({*algorithms, *self.algorithms})),
+            algorithms=every,
+            vary=vary,
             **changes,
         )
+
+    def _varied_further(self, given: Values) -> dict[str, tuple[Value, ...]]:
+        """The values of each field, with those that are added."""
+        before = self.varied
+        for name, values in given.items():
+            if name not in before:
+                raise DataError(f"the comparison was begun without varying {name}: {_REMEDY}")
+            if missing := [value for value in before[name] if value not in values]:
+                raise DataError(
+                    f"the comparison was begun with {name} {_listed(before[name])}, and {missing[0]} is not among "
+                    f"those that are given; add to them, or {_REMEDY}"
+                )
+        return before | dict(given)
 
     def _budget(self, task: str, given: Mapping[str, int]) -> Budget:
         """The budget of a new or a continued task; what is not given is that of the others, or stays as it was."""
@@ -161,7 +200,7 @@ def load(results: Path) -> Comparison:
 def _rebuilt(stored: Any) -> Comparison:
     """A comparison from its JSON; raises TypeError, KeyError, AttributeError or ValueError on malformed input."""
     if isinstance(stored, dict):
-        stored = {name: getattr(Comparison, name) for name in LATER} | stored
+        stored = LATER | stored
     budgets = stored["tasks"]
     for cls, found in ((Comparison, stored), *((Budget, budget) for budget in budgets.values())):
         names = [field.name for field in dataclasses.fields(cls)]
@@ -176,11 +215,22 @@ def _rebuilt(stored: Any) -> Comparison:
         raise ValueError(f"expected names of tasks and algorithms, found {outside[0]!r}")
     if type(stored["env"]) not in (str, type(None)):
         raise TypeError(f"expected the name of an environment, found {stored['env']!r}")
-    columns, *limits = (stored[name] for name in LATER)
-    _check_columns(columns)
-    _check_limits(limits)
-    fields = {"seeds": seeds, "algorithms": algorithms, "hidden": hidden or None}
+    _check_columns(stored["columns"])
+    _check_limits([stored[name] for name in ("eval_max_steps", "eval_max_seconds", "step_seconds")])
+    vary = {name: _values(fields) for name, fields in stored["vary"].items()}
+    fields = {"seeds": seeds, "algorithms": algorithms, "hidden": hidden or None, "vary": vary}
     return Comparison(**(stored | fields | {"tasks": {task: Budget(**budget) for task, budget in budgets.items()}}))
+
+
+def _values(fields: JsonValue) -> dict[str, tuple[Value, ...]]:
+    """What one algorithm is given several values of; a value becomes part of the name of a folder."""
+    if not isinstance(fields, dict):
+        raise TypeError(f"expected fields and their values, found {fields!r}")
+    found = {name: _items(values) for name, values in fields.items()}
+    for value in (value for values in found.values() for value in values):
+        if not isinstance(value, bool | int | float | str) or set(str(value)) & set("/\0"):
+            raise TypeError(f"expected a number or a word, found {value!r}")
+    return found
 
 
 def _check_columns(columns: JsonValue) -> None:
@@ -218,5 +268,5 @@ def _shown(value: tuple[int, ...] | JsonValue) -> str:
     return "by default" if value is None else _listed(value) if isinstance(value, tuple) else repr(value)
 
 
-def _listed(values: Iterable[int]) -> str:
+def _listed(values: Iterable[Value]) -> str:
     return ", ".join(map(str, values))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from drol.compare.comparison import Budget, Comparison, load
+from drol.compare.methods import Method
 from drol.errors import DataError
 from drol.files import read_json
 from drol.presets import SIZES, TITLES
@@ -18,7 +19,7 @@ NOT_RUN = "not run"
 NOT_MEASURED = "not measured"
 
 Results = dict[str, dict[str, Any]]
-"""The stored results by algorithm."""
+"""The stored results by the name of their method."""
 
 SAID = ("no", "one", "two", "three")
 """Counts of evaluations in words."""
@@ -80,14 +81,14 @@ def cells(results: Path, quote: str = "") -> list[list[str]]:
     # Success needs no word; other measures are named next to their task.
     words = {task: "" if measures[task] == "success" else f", {MEASURES[measures[task]]}" for task in found}
     lines = [["method", *(f"{quote}{task}{quote}{words[task]}" for task in found), "updates/s", "ms per action"]]
-    for name in sorted(comparison.algorithms, key=_rank):
-        figures = [_figure(found[task].get(name), comparison, task, digits[task]) for task in comparison.tasks]
-        record = speed.get(name, {})
+    for method in _in_order(comparison):
+        figures = [_figure(found[task].get(method.name), comparison, task, digits[task]) for task in comparison.tasks]
+        record = speed.get(method.name, {})
         rates = [
             f"{record[key]:.{digits}f}" if key in record else NOT_MEASURED
             for key, digits in (("updates_per_second", 1), ("act_ms", 2))
         ]
-        lines.append([TITLES.get(name, name), *figures, *rates])
+        lines.append([method.title, *figures, *rates])
     return lines
 
 
@@ -101,25 +102,27 @@ def groups(results: Path) -> list[Group]:
     found = []
     for task in comparison.tasks:
         stored = _results(results, task, comparison)
-        for name in sorted(stored, key=_rank):
-            found.append(_group(task, name, stored[name], comparison.eval_episodes))
+        for method in _in_order(comparison):
+            if method.name in stored:
+                found.append(_group(task, method, stored[method.name], comparison.eval_episodes))
     return found
 
 
-def _rank(name: str) -> int:
-    known = list(TITLES)
-    return known.index(name) if name in known else len(known)
+def _in_order(comparison: Comparison) -> list[Method]:
+    """The methods as the registry lists them; one that is varied in the order of its values."""
+    ranks = {name: rank for rank, name in enumerate(TITLES)}
+    return sorted(comparison.methods, key=lambda method: ranks.get(method.algorithm, len(ranks)))
 
 
-def _group(task: str, name: str, result: Mapping[str, Any], episodes: int) -> Group:
+def _group(task: str, method: Method, result: Mapping[str, Any], episodes: int) -> Group:
     scored = {seed: record for seed, record in result["seeds"].items() if record["figure"] is not None}
     counts = [min(len(record["evaluations"]), LAST_EVALUATIONS) for record in scored.values()]
     diverged = [seed for seed, record in result["seeds"].items() if record["diverged"]]
     return Group(
         task=task,
-        method=TITLES.get(name, name),
-        algorithm=name,
-        values={},
+        method=method.title,
+        algorithm=method.algorithm,
+        values=dict(method.values),
         seeds=tuple(map(int, scored)),
         scores=tuple(float(record["figure"]) for record in scored.values()),
         measure=result["measure"],
@@ -150,11 +153,12 @@ def _of_evaluations(counts: set[int]) -> str:
 
 def _widths(comparison: Comparison, found: Mapping[str, Results]) -> str:
     """The networks of the cells: the size or widths that most have, and the methods that have others."""
+    titles = {method.name: method.title for method in comparison.methods}
     cells: dict[tuple[int, ...], dict[str, list[str]]] = {}
     for task, results in found.items():
         for name, result in results.items():
             if widths := result["hyperparameters"].get("hidden"):
-                cells.setdefault(tuple(widths), {}).setdefault(TITLES.get(name, name), []).append(task)
+                cells.setdefault(tuple(widths), {}).setdefault(titles[name], []).append(task)
     expected = comparison.hidden or SIZES[comparison.size].hidden
     main = expected if expected in cells or not cells else max(cells, key=lambda widths: len(cells[widths]))
     named = main == SIZES[comparison.size].hidden
@@ -182,7 +186,7 @@ def _budgets(comparison: Comparison, quote: str) -> str:
 
 
 def _speeds(path: Path) -> Results:
-    """The measured speeds by algorithm; none if they were not measured.
+    """The measured speeds by the name of the method; none if they were not measured.
 
     Raises:
         DataError: if the file holds something else.
@@ -197,8 +201,8 @@ def _speeds(path: Path) -> Results:
 
 
 def _results(results: Path, task: str, comparison: Comparison) -> Results:
-    """The results of a task by algorithm."""
-    paths = {name: results / task / f"{name}.json" for name in comparison.algorithms}
+    """The results of a task by method."""
+    paths = {method.name: results / task / f"{method.name}.json" for method in comparison.methods}
     found = {name: read_json(path) for name, path in paths.items() if path.exists()}
     for name, result in found.items():
         if not isinstance(result, dict) or not set(result) >= PARTS:
