@@ -396,9 +396,11 @@ def test_a_lock_removed_between_its_opening_and_its_locking_is_taken_again(tmp_p
 VICTIM = """
 import sys
 import threading
+from drol.training.background import Background
 from tests.helpers.toy_run import RunFolder, Settings, run
 print("here", flush=True)
-run(RunFolder(sys.argv[1]), Settings(**eval(sys.argv[2])))
+settings = Settings(**eval(sys.argv[2]))
+run(RunFolder(sys.argv[1]), settings, background=Background() if settings.seed % 2 else None)
 """
 LONG = {"updates": 3000, "batch_size": 16, "eval_every": 10, "updates_per_call": 5}
 
@@ -418,7 +420,10 @@ def kill_somewhere(path, settings, rng):
 
 @pytest.mark.slow
 def test_kills_at_random_moments_lose_nothing(tmp_path):
-    """At least 25 of them, and for DROL_SOAK_MINUTES; a run that comes to its end is compared, and the next begins."""
+    """At least 25 of them, and for DROL_SOAK_MINUTES; a run that comes to its end is compared, and the next begins.
+
+    Every other run is evaluated in the background.
+    """
     rng, kills, finished, runs = random.Random(), 0, 0, 0
     until = time.monotonic() + 60 * float(os.environ.get("DROL_SOAK_MINUTES", "0"))
     while kills < 25 or time.monotonic() < until:

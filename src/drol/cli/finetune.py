@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 else:
     report, finetune = lazy("drol.cli.report"), lazy("drol.experiment.finetune")
 
-LEFT_OUT = ("updates", "eval_every", "shard_batch", "distributed", "coordinator", "processes", "process")
+LEFT_OUT = ("updates", "eval_every", "eval_async", "shard_batch", "distributed", "coordinator", "processes", "process")
 """Options of `drol train` that have no meaning here."""
 
 

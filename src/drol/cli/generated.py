@@ -87,6 +87,8 @@ def _keywords(option: Option) -> dict[str, Any]:
     """argparse's keywords for an option of a run."""
     if option.type == "flag":
         return {"action": "store_true"}
+    if option.type == "switch":
+        return {"action": argparse.BooleanOptionalAction}
     named = {} if option.metavar is None else {"metavar": option.metavar}
     if option.choices is not None:
         return {"choices": option.choices}

@@ -271,6 +271,13 @@ class RunConfig:
         metavar="S",
         group="length and size",
     )
+    eval_async: bool | None = option(
+        None,
+        "switch",
+        "evaluate in the background, on the CPU, while training goes on",
+        shown="where there is an accelerator",
+        group="length and size",
+    )
     batch_size: int = option(
         256,
         "count",

@@ -39,7 +39,7 @@ from drol.experiment.many import (
 )
 from drol.experiment.notes import notes
 from drol.experiment.online import PLACE
-from drol.experiment.parts import evaluation_of, evaluator_of, held_out, run_of, sinks_of
+from drol.experiment.parts import background_of, evaluation_of, evaluator_of, held_out, run_of, sinks_of
 from drol.experiment.platform import check_platform
 from drol.experiment.progress import TrainingProgress
 from drol.experiment.records import Json
@@ -291,6 +291,9 @@ def _train(request: Request, plans: Sequence[_Planned], data: Dataset, leader: L
         evaluator, probes = evaluator_of(config, training.spec, stack), probes_of(data.train, chunking)
         width = 1 if sharded or not training.shareable else _width(request, plans, training)
         bars = stack.enter_context(TrainingProgress(config.settings().updates)) if request.progress else None
+        background = None if evaluator is None else background_of(config)
+        if background is not None:
+            stack.enter_context(contextlib.closing(background))
         runs = []
         for plan in plans:
             record = _record(request, plan, data, evaluator)
@@ -304,9 +307,8 @@ def _train(request: Request, plans: Sequence[_Planned], data: Dataset, leader: L
             ]
             bar = None if bars is None else bars.of(plan.folder.path.name if len(plans) > 1 else "training")
             sinks += [*request.sinks, *([] if bar is None else [bar])]
-            runs.append(
-                run_of(plan.config, plan.folder, sinks, evaluation_of(evaluator, plan.config, bar), data.units, probes)
-            )
+            evaluate = evaluation_of(evaluator, plan.config, bar)
+            runs.append(run_of(plan.config, plan.folder, sinks, evaluate, data.units, probes, background))
         if sharded:
             training = replay(data.train, jax.devices(), chunking=chunking)
         try:

@@ -16,8 +16,11 @@ T = TypeVar("T")
 Rule = Literal["fixed", "extend", "free"]
 """What a resumed run may do with an option: nothing, make it larger, or change it."""
 
-OptionType = Literal["text", "path", "count", "number", "seed", "seconds", "flag", "bounds", "columns", "sha256"]
-"""What an option holds; `bounds` are one number or one per dimension, `seconds` may be infinite."""
+OptionType = Literal[
+    "text", "path", "count", "number", "seed", "seconds", "flag", "switch", "bounds", "columns", "sha256"
+]
+"""What an option holds; a `switch` is a flag that can also be turned off, `bounds` are one number or one per dimension,
+`seconds` may be infinite."""
 
 Value = bool | int | float | str | Path | tuple[int | float, ...] | Mapping[str, str | None] | None
 """The value of an option, once it is checked."""
@@ -180,6 +183,7 @@ _CHECKS: dict[OptionType, Callable[[Given, Option], Value]] = {
     "seed": _seed,
     "seconds": _seconds,
     "flag": _flag,
+    "switch": _flag,
     "bounds": _bounds,
     "columns": _columns,
     "sha256": _sha256,

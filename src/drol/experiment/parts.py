@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import Sequence
 
+import jax
+
 from drol.data.replay import ReplayData
 from drol.data.transitions import Transitions
 from drol.data.windows import share_of_whole_windows
@@ -15,6 +17,7 @@ from drol.policy import Policy
 from drol.processes import cores
 from drol.seeding import episode_seed
 from drol.signals import stop_requests
+from drol.training.background import Background, cpu
 from drol.training.folder import RunFolder
 from drol.training.keeper import Evaluate, Run
 from drol.training.probes import Probes
@@ -47,6 +50,14 @@ def evaluation_of(evaluator: Evaluator | None, config: RunConfig, shown: RunProg
     return evaluate
 
 
+def background_of(config: RunConfig) -> Background | None:
+    """Where runs are evaluated while they are trained; None if training is to wait for evaluations."""
+    beside = config.eval_async
+    if beside is None:
+        beside = jax.default_backend() != "cpu" and cpu() is not None
+    return Background() if beside else None
+
+
 def held_out(validation: Transitions | None, chunking: Chunking) -> ReplayData | None:
     """Held-out data; None if there are none, or too few consecutive steps for one chunk."""
     if validation is None or (chunking.steps > 1 and share_of_whole_windows(validation, chunking) == 0):
@@ -61,6 +72,7 @@ def run_of(
     evaluate: Evaluate | None,
     units: Units | None,
     probes: Probes | None,
+    background: Background | None = None,
 ) -> Run:
     """A run as the training loops take it."""
     facts = {
@@ -80,6 +92,7 @@ def run_of(
         probes,
         config.chunk or 1,
         config.replan,
+        background,
     )
 
 

@@ -168,6 +168,8 @@ class RunProgress:
         evaluated: (episodes done, planned) of the evaluation in progress; None if there is none.
     """
 
+    live = True
+
     def __init__(self, shown: TrainingProgress, name: str):
         self._shown, self._name = shown, name
         self.update, self.evaluated = 0, None
@@ -183,7 +185,10 @@ class RunProgress:
         if self._first is None:
             # The first chunk's own rate leaves the compilation out.
             self._first = update, now
-        self.update, self.evaluated, self._metrics = update, None, metrics
+        if "evaluation/episodes" in metrics or "evaluation/error" in metrics:
+            self.evaluated = None
+        if update >= self.update:  # an evaluation beside training belongs to an earlier update
+            self.update, self._metrics = update, metrics
         for name, digits in (("success", ".2f"), ("score", ".1f"), ("return", ".1f")):
             if f"evaluation/{name}" in metrics:
                 self._last_evaluation = f"{name} {metrics[f'evaluation/{name}']:{digits}}"

@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import jax
@@ -19,12 +20,13 @@ from drol.policy import Policy, in_units, planning
 from drol.policy.files import save_policy
 from drol.processes import WorkerError
 from drol.signals import StoppedError, raise_if_stopped
+from drol.training.background import Background
 from drol.training.checkpoint import Checkpoints
 from drol.training.folder import RunFolder
 from drol.training.loop import held_out_metrics
 from drol.training.pack import Refused
 from drol.training.probes import Probes, diagnostics, winners
-from drol.training.records import Sink
+from drol.training.records import Sink, is_live
 from drol.training.settings import LAST_EVALUATIONS, Settings
 from drol.types import Key, Spec, Units
 
@@ -54,6 +56,7 @@ class Run:
         units: the user's units, in which policies are evaluated and saved.
         probes: where routing is examined at every evaluation.
         chunk, replan: how many actions the policy plans, and how many of them are executed.
+        background: where it is evaluated while it is trained; None if training waits for evaluations.
     """
 
     algorithm: Algorithm
@@ -66,6 +69,24 @@ class Run:
     probes: Probes | None = None
     chunk: int = 1
     replan: int | None = None
+    background: Background | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Begun:
+    """An evaluation that is under way, and what is recorded once it has ended.
+
+    Attributes:
+        update: of the policy.
+        policy: in the user's units.
+        line: the rest of the update's line in the records.
+        episodes: of an evaluation in the background; None if it is still to be made.
+    """
+
+    update: int
+    policy: Policy
+    line: dict[str, Any]
+    episodes: "Future[Sequence[Mapping[str, Any]]] | None"
 
 
 class Keeper:
@@ -73,6 +94,10 @@ class Keeper:
 
     At the end of a chunk where an evaluation is due, the state is checkpointed first, together with the chunk's
     metrics: if anything interrupts the evaluation, the run resumes there and evaluates first.
+
+    Evaluations in the background are recorded at their update all the same: the lines that follow are held back until
+    one has ended, and the next one waits for it before its own checkpoint is saved. So the newest checkpoint is always
+    that of the first evaluation which is not recorded, from which an interrupted run goes on.
 
     Args:
         run: the run.
@@ -97,6 +122,8 @@ class Keeper:
         self.pending = False
         self.divergence = run.folder.read_divergence()
         self._metrics: Mapping[str, Any] | None = None
+        self._begun: _Begun | None = None
+        self._held: list[tuple[int, dict[str, Any]]] = []
         self._checkpoints = Checkpoints(
             run.folder.checkpoints,
             keep_last=settings.keep_last,
@@ -152,7 +179,11 @@ class Keeper:
         """
         self._checkpoints.finish()
         self.state, self._metrics = state, metrics
-        if self.evaluates_at(self.update):
+        due = self.evaluates_at(self.update)
+        self._settle(wait=due)
+        if self.pending:
+            return
+        if due:
             self._checkpoints.save(state, self.key, metrics)
             if stopping:
                 self.pending = True
@@ -162,6 +193,9 @@ class Keeper:
     def set_aside(self, refused: Refused) -> None:
         """Keep the last finite state of a run that diverged, and record what happened."""
         self.state, self._metrics, transitions = refused.state, None, refused.transitions
+        self._settle(wait=True)
+        if self.pending:
+            return
         losses = {name: value for name, value in refused.metrics.items() if name.endswith("loss")}
         wrong = sorted(name for name, value in losses.items() if not math.isfinite(value))
         if transitions:
@@ -183,9 +217,10 @@ class Keeper:
 
     def keep(self) -> None:
         """Checkpoint the current state and save its policy; both are complete on return."""
+        self._settle(wait=True)
         self._checkpoints.save(self.state, self.key, self._metrics)
         self._checkpoints.finish()
-        self._save_policy()
+        self._save_policy(self.update, self._policy())
 
     def close(self) -> None:
         """Release the checkpoints' threads."""
@@ -197,26 +232,77 @@ class Keeper:
         return (update - settings.start) % settings.eval_every == 0 or update == settings.updates
 
     def _record(self) -> None:
-        """Evaluate if due, then write the line of this update; on a request to stop, postpone both."""
+        """Write the line of this update, after an evaluation if one is due; on a request to stop, postpone both."""
         line = dict(self._metrics or {})
-        if self.evaluates_at(self.update):
-            try:
-                raise_if_stopped()
-                line |= self._held_out()
-                # Seal the checkpoint before any environment runs, so that a failure there cannot lose it.
-                self._checkpoints.finish()
-                evaluated = self._evaluated()
-            except StoppedError:
-                self.pending = True
-                return
-            line |= self._probed() | evaluated
-            self._save_policy()
-            if "evaluation/return" in evaluated:
-                self._save_evaluated_policy()
-        line["elapsed_seconds"] = round(self._elapsed + time.monotonic() - self._began, 3)
-        self.run.folder.metrics.append({"update": self.update, **line})
+        if not self.evaluates_at(self.update):
+            self._write(self.update, line | self._time())
+            return
+        try:
+            raise_if_stopped()
+        except StoppedError:
+            self.pending = True
+            return
+        line |= self._held_out() | self._probed()
+        # Seal the checkpoint before any environment runs, so that a failure there cannot lose it.
+        self._checkpoints.finish()
+        policy, episodes = self._policy(), None
+        if self.run.background is not None and self.run.evaluate is not None:
+            line |= self._time()
+            policy = self.run.background.copied(policy)
+            episodes = self.run.background.begin(self.run.evaluate, policy, self.update)
+            self._show(self.update, line)
+        self._begun = _Begun(self.update, policy, line, episodes)
+        self._settle(wait=episodes is None)
+
+    def _settle(self, *, wait: bool) -> None:
+        """Record the evaluation that is under way, and the lines after it, once it has ended.
+
+        On a request to stop, the run goes back to the evaluation's checkpoint, and `pending` is set.
+
+        Args:
+            wait: until it has ended.
+        """
+        begun = self._begun
+        if begun is None or not (wait or begun.episodes is None or begun.episodes.done()):
+            return
+        try:
+            evaluated = self._evaluated(begun)
+        except StoppedError:
+            self._begun, self._held, self.pending = None, [], True
+            if begun.update < self.update:
+                self.state, self.key, self._metrics = self._checkpoints.restore(self.state, self.key, begun.update)
+            return
+        self._save_policy(begun.update, begun.policy)
+        if "evaluation/return" in evaluated:
+            self._save_evaluated_policy(begun.update, begun.policy)
+        held, self._begun, self._held = self._held, None, []
+        self._write(begun.update, {**begun.line, **evaluated, **({} if begun.episodes else self._time())})
+        for update, line in held:
+            self._write(update, line, shown=True)
+
+    def _write(self, update: int, line: dict[str, Any], *, shown: bool = False) -> None:
+        """Write a line of the records, or hold it back while an evaluation before it is under way.
+
+        Args:
+            update: of the line.
+            line: metrics.
+            shown: whether sinks that show metrics at once have it already.
+        """
+        if self._begun is not None:
+            self._held.append((update, line))
+            self._show(update, line)
+            return
+        self.run.folder.metrics.append({"update": update, **line})
         for sink in self.run.sinks:
-            sink.write(self.update, line)
+            if not (shown and is_live(sink)):
+                sink.write(update, line)
+
+    def _show(self, update: int, line: Mapping[str, Any]) -> None:
+        for sink in filter(is_live, self.run.sinks):
+            sink.write(update, line)
+
+    def _time(self) -> dict[str, float]:
+        return {"elapsed_seconds": round(self._elapsed + time.monotonic() - self._began, 3)}
 
     def _held_out(self) -> dict[str, float]:
         if self._validation is None:
@@ -239,27 +325,30 @@ class Keeper:
         self.run.folder.probes.append({"update": self.update, "winners": now})
         return diagnostics(now, earlier[-1].get("winners") if earlier else None)
 
-    def _evaluated(self) -> dict[str, Any]:
-        """Roll out the policy, record every episode, and return the summary."""
+    def _evaluated(self, begun: _Begun) -> dict[str, Any]:
+        """Roll out the policy unless that is done, record every episode, and return the summary."""
         if self.run.evaluate is None:
             return {}
         try:
-            episodes = self.run.evaluate(self._policy(), self.update)
+            if begun.episodes is None:
+                episodes = self.run.evaluate(begun.policy, begun.update)
+            else:
+                episodes = begun.episodes.result()
         except WorkerError as error:
-            logger.warning("the evaluation at update %d failed; training continues: %s", self.update, error)
+            logger.warning("the evaluation at update %d failed; training continues: %s", begun.update, error)
             return {"evaluation/error": str(error)}
-        self.run.folder.evaluations.append(*({"update": self.update, **episode} for episode in episodes))
+        self.run.folder.evaluations.append(*({"update": begun.update, **episode} for episode in episodes))
         return _summary(episodes)
 
-    def _save_policy(self) -> None:
-        facts = {**(self.run.policy_facts or {}), "update": self.update}
-        save_policy(self._policy(), self.run.folder.policy, facts)
+    def _save_policy(self, update: int, policy: Policy) -> None:
+        facts = {**(self.run.policy_facts or {}), "update": update}
+        save_policy(policy, self.run.folder.policy, facts)
 
-    def _save_evaluated_policy(self) -> None:
+    def _save_evaluated_policy(self, update: int, policy: Policy) -> None:
         """Keep the policies behind a run's figure."""
-        folder, facts = self.run.folder, {**(self.run.policy_facts or {}), "update": self.update}
-        save_policy(self._policy(), folder.evaluated_policy(self.update), facts)
-        folder.cut_policies(self.update, LAST_EVALUATIONS)
+        folder, facts = self.run.folder, {**(self.run.policy_facts or {}), "update": update}
+        save_policy(policy, folder.evaluated_policy(update), facts)
+        folder.cut_policies(update, LAST_EVALUATIONS)
 
     def _policy(self) -> Policy:
         policy = planning(self.run.algorithm.policy(self.state), self.run.chunk, self.run.replan)

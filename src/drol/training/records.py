@@ -18,7 +18,11 @@ else:
 
 @runtime_checkable
 class Sink(Protocol):
-    """Receives the metrics of a run as it is trained."""
+    """Receives the metrics of a run as it is trained, in the order of updates.
+
+    With evaluations in the background, lines wait for the evaluation before them. A sink with a true attribute `live`
+    is told of every line at once, and again of a line whose evaluation has ended.
+    """
 
     def write(self, update: int, metrics: Mapping[str, Any]) -> None:
         """Record scalars at an update."""
@@ -27,6 +31,11 @@ class Sink(Protocol):
     def close(self) -> None:
         """Flush and release."""
         ...
+
+
+def is_live(sink: Sink) -> bool:
+    """Whether a sink shows metrics at once, in the order in which they come."""
+    return bool(getattr(sink, "live", False))
 
 
 class JsonLines:
