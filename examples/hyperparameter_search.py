@@ -37,7 +37,16 @@ def opened(folder: Path) -> optuna.Study:
     # Trials are asked for in batches: the liar keeps those of a batch apart. A continued search must not draw what the
     # first one drew.
     study.sampler = optuna.samplers.TPESampler(seed=len(study.trials), constant_liar=True)
+    for trial in study.get_trials(states=[TrialState.RUNNING]):
+        if set(trial.params) != set(STATIC | CONTINUOUS):  # stopped while it was asked for
+            study.tell(trial.number, state=TrialState.FAIL)
     return study
+
+
+def score(runs: Sequence[drol.Result]) -> float | None:
+    """The mean over seeds; None if one is missing, since leaving out seeds would select among them."""
+    figures = [run.figure.value for run in runs if run.divergence is None and run.figure is not None]
+    return statistics.fmean(figures) if len(figures) == len(runs) else None
 
 
 # --8<-- [start:train]
@@ -50,12 +59,8 @@ def train(study: optuna.Study, trials: Sequence[optuna.trial.FrozenTrial], confi
     config = dataclasses.replace(config, hyperparameters=hyperparameters, out=out)
     results = drol.train_many(config, seeds=seeds, sweep={"bc_coef": values}, resume=None)
     for number, trial in enumerate(trials):
-        runs = results[number * len(seeds) : (number + 1) * len(seeds)]
-        figures = [run.figure.value for run in runs if run.divergence is None and run.figure is not None]
-        if len(figures) == len(seeds):
-            study.tell(trial.number, statistics.fmean(figures))
-        else:  # leaving out seeds would select among them
-            study.tell(trial.number, state=TrialState.FAIL)
+        found = score(results[number * len(seeds) : (number + 1) * len(seeds)])
+        study.tell(trial.number, found, state=TrialState.FAIL if found is None else None)
 
 
 # --8<-- [end:train]
@@ -87,12 +92,11 @@ def main(
     print(f"best of {trials}: {study.best_params}, {study.best_value:.2f}")
 
     # The best of many scores is too high: it was chosen for being high. Other seeds give an honest one.
-    chosen = dataclasses.replace(
-        config, hyperparameters=dict(config.hyperparameters) | study.best_params, out=folder / "chosen"
-    )
+    hyperparameters = dict(config.hyperparameters) | study.best_params
+    out = folder / f"chosen{study.best_trial.number}"
+    chosen = dataclasses.replace(config, hyperparameters=hyperparameters, out=out)
     again = drol.train_many(chosen, seeds=range(seeds.stop, seeds.stop + len(seeds)), resume=None)
-    scores = [run.figure.value for run in again if run.figure is not None]
-    print(f"at seeds it was not chosen by: {statistics.fmean(scores):.2f}")
+    print(f"at seeds it was not chosen by: {score(again)}")
     return study
 
 

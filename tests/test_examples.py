@@ -152,7 +152,8 @@ def test_a_hyperparameter_search_that_is_stopped_finishes_its_trials_first(tmp_p
     assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 3
     assert len(begun) == 2
     assert len(list((tmp_path / "search").glob("num_candidates*/*/config.json"))) == 3
-    stored = json.loads((tmp_path / "search" / "chosen" / "seed1" / "config.json").read_text())
+    chosen = tmp_path / "search" / f"chosen{study.best_trial.number}" / "seed1"
+    stored = json.loads((chosen / "config.json").read_text())
     assert stored["settings"]["seed"] == 1
     assert stored["hyperparameters"]["num_candidates"] == study.best_params["num_candidates"]
 

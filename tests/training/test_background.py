@@ -11,6 +11,7 @@ import pytest
 from drol.processes import WorkerError
 from drol.signals import raise_if_stopped, request_stop
 from drol.training.background import Background
+from drol.training.checkpoint import Checkpoints
 from drol.training.keeper import Run
 from drol.training.run import train_runs
 from tests.helpers.toy_evaluation import toy_evaluation
@@ -217,3 +218,43 @@ def test_runs_that_share_a_program_are_evaluated_in_turn(tmp_path):
         assert int(outcome.state.step) == 40
         assert [line["update"] for line in folder.metrics.read()] == [line["update"] for line in alone.metrics.read()]
         assert len(folder.evaluations.read()) == len(alone.evaluations.read())
+
+
+def test_an_error_in_training_does_not_wait_for_an_evaluation(tmp_path):
+    folder, interrupted, began = new_folder(tmp_path / "run"), threading.Event(), threading.Event()
+
+    class Full(Watched):
+        def write(self, update, metrics):
+            if update == 25:
+                assert began.wait(PATIENCE)
+                raise OSError("made up")
+
+    def endless(policy, update):
+        began.set()
+        assert interrupted.wait(PATIENCE)
+        raise WorkerError("interrupted")
+
+    with contextlib.closing(Background(interrupted.set)) as background:
+        one = Run(algorithm(), folder, SETTINGS, endless, [Full()], probes=PROBES, background=background)
+        with pytest.raises(OSError, match="made up"):
+            train_runs([one], data(), validation=data(1))
+    assert interrupted.is_set()
+
+
+def test_runs_of_one_program_stay_together_after_a_stop(tmp_path):
+    """The checkpoint of the evaluation to which one of them goes back is there for all of them."""
+    folders = [new_folder(tmp_path / f"run{number}") for number in range(2)]
+    settings, watched, calls = dataclasses.replace(SETTINGS, keep_last=1), Watched(), []
+
+    def second_is_stopped(policy, update):
+        calls.append(update)
+        if len(calls) == 2:
+            watched.await_update(35)
+            request_stop()
+            raise_if_stopped()
+        return fake_evaluation(policy, update)
+
+    outcomes = beside(folders, second_is_stopped, watched, count=2, width=2, settings=settings)
+    assert [int(outcome.state.step) for outcome in outcomes] == [35, 20]
+    with contextlib.closing(Checkpoints(folders[0].checkpoints)) as checkpoints:
+        assert checkpoints.updates() == [20, 35]

@@ -14,13 +14,13 @@ from drol.cli import summary as summaries
 from drol.cli.numbers import count
 from drol.cli.options import add_columns, add_limits
 from drol.cli.output import say
-from drol.cli.several import seed_list, varied
+from drol.cli.several import seed_list
 from drol.cli.terminal import SIMPLE, Column, Console, Table, Text
+from drol.cli.varied import by_algorithm, together, words
 from drol.compare import comparison as comparisons
 from drol.compare import tables
 from drol.compare.cells import RESULTS, Cell
 from drol.compare.comparison import Budget, Comparison
-from drol.compare.methods import by_algorithm
 from drol.data.readers.columns import columns_as_text
 from drol.environments.limits import DEFAULT
 from drol.errors import DataError
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser, arguments: list[str]) -> None
     )
     parser.add_argument(
         "--vary",
-        type=varied,
+        type=words,
         action="append",
         default=[],
         metavar="NAME=V1,V2,...",
@@ -204,11 +204,11 @@ def _comparison(
         for name in ("size", "seeds", "eval_episodes", "hidden", "env", "columns")
         if (value := getattr(parsed, name)) is not None
     } | _limits(parsed)
-    vary = dict(parsed.vary)
+    fields = together(parsed.vary, {} if begun is None else begun.vary)
+    given["vary"] = by_algorithm(sorted({*algorithms, *(begun.algorithms if begun else ())}), fields)
     budget = {name: value for name in ("updates", "eval_every") if (value := getattr(parsed, name)) is not None}
     if begun is not None:
-        return begun.extended(tasks=tasks, algorithms=algorithms, budget=budget, given=given | {"vary": vary})
-    given["vary"] = by_algorithm(sorted(algorithms), vary)
+        return begun.extended(tasks=tasks, algorithms=algorithms, budget=budget, given=given)
     return Comparison(dict.fromkeys(sorted(tasks), Budget(**budget)), tuple(sorted(algorithms)), **given)
 
 

@@ -57,7 +57,7 @@ def _add_option(
         field.name if is_positional else option_name(field.name),
         help=_with_default(option.help, option.shown or _shown(field.default)),
         **({} if is_positional else {"default": argparse.SUPPRESS}),
-        **_keywords(option),
+        **keywords(option),
     )
 
 
@@ -83,7 +83,7 @@ def _with_default(help: str, default: str) -> str:
     return f"{help}{chr(10) if len(last) + len(default) > 70 else ' '}(default: {default})"
 
 
-def _keywords(option: Option) -> dict[str, Any]:
+def keywords(option: Option) -> dict[str, Any]:
     """argparse's keywords for an option of a run."""
     if option.type == "flag":
         return {"action": "store_true"}

@@ -2,7 +2,6 @@
 
 import argparse
 import itertools
-import math
 
 
 def seed_list(text: str) -> list[int]:
@@ -42,30 +41,3 @@ def sweep(text: str) -> tuple[str, list[float]]:
     if len(set(numbers)) < len(numbers):
         raise argparse.ArgumentTypeError(f"a value is named twice in {text!r}")
     return name.strip().lstrip("-").replace("-", "_"), numbers
-
-
-def varied(text: str) -> tuple[str, tuple[bool | int | float | str, ...]]:
-    """`num_candidates=4,16` as a name and its values: numbers, true, false, or words.
-
-    Raises:
-        argparse.ArgumentTypeError: for anything else, or a value named twice.
-    """
-    name, equals, values = text.partition("=")
-    found = tuple(_value(value.strip()) for value in values.split(","))
-    wrong = [value for value in found if value == "" or set(str(value)) & set("/\0")]
-    if not name.strip() or not equals or wrong:
-        raise argparse.ArgumentTypeError(f"expected a name and values like num_candidates=4,16, found {text!r}")
-    if len(set(found)) < len(found):
-        raise argparse.ArgumentTypeError(f"a value is named twice in {text!r}")
-    return name.strip().lstrip("-").replace("-", "_"), found
-
-
-def _value(text: str) -> bool | int | float | str:
-    if text in ("true", "false"):
-        return text == "true"
-    for kind in (int, float):
-        try:
-            return kind(text) if kind is int or math.isfinite(float(text)) else text
-        except ValueError:
-            continue
-    return text

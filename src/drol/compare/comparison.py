@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from drol.compare.methods import Method, Value, Values, by_algorithm, methods_of
+from drol.compare.methods import Method, Value, Values, methods_of
 from drol.data.readers.columns import columns_as_text, parse_columns
 from drol.environments.limits import DEFAULT, EvaluationLimits
 from drol.errors import DataError
@@ -93,11 +93,6 @@ class Comparison:
         """The methods of some algorithms."""
         return tuple(method for name in algorithms for method in methods_of(name, self.vary.get(name, {})))
 
-    @property
-    def varied(self) -> dict[str, tuple[Value, ...]]:
-        """All values of each field that is varied."""
-        return {name: values for fields in self.vary.values() for name, values in fields.items()}
-
     def extended(
         self, *, tasks: Iterable[str], algorithms: Iterable[str], budget: Mapping[str, int], given: Mapping[str, Any]
     ) -> "Comparison":
@@ -107,14 +102,14 @@ class Comparison:
             tasks, algorithms: to add, or to continue.
             budget: fields of these tasks' budget; fields that it leaves out stay as they were. A new task takes them
                 from the others.
-            given: further fields by name; `vary` by field, for all algorithms that have it.
+            given: further fields by name; `vary` with all values of all algorithms.
 
         Raises:
             DataError: for a change that would make old and new cells incomparable; for a new task that would take its
                 budget from others whose budgets differ.
         """
         every = tuple(sorted({*algorithms, *self.algorithms}))
-        vary = by_algorithm(every, self._varied_further(given.get("vary", {})))
+        vary = self._varied_further(given.get("vary", {}))
         changes = {name: value for name, value in given.items() if name != "vary" and value != getattr(self, name)}
         for name, value in changes.items():
             before = getattr(self, name)
@@ -135,18 +130,23 @@ class Comparison:
             **changes,
         )
 
-    def _varied_further(self, given: Values) -> dict[str, tuple[Value, ...]]:
-        """The values of each field, with those that are added."""
-        before = self.varied
-        for name, values in given.items():
-            if name not in before:
-                raise DataError(f"the comparison was begun without varying {name}: {_REMEDY}")
-            if missing := [value for value in before[name] if value not in values]:
-                raise DataError(
-                    f"the comparison was begun with {name} {_listed(before[name])}, and {missing[0]} is not among "
-                    f"those that are given; add to them, or {_REMEDY}"
-                )
-        return before | dict(given)
+    def _varied_further(self, given: Mapping[str, Values]) -> dict[str, Values]:
+        """The values of each field, with those that are added, by algorithm."""
+        for algorithm in self.algorithms:
+            before, after = self.vary.get(algorithm, {}), given.get(algorithm, {})
+            if further := [name for name in after if name not in before]:
+                raise DataError(f"the comparison was begun without varying {further[0]}: {_REMEDY}")
+            for name, values in before.items():
+                if missing := [value for value in values if value not in after.get(name, ())]:
+                    raise DataError(
+                        f"the comparison was begun with {name} {_listed(values)}, and {missing[0]} is not among those "
+                        f"that are given; add to them, or {_REMEDY}"
+                    )
+        found: dict[str, Values] = {}
+        for algorithm, fields in given.items():
+            before = self.vary.get(algorithm, {})
+            found[algorithm] = {name: _first(before.get(name, ()), values) for name, values in fields.items()}
+        return found
 
     def _budget(self, task: str, given: Mapping[str, int]) -> Budget:
         """The budget of a new or a continued task; what is not given is that of the others, or stays as it was."""
@@ -231,6 +231,11 @@ def _values(fields: JsonValue) -> dict[str, tuple[Value, ...]]:
         if not isinstance(value, bool | int | float | str) or set(str(value)) & set("/\0"):
             raise TypeError(f"expected a number or a word, found {value!r}")
     return found
+
+
+def _first(before: tuple[Value, ...], values: tuple[Value, ...]) -> tuple[Value, ...]:
+    """Values that were there before, then those that are new."""
+    return before + tuple(value for value in values if value not in before)
 
 
 def _check_columns(columns: JsonValue) -> None:

@@ -2,23 +2,19 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from drol.algorithms.registry import TITLES, algorithm_class
-from drol.errors import UsageError, both
+from drol.algorithms.registry import TITLES
+from drol.errors import UsageError
 from drol.extras import lazy
-from drol.files import listed
 
 if TYPE_CHECKING:
-    from drol import algorithm
-    from drol.algorithm import Algorithm
     from drol.experiment import config as configuration
-    from drol.experiment import names, options
+    from drol.experiment import options
 else:
     # These import JAX, which the help and the table of finished results can do without.
-    algorithm, configuration = lazy("drol.algorithm"), lazy("drol.experiment.config")
-    names, options = lazy("drol.experiment.names"), lazy("drol.experiment.options")
+    configuration, options = lazy("drol.experiment.config"), lazy("drol.experiment.options")
 
 Value = bool | int | float | str
 """A value that is varied."""
@@ -28,9 +24,6 @@ Values = Mapping[str, tuple[Value, ...]]
 
 RUN = ("chunk", "n_step", "replan")
 """The options of a run that can be varied; all others are hyperparameters."""
-
-OF_THE_COMPARISON = ("hidden",)
-"""Hyperparameters that are the same for all methods."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +41,12 @@ class Method:
     @property
     def name(self) -> str:
         """As in folders and results: `drol`, or `drol,num_candidates=64,chunk=5`."""
-        return ",".join([self.algorithm, *(f"{name}={_written(value)}" for name, value in self.values)])
+        return ",".join([self.algorithm, *(f"{name}={written(value)}" for name, value in self.values)])
 
     @property
     def title(self) -> str:
         """As in tables: `DROL`, or `DROL, num_candidates 64, chunk 5`."""
-        words = (f"{name} {_written(value)}" for name, value in self.values)
+        words = (f"{name} {written(value)}" for name, value in self.values)
         return ", ".join([TITLES.get(self.algorithm, self.algorithm), *words])
 
     def options(self) -> list[str]:
@@ -63,7 +56,7 @@ class Method:
             if isinstance(value, bool):
                 given.append(options.option_name(name if value else f"no_{name}"))
             else:
-                given += [options.option_name(name), _written(value)]
+                given += [options.option_name(name), written(value)]
         return given
 
     def found_in(self, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,47 +86,20 @@ def methods_of(name: str, varied: Values) -> list[Method]:
     return [Method(name, tuple(zip(varied, values, strict=True))) for values in combinations]
 
 
-def by_algorithm(algorithms: Iterable[str], varied: Values) -> dict[str, dict[str, tuple[Value, ...]]]:
-    """The fields that each algorithm has of those that are varied, with their values.
+def check(method: Method) -> None:
+    """Refuse values that contradict each other.
 
     Raises:
-        UsageError: for a field that none of them has or that cannot be varied, or a value that it does not take.
+        UsageError: saying which.
     """
-    if not varied:
-        return {}
-    classes = {name: algorithm_class(name) for name in algorithms}
-    for field in varied:
-        _refuse_unknown(field, classes)
-    found: dict[str, dict[str, tuple[Value, ...]]] = {}
-    for name, cls in classes.items():
-        found[name] = {field: values for field, values in varied.items() if _has(cls, field)}
-        for field, value in ((field, value) for field, values in found[name].items() for value in values):
-            _check(name, cls, field, value)
-    return found
+    values = dict(method.values)
+    chunk = int(values.get("chunk", 1))
+    if int(values.get("n_step", chunk)) < chunk:
+        raise UsageError(f"{method.name}: n_step must be at least chunk; vary them in separate comparisons")
+    if int(values.get("replan", 1)) > chunk:
+        raise UsageError(f"{method.name}: replan must not exceed chunk; vary them in separate comparisons")
 
 
-def _has(cls: "type[Algorithm]", field: str) -> bool:
-    return field in RUN or field in names.named_hyperparameters(cls)
-
-
-def _refuse_unknown(field: str, classes: "Mapping[str, type[Algorithm]]") -> None:
-    if field in OF_THE_COMPARISON:
-        raise UsageError(*both(f"--{field} is the same for all methods of a comparison: give it without --vary"))
-    if not any(_has(cls, field) for cls in classes.values()):
-        known = dict.fromkeys(itertools.chain(RUN, *map(names.named_hyperparameters, classes.values())))
-        raise UsageError(f"no method of this comparison has {field!r}; they have {listed(known, most=len(known))}")
-
-
-def _check(name: str, cls: "type[Algorithm]", field: str, value: Value) -> None:
-    """Raise if the field does not take the value."""
-    try:
-        if field in RUN:
-            options.checked(field, configuration.OPTIONS[field], value)
-        else:
-            algorithm.from_hyperparameters(cls, {field: value})
-    except ValueError as error:
-        raise UsageError(f"{field}={_written(value)} does not fit {name}: {error}") from None
-
-
-def _written(value: Value) -> str:
+def written(value: Value) -> str:
+    """A value as on the command line."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -275,6 +275,7 @@ class RunConfig:
         None,
         "switch",
         "evaluate in the background, on the CPU, while training goes on",
+        at="eval_async",
         shown="where there is an accelerator",
         group="length and size",
     )
@@ -515,7 +516,7 @@ class RunConfig:
             DataError: if it is not such an object, or names a module that `named` does not name.
         """
         try:
-            values = {"chunk": 1} | found(record, OPTIONS)
+            values = {"chunk": 1, "eval_async": False} | found(record, OPTIONS)
             settings = Settings.from_record(record["settings"])
             preset, evaluated_in = checked_preset(record["preset"]), environment_in(record)
             config = cls(

@@ -96,7 +96,8 @@ def new_run(request: OnlineRequest) -> Planned:
     folder = RunFolder(default if request.out is None else request.out)
     folder.refuse_existing()
     data = _collected_file(before, config)
-    config = dataclasses.replace(config, out=folder.path, data=data)
+    # Evaluations take turns with acting.
+    config = dataclasses.replace(config, out=folder.path, data=data, eval_async=False)
     return Planned(request.online.of_run(config, start=start), request.online, folder, None, before)
 
 

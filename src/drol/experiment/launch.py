@@ -39,7 +39,15 @@ from drol.experiment.many import (
 )
 from drol.experiment.notes import notes
 from drol.experiment.online import PLACE
-from drol.experiment.parts import background_of, evaluation_of, evaluator_of, held_out, run_of, sinks_of
+from drol.experiment.parts import (
+    background_of,
+    evaluation_of,
+    evaluator_of,
+    held_out,
+    run_of,
+    sinks_of,
+    with_evaluations_placed,
+)
 from drol.experiment.platform import check_platform
 from drol.experiment.progress import TrainingProgress
 from drol.experiment.records import Json
@@ -244,7 +252,8 @@ def _planned(request: Request) -> list[_Planned]:
         if not there:
             folder.refuse_existing()
         if not resume:
-            plans.append(_Planned(new_config(config, member), folder, None, request.width))
+            new = with_evaluations_placed(new_config(config, member))
+            plans.append(_Planned(new, folder, None, request.width))
             if plans[-1].config.chunking().steps > 1:
                 check_discount(cls)
             continue
@@ -291,7 +300,7 @@ def _train(request: Request, plans: Sequence[_Planned], data: Dataset, leader: L
         evaluator, probes = evaluator_of(config, training.spec, stack), probes_of(data.train, chunking)
         width = 1 if sharded or not training.shareable else _width(request, plans, training)
         bars = stack.enter_context(TrainingProgress(config.settings().updates)) if request.progress else None
-        background = None if evaluator is None else background_of(config)
+        background = background_of(config, evaluator)
         if background is not None:
             stack.enter_context(contextlib.closing(background))
         runs = []

@@ -1,6 +1,7 @@
 """What every kind of run is made of, from its configuration: evaluator, held-out data, sinks."""
 
 import contextlib
+import dataclasses
 from collections.abc import Sequence
 
 import jax
@@ -50,12 +51,16 @@ def evaluation_of(evaluator: Evaluator | None, config: RunConfig, shown: RunProg
     return evaluate
 
 
-def background_of(config: RunConfig) -> Background | None:
+def background_of(config: RunConfig, evaluator: Evaluator | None) -> Background | None:
     """Where runs are evaluated while they are trained; None if training is to wait for evaluations."""
-    beside = config.eval_async
-    if beside is None:
-        beside = jax.default_backend() != "cpu" and cpu() is not None
-    return Background() if beside else None
+    return Background(evaluator.close) if config.eval_async and evaluator is not None else None
+
+
+def with_evaluations_placed(config: RunConfig) -> RunConfig:
+    """A new run with the choice whether it is evaluated in the background: where training has an accelerator."""
+    if config.eval_async is not None:
+        return config
+    return dataclasses.replace(config, eval_async=jax.default_backend() != "cpu" and cpu() is not None)
 
 
 def held_out(validation: Transitions | None, chunking: Chunking) -> ReplayData | None:

@@ -11,7 +11,7 @@ Json = dict[str, object]
 
 LATER = {
     *("evaluation_limits", "action_low", "action_high", "normalize_observations", "columns"),
-    *("chunk", "n_step", "replan", "public_returns", "protocol", "sparse_rewards"),
+    *("chunk", "n_step", "replan", "public_returns", "protocol", "sparse_rewards", "eval_async"),
 }
 """Entries that runs of earlier versions lack; missing settings take the defaults of `Settings`."""
 

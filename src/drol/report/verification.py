@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
 import numpy as np
 from scipy import stats
 
@@ -32,6 +33,7 @@ from drol.report.certificate import (
 from drol.seeding import episode_seed
 from drol.signals import stop_requests
 from drol.sources import environment_in_file
+from drol.training.background import cpu
 from drol.training.folder import RunFolder
 
 Verdict = Literal["identical", "consistent", "contradicted"]
@@ -346,15 +348,17 @@ def _rolled_out(
     pairs: list[Pair] = []
     parts = [certificate.episodes_at(update)[:most] for update in certificate.updates]
     total = sum(map(len, parts))
+    # An accelerator rounds differently from the CPU, where evaluations in the background are made.
+    device = cpu() if certificate.content["configuration"].get("eval_async") else None
     for update, certified in zip(certificate.updates, parts, strict=True):
-        policy = load_policy(folder.evaluated_policy(update)).policy
         before = len(pairs)
-        results = evaluator.run(
-            policy,
-            episodes=len(certified),
-            seed=episode_seed(certificate.seed, update),
-            progress=None if progress is None else lambda done, _, before=before: progress(before + done, total),
-        )
+        with jax.default_device(device):
+            results = evaluator.run(
+                load_policy(folder.evaluated_policy(update)).policy,
+                episodes=len(certified),
+                seed=episode_seed(certificate.seed, update),
+                progress=None if progress is None else lambda done, _, before=before: progress(before + done, total),
+            )
         pairs += zip(certified, map(as_record, results), strict=True)
     return pairs
 

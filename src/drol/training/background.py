@@ -19,9 +19,14 @@ class Background:
 
     Environments are in worker processes, so the thread only makes the policy's passes. It makes them on the CPU, where
     they neither wait for the training device nor keep it.
+
+    Args:
+        interrupt: ends the evaluation that is under way with an error, where training has failed; without it, an error
+            in training waits for the evaluation.
     """
 
-    def __init__(self):
+    def __init__(self, interrupt: Callable[[], None] | None = None):
+        self._interrupt = interrupt
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evaluation")
         self._device = cpu()
 
@@ -43,8 +48,11 @@ class Background:
             return evaluate(policy, update)
 
     def close(self) -> None:
-        """Wait for the evaluation that is under way; others do not begin."""
-        self._executor.shutdown(cancel_futures=True)
+        """End the evaluation that is under way, if there is one; others do not begin."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        if self._interrupt is not None:
+            self._interrupt()
+        self._executor.shutdown()
 
 
 def cpu() -> jax.Device | None:

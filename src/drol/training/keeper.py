@@ -126,7 +126,8 @@ class Keeper:
         self._held: list[tuple[int, dict[str, Any]]] = []
         self._checkpoints = Checkpoints(
             run.folder.checkpoints,
-            keep_last=settings.keep_last,
+            # Where a stop sends some runs of a program back to an evaluation, the others need that checkpoint, too.
+            keep_last=settings.keep_last if run.background is None else max(2, settings.keep_last),
             keep_every=settings.keep_every,
             first=settings.start,
         )
