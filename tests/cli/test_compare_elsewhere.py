@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.helpers.cells import RAY
 from tests.helpers.commands import TASK, error_of
 from tests.helpers.pretended_training import GIVEN
 
@@ -10,7 +11,7 @@ def trained(compare):
     return sorted(call[3] for call in compare.calls if call[0] == "train")
 
 
-@pytest.fixture(params=["local", "slurm", pytest.param("ray", marks=pytest.mark.ci)])
+@pytest.fixture(params=["local", "slurm", pytest.param("ray", marks=RAY)])
 def elsewhere(request, monkeypatch):
     """The options of a launcher."""
     if request.param == "local":

@@ -11,7 +11,7 @@ import pytest
 from drol.errors import UsageError
 from drol.launchers.local import Commands
 from drol.signals import StoppedError
-from tests.helpers.cells import alive, cell, counted, hanging, parent
+from tests.helpers.cells import RAY, alive, cell, counted, hanging, parent
 
 THREE = ["0", "1", "2"]
 
@@ -44,7 +44,7 @@ def launched(launcher, jobs):
     return ended
 
 
-@pytest.fixture(params=[local, slurm, pytest.param(ray, marks=pytest.mark.ci)])
+@pytest.fixture(params=[local, slurm, pytest.param(ray, marks=RAY)])
 def launcher(request):
     if request.param is slurm:
         pytest.importorskip("submitit")
