@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.helpers.cells import RAY
 from tests.helpers.commands import TASK, error_of
 from tests.helpers.pretended_training import GIVEN
+from tests.helpers.ray_marks import RAY
 
 
 def trained(compare):

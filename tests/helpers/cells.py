@@ -6,13 +6,8 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from drol.launchers.job import Job
 from drol.processes import end_with_asker
-
-RAY = (pytest.mark.ci, pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning"))
-"""Ray's processes are forked, and replaced at once by others; JAX, which an earlier test may have started, warns of forks."""
 
 COUNTING = "import sys; from tests.helpers.cells import count; sys.exit(count(*sys.argv[1:]))"
 

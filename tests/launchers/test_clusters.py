@@ -11,7 +11,8 @@ import pytest
 from drol.errors import UsageError
 from drol.launchers.local import Commands
 from drol.signals import StoppedError
-from tests.helpers.cells import RAY, alive, cell, counted, hanging, parent
+from tests.helpers.cells import alive, cell, counted, hanging, parent
+from tests.helpers.ray_marks import RAY
 
 THREE = ["0", "1", "2"]
 
