@@ -12,6 +12,7 @@ import drol
 from drol import DROL, FQL, RunConfig
 from drol.errors import DataError, DrolError, UsageError
 from drol.experiment.config import OPTIONS, RULES
+from drol.experiment.parts import with_evaluations_placed
 
 CUBE = "cube-single-play-singletask-task2-v0"
 
@@ -218,3 +219,14 @@ def test_every_option_is_explained_and_has_a_place_in_the_public_face():
     for name, option in OPTIONS.items():
         assert f"{name}: {option.help.split()[0]}" in RunConfig.__doc__
         assert option.resume == "free" or option.at or name == "tuned", name
+
+
+def test_where_a_run_is_evaluated_is_decided_once():
+    """On a CPU alone training waits for evaluations; runs of earlier versions did, wherever they are resumed."""
+    config = RunConfig(task="pointmaze-medium-navigate-singletask-task1-v0").resolved()
+    assert config.eval_async is None
+    record = with_evaluations_placed(config).to_json()
+    assert record["eval_async"] is False
+    assert RunConfig.from_json(record | {"eval_async": True}).extended({"eval_async": None}).eval_async is True
+    del record["eval_async"]
+    assert RunConfig.from_json(record).eval_async is False
