@@ -1,6 +1,6 @@
 """Search hyperparameters with Optuna: those that shape the program one by one, continuous ones side by side in it.
 
-    pip install "drol[train,ogbench,optuna]"
+    pip install -e ".[train,ogbench,optuna]"
     python examples/hyperparameter_search.py
 
 Collects ten episodes of OGBench's pointmaze, and tries four combinations of K and `bc_coef` at a time on them. Stop it
